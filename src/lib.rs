@@ -1,0 +1,10 @@
+//! Fieldtune fine-tunes the SSD-MobileNet-V2 object detector on the board where it will run.
+//!
+//! Dimension letters used throughout: **N** batch, **H W** space, **C** channels, **A** anchors,
+//! **K** classes counting the background as column 0, **G** objects of one image.
+//! A gradient takes a `d`: `x, w, y` become `dx, dw, dy`. Tensors are NHWC, `f32`.
+//! Boxes are x before y, in `[0, 1]` of the image, as `f64`.
+
+pub mod boxes;
+pub mod data;
+pub mod model;
