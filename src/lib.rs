@@ -7,4 +7,6 @@
 
 pub mod boxes;
 pub mod data;
+pub mod kernel;
 pub mod model;
+pub mod ops;
