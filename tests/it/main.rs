@@ -1,0 +1,3 @@
+//! One binary, one story per module.
+
+mod boxes_golden;
