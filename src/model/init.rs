@@ -6,6 +6,7 @@
 use super::ssd::Ssd;
 use super::weights::{Activation, ConvSpec, ConvWeights};
 use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 
 /// Deviation of a predictor's fresh weights.
 const PREDICTOR_STD: f64 = 0.01;
@@ -33,7 +34,7 @@ fn normal(rng: &mut impl Rng) -> f64 {
 
 /// Replaces every class predictor by a fresh one with `classes` columns, background included.
 pub fn reset_class_predictors(network: &mut Ssd<ConvWeights>, classes: usize, seed: u64) {
-    let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
     for head in &mut network.heads {
         let mut spec = head.class_predictor.spec;
         spec.out_channels = head.anchors_per_cell * classes;

@@ -17,6 +17,9 @@ pub struct ConvLayer {
     spec: ConvSpec,
     #[module(skip)]
     training: Training,
+    /// Position in the network's walk order.
+    #[module(skip)]
+    index: usize,
 }
 
 /// Whether a layer learns.
@@ -28,7 +31,8 @@ pub enum Training {
 }
 
 impl ConvLayer {
-    pub fn new(weights: &ConvWeights, training: Training) -> Self {
+    /// A layer that stands at `index` of the network's walk order.
+    pub fn new(weights: &ConvWeights, training: Training, index: usize) -> Self {
         let cout = weights.spec.out_channels;
         let weight = ops::tensor(weights.weight.clone(), [weights.weight.len() / cout, cout]);
         let bias = ops::tensor(weights.bias.clone(), [cout]);
@@ -39,7 +43,12 @@ impl ConvLayer {
             scale: ops::tensor(weights.scale.clone(), [cout]),
             spec: weights.spec,
             training,
+            index,
         }
+    }
+
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     pub fn spec(&self) -> &ConvSpec {
@@ -60,6 +69,25 @@ impl ConvLayer {
         }
     }
 
+    /// Hands weight, bias and scale to `f` and keeps what it makes of the first two. Works in place while no
+    /// unfinished backward pass still holds the old values.
+    pub fn update(&mut self, f: impl FnOnce(&mut [f32], &mut [f32], &[f32])) {
+        let weight = std::mem::replace(&mut self.weight, placeholder());
+        let bias = std::mem::replace(&mut self.bias, placeholder());
+        let scale = &self.scale;
+        let mut updated = None;
+        let trained = self.training == Training::Trained;
+        self.weight = weight.map(|weight| {
+            let weight = ops::update(weight, |weight| {
+                updated = Some(bias.map(|bias| {
+                    ops::update(bias, |bias| ops::read(scale, |scale| f(weight, bias, scale))).set_require_grad(trained)
+                }));
+            });
+            weight.set_require_grad(trained)
+        });
+        self.bias = updated.expect("the update ran");
+    }
+
     /// `[N,H,W,Cin]` → `[N,OH,OW,Cout]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let geometry = self.spec.geometry(x.dims());
@@ -71,6 +99,11 @@ impl ConvLayer {
         let geometry = self.spec.geometry(x.dims());
         ops::fused_conv_residual(x, self.weight.val(), self.bias.val(), self.scale.clone(), residual, geometry)
     }
+}
+
+/// Stands in for a parameter while it is being updated.
+fn placeholder<const D: usize>() -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), ops::tensor(vec![0.0], [1; D]))
 }
 
 impl ConvSpec {

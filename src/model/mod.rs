@@ -7,7 +7,7 @@ mod mobilenet_v2;
 mod ssd;
 mod weights;
 
-pub use forward::{Predictions, SsdModel};
+pub use forward::{Observer, Predictions, SsdModel};
 pub use init::{initialise, reset_class_predictors};
 pub use layer::{ConvLayer, Training};
 pub use mobilenet_v2::{extras, head, ssdlite_mobilenet_v2};
