@@ -7,4 +7,5 @@
 
 pub mod boxes;
 pub mod data;
+pub mod eval;
 pub mod model;
