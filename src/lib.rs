@@ -9,6 +9,7 @@ pub mod boxes;
 pub mod data;
 pub mod kernel;
 pub mod loss;
+pub mod eval;
 pub mod model;
 pub mod ops;
 pub mod optim;

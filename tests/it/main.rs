@@ -1,3 +1,4 @@
 //! One binary, one story per module.
 
 mod boxes_golden;
+mod eval_golden;
