@@ -8,3 +8,4 @@
 pub mod boxes;
 pub mod data;
 pub mod model;
+pub mod onnx;
