@@ -21,9 +21,11 @@ mod node;
 mod normal;
 mod table;
 mod tensor;
+mod verify;
 
 pub use error::OnnxError;
 pub use export::{ExportOptions, Form, Images, VARIANCES, export};
 pub use import::{Imported, Normalisation, Scope, import};
 pub use metadata::Metadata;
 pub use table::{Match, Role, Stored};
+pub use verify::{Difference, Outputs, Verifier, verify};
