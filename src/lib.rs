@@ -13,3 +13,4 @@ pub mod eval;
 pub mod model;
 pub mod ops;
 pub mod optim;
+pub mod onnx;
