@@ -1,12 +1,21 @@
-//! The forward pass of the detector.
+//! The detector as it runs.
 
 use super::layer::{ConvLayer, Training};
 use super::ssd::{Block, Extra, Head, Ssd, Stage};
-use super::weights::ConvWeights;
+use super::weights::{ConvSpec, ConvWeights};
+use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// The detector as it runs.
-pub type SsdModel = Ssd<ConvLayer>;
+/// The layers in walk order, and the tree that says how they hang together.
+#[derive(Module, Debug)]
+pub struct SsdModel {
+    pub layers: Vec<ConvLayer>,
+    #[module(skip)]
+    tree: Ssd<usize>,
+    /// Stage of each layer.
+    #[module(skip)]
+    stages: Vec<Stage>,
+}
 
 /// What the heads say about every anchor, raw.
 #[derive(Clone, Debug)]
@@ -17,82 +26,54 @@ pub struct Predictions {
     pub deltas: Tensor<3>,
 }
 
-impl Ssd<ConvWeights> {
+/// Sees the input of every layer, by its position, on the way through the network.
+pub type Observer<'a> = &'a mut dyn FnMut(usize, &Tensor<4>);
+
+impl SsdModel {
     /// The network that runs, each layer trained or not as `training` says for its stage.
-    pub fn to_model(&self, training: impl Fn(Stage) -> Training) -> SsdModel {
-        let mut index = 0;
-        self.map(|stage, weights| {
-            let layer = ConvLayer::new(weights, training(stage), index);
-            index += 1;
-            layer
-        })
+    pub fn new(network: &Ssd<ConvWeights>, training: impl Fn(Stage) -> Training) -> Self {
+        let convs = network.convs();
+        Self {
+            layers: convs.iter().map(|(stage, weights)| ConvLayer::new(weights, training(*stage))).collect(),
+            tree: network.positions(),
+            stages: convs.iter().map(|(stage, _)| *stage).collect(),
+        }
     }
 
     /// The network that only looks: nothing is trained.
-    pub fn to_inference(&self) -> SsdModel {
-        self.to_model(|_| Training::Frozen)
+    pub fn for_inference(network: &Ssd<ConvWeights>) -> Self {
+        Self::new(network, |_| Training::Frozen)
     }
-}
 
-/// Sees the input of every layer on its way through the network.
-pub type Observer<'a> = &'a mut dyn FnMut(&ConvLayer, &Tensor<4>);
-
-impl ConvLayer {
-    fn observed(&self, x: Tensor<4>, observe: Observer) -> Tensor<4> {
-        observe(self, &x);
-        self.forward(x)
+    pub fn classes(&self) -> usize {
+        self.tree.classes
     }
-}
 
-impl Block<ConvLayer> {
-    /// Block output, and the expansion where there is one (the tap of feature map 0).
-    fn forward(&self, x: Tensor<4>, observe: Observer) -> (Tensor<4>, Option<Tensor<4>>) {
-        let expanded = self.expand.as_ref().map(|layer| layer.observed(x.clone(), observe));
-        let inner = self.depthwise.observed(expanded.clone().unwrap_or_else(|| x.clone()), observe);
-        observe(&self.project, &inner);
-        let out = if self.residual { self.project.forward_residual(inner, x) } else { self.project.forward(inner) };
-        (out, expanded)
+    /// Stage of the layer at `position`.
+    pub fn stage(&self, position: usize) -> Stage {
+        self.stages[position]
     }
-}
 
-impl Extra<ConvLayer> {
-    fn forward(&self, x: Tensor<4>, observe: Observer) -> Tensor<4> {
-        let x = self.reduce.observed(x, observe);
-        let x = self.depthwise.observed(x, observe);
-        self.expand.observed(x, observe)
+    /// The network's numbers as they are now.
+    pub fn weights(&self) -> Ssd<ConvWeights> {
+        self.tree.map(|_, &position| self.layers[position].weights())
     }
-}
 
-impl Head<ConvLayer> {
-    /// `(logits [N, cells·a, K], deltas [N, cells·a, 4])` of one feature map.
-    fn forward(&self, map: Tensor<4>, classes: usize, observe: Observer) -> (Tensor<3>, Tensor<3>) {
-        let [n, h, w, _] = map.dims();
-        let anchors = h * w * self.anchors_per_cell;
-        let mut branch = |depthwise: &Option<ConvLayer>, predictor: &ConvLayer| {
-            let x = match depthwise {
-                Some(layer) => layer.observed(map.clone(), observe),
-                None => map.clone(),
-            };
-            predictor.observed(x, observe)
-        };
-        let deltas = branch(&self.box_depthwise, &self.box_predictor).reshape([n, anchors, 4]);
-        let logits = branch(&self.class_depthwise, &self.class_predictor).reshape([n, anchors, classes]);
-        (logits, deltas)
+    pub fn specs(&self) -> Ssd<ConvSpec> {
+        self.tree.map(|_, &position| *self.layers[position].spec())
     }
-}
 
-impl Ssd<ConvLayer> {
     /// `images` `[N,S,S,3]`, each value in [-1, 1].
     pub fn forward(&self, images: Tensor<4>) -> Predictions {
         self.forward_observed(images, &mut |_, _| {})
     }
 
-    /// As [`Ssd::forward`], and `observe` sees the input of every layer.
+    /// As [`SsdModel::forward`], and `observe` sees the input of every layer.
     pub fn forward_observed(&self, images: Tensor<4>, observe: Observer) -> Predictions {
         let maps = self.feature_maps(images, observe);
         let (mut logits, mut deltas) = (Vec::new(), Vec::new());
-        for (head, map) in self.heads.iter().zip(maps) {
-            let (l, d) = head.forward(map, self.classes, observe);
+        for (head, map) in self.tree.heads.iter().zip(maps) {
+            let (l, d) = self.head(head, map, observe);
             logits.push(l);
             deltas.push(d);
         }
@@ -101,21 +82,58 @@ impl Ssd<ConvLayer> {
 
     /// The maps that the heads read, largest first, each `[N,H,W,C]` after its activation.
     fn feature_maps(&self, images: Tensor<4>, observe: Observer) -> Vec<Tensor<4>> {
-        let mut x = self.stem.observed(images, observe);
-        let mut maps = Vec::with_capacity(self.heads.len());
-        for (i, block) in self.blocks.iter().enumerate() {
-            let (out, expanded) = block.forward(x, observe);
-            if i == self.tap {
+        let mut x = self.run(self.tree.stem, images, observe);
+        let mut maps = Vec::with_capacity(self.tree.heads.len());
+        for (i, block) in self.tree.blocks.iter().enumerate() {
+            let (out, expanded) = self.block(block, x, observe);
+            if i == self.tree.tap {
                 maps.push(expanded.expect("the tapped block has an expansion"));
             }
             x = out;
         }
-        x = self.last.observed(x, observe);
+        x = self.run(self.tree.last, x, observe);
         maps.push(x.clone());
-        for extra in &self.extras {
-            x = extra.forward(x, observe);
+        for extra in &self.tree.extras {
+            x = self.extra(extra, x, observe);
             maps.push(x.clone());
         }
         maps
+    }
+
+    fn run(&self, position: usize, x: Tensor<4>, observe: Observer) -> Tensor<4> {
+        observe(position, &x);
+        self.layers[position].forward(x)
+    }
+
+    /// Block output, and the expansion where there is one (the tap of feature map 0).
+    fn block(&self, block: &Block<usize>, x: Tensor<4>, observe: Observer) -> (Tensor<4>, Option<Tensor<4>>) {
+        let expanded = block.expand.map(|layer| self.run(layer, x.clone(), observe));
+        let inner = self.run(block.depthwise, expanded.clone().unwrap_or_else(|| x.clone()), observe);
+        observe(block.project, &inner);
+        let project = &self.layers[block.project];
+        let out = if block.residual { project.forward_residual(inner, x) } else { project.forward(inner) };
+        (out, expanded)
+    }
+
+    fn extra(&self, extra: &Extra<usize>, x: Tensor<4>, observe: Observer) -> Tensor<4> {
+        let x = self.run(extra.reduce, x, observe);
+        let x = self.run(extra.depthwise, x, observe);
+        self.run(extra.expand, x, observe)
+    }
+
+    /// `(logits [N, cells·a, K], deltas [N, cells·a, 4])` of one feature map.
+    fn head(&self, head: &Head<usize>, map: Tensor<4>, observe: Observer) -> (Tensor<3>, Tensor<3>) {
+        let [n, h, w, _] = map.dims();
+        let anchors = h * w * head.anchors_per_cell;
+        let mut branch = |depthwise: Option<usize>, predictor: usize| {
+            let x = match depthwise {
+                Some(layer) => self.run(layer, map.clone(), observe),
+                None => map.clone(),
+            };
+            self.run(predictor, x, observe)
+        };
+        let deltas = branch(head.box_depthwise, head.box_predictor).reshape([n, anchors, 4]);
+        let logits = branch(head.class_depthwise, head.class_predictor).reshape([n, anchors, self.tree.classes]);
+        (logits, deltas)
     }
 }

@@ -17,9 +17,6 @@ pub struct ConvLayer {
     spec: ConvSpec,
     #[module(skip)]
     training: Training,
-    /// Position in the network's walk order.
-    #[module(skip)]
-    index: usize,
 }
 
 /// Whether a layer learns.
@@ -31,8 +28,7 @@ pub enum Training {
 }
 
 impl ConvLayer {
-    /// A layer that stands at `index` of the network's walk order.
-    pub fn new(weights: &ConvWeights, training: Training, index: usize) -> Self {
+    pub fn new(weights: &ConvWeights, training: Training) -> Self {
         let cout = weights.spec.out_channels;
         let weight = ops::tensor(weights.weight.clone(), [weights.weight.len() / cout, cout]);
         let bias = ops::tensor(weights.bias.clone(), [cout]);
@@ -43,12 +39,7 @@ impl ConvLayer {
             scale: ops::tensor(weights.scale.clone(), [cout]),
             spec: weights.spec,
             training,
-            index,
         }
-    }
-
-    pub fn index(&self) -> usize {
-        self.index
     }
 
     pub fn spec(&self) -> &ConvSpec {

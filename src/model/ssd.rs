@@ -4,11 +4,10 @@
 //! ([`super::ConvWeights`]), its tensor names, or the layer that runs. One walk order serves them all:
 //! stem, blocks, last, extras, heads, and inside each the order of the fields.
 
-use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 /// Inverted residual: 1x1 expand (absent where the expansion is 1), depthwise, 1x1 linear project.
-#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Block<L> {
     pub expand: Option<L>,
     pub depthwise: L,
@@ -18,7 +17,7 @@ pub struct Block<L> {
 }
 
 /// One extra feature map: 1x1 reduce, depthwise at stride 2, 1x1 expand, ReLU6 after each.
-#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extra<L> {
     pub reduce: L,
     pub depthwise: L,
@@ -26,7 +25,7 @@ pub struct Extra<L> {
 }
 
 /// The two predictors on one feature map, each a depthwise 3x3 (some exporters leave it out) and a linear 1x1.
-#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head<L> {
     pub box_depthwise: Option<L>,
     /// 1x1 to `anchors_per_cell * 4` channels, anchor-major, each ty, tx, th, tw.
@@ -39,7 +38,7 @@ pub struct Head<L> {
 
 /// The whole detector. Feature map 0 is the expansion (after ReLU6) of block [`Ssd::tap`]; map 1 is `last`;
 /// the rest are the extras in order. `heads[i]` reads feature map i.
-#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ssd<L> {
     /// 3x3, stride 2, 3 input channels (RGB, in [-1, 1]).
     pub stem: L,
@@ -114,6 +113,12 @@ impl<L> Ssd<L> {
             heads: self.heads.iter().enumerate().map(|(i, h)| h.map(i, f)).collect(),
             classes: self.classes,
         }
+    }
+
+    /// The same tree with each convolution's position in walk order.
+    pub fn positions(&self) -> Ssd<usize> {
+        let mut next = 0..;
+        self.map(|_, _| next.next().expect("the range has no end"))
     }
 
     /// Every convolution with its stage, in walk order.
