@@ -7,10 +7,11 @@
 
 pub mod boxes;
 pub mod data;
+pub mod eval;
 pub mod kernel;
 pub mod loss;
-pub mod eval;
 pub mod model;
+pub mod onnx;
 pub mod ops;
 pub mod optim;
-pub mod onnx;
+pub mod train;
