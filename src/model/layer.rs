@@ -50,6 +50,11 @@ impl ConvLayer {
         self.training == Training::Trained
     }
 
+    /// Runs `f` on the frozen scale.
+    pub fn with_scale<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
+        ops::read(&self.scale, f)
+    }
+
     /// The layer's numbers as they are now.
     pub fn weights(&self) -> ConvWeights {
         ConvWeights {
