@@ -9,3 +9,4 @@ pub mod boxes;
 pub mod data;
 pub mod eval;
 pub mod model;
+pub mod report;
