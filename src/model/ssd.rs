@@ -115,6 +115,12 @@ impl<L> Ssd<L> {
         }
     }
 
+    /// The same tree with each convolution's position in walk order.
+    pub fn positions(&self) -> Ssd<usize> {
+        let mut next = 0..;
+        self.map(|_, _| next.next().expect("the range has no end"))
+    }
+
     /// Every convolution with its stage, in walk order.
     pub fn convs(&self) -> Vec<(Stage, &L)> {
         let mut all = vec![(Stage::Stem, &self.stem)];

@@ -2,3 +2,4 @@
 
 mod boxes_golden;
 mod eval_golden;
+mod network_golden;
