@@ -14,4 +14,5 @@ pub mod model;
 pub mod onnx;
 pub mod ops;
 pub mod optim;
+pub mod report;
 pub mod train;

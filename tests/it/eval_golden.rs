@@ -1,11 +1,12 @@
-//! COCO mAP against pycocotools, and bad COCO files.
+//! Post-processing against the PyTorch reference, COCO mAP against pycocotools, and bad COCO files.
 
 use std::path::{Path, PathBuf};
 
-use fieldtune::eval::{CocoMetrics, coco_eval, read_results, read_truth};
+use fieldtune::eval::{CocoMetrics, Detector, ScoreMode, coco_eval, read_results, read_truth};
 use serde_json::{Value, json};
+use tract_onnx::prelude::*;
 
-use crate::boxes_golden::{json, list, shared};
+use crate::boxes_golden::{corner, json, list, numbers, shared, ssd300};
 
 fn evaluate(truth: &Path, results: &Path) -> CocoMetrics {
     let truth = read_truth(truth).expect("a ground-truth file");
@@ -249,4 +250,65 @@ fn python_not_a_number_is_explained() {
         let message = read_truth(&path).expect_err("no JSON").to_string();
         assert!(message.ends_with("help: NaN and Infinity are no JSON numbers"), "{message}");
     }
+}
+
+/// The reference's post-processing of its golden forward pass, for image 0 or 1, given a forward pass of ours:
+/// `logits` `[1917, 91]` and `deltas` `[1917, 4]`.
+///
+/// Both are `f32` where the reference is `f64`: scores agree to 1e-5, and where two stand closer than that their order
+/// may differ.
+pub fn assert_post_processing(image: usize, logits: &[f32], deltas: &[f32]) {
+    let Some(path) = shared("reference/golden/nms.json") else { return };
+    let golden = &json(&path)["full"]["result"][image];
+    let detector = Detector { score_threshold: 0.02, top: 20, ..Detector::new(ssd300(), ScoreMode::Softmax) };
+    let found = detector.detect(logits, deltas);
+    let wanted = list(&golden["detections"]);
+    assert_eq!(found.len(), wanted.len());
+    for (rank, want) in wanted.iter().enumerate() {
+        let number = |key: &str| want[key].as_f64().expect("a number");
+        let score = number("score");
+        assert!((found[rank].score - score).abs() < 1e-5, "rank {rank}: {}, reference {score}", found[rank].score);
+        let same =
+            found.iter().find(|d| d.anchor as f64 == number("anchor") && d.class as f64 + 1.0 == number("label"));
+        let same = same.unwrap_or_else(|| panic!("image {image}: {want} was not found"));
+        assert!((same.score - score).abs() < 1e-5, "{same:?}, reference {want}");
+        let (got, want) = (same.bbox, corner(&numbers(&want["box"])));
+        for (got, want) in [(got.x0, want.x0), (got.y0, want.y0), (got.x1, want.x1), (got.y1, want.y1)] {
+            assert!((got - want).abs() < 1e-5, "{same:?}, reference {want:?}");
+        }
+    }
+}
+
+/// The reference's generated input image, `[3, 300, 300]`, by the recipe in `input.json`.
+fn golden_input(seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x0123_4567);
+    let mut pixels = Vec::with_capacity(3 * 300 * 300);
+    for c in 0..3 {
+        for y in 0..300 {
+            for x in 0..300 {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let value = (state >> 33) % 64 + (x * (c + 1) + y * (3 - c) + seed * 37) % 192;
+                pixels.push(value as f32 / 127.5 - 1.0);
+            }
+        }
+    }
+    pixels
+}
+
+#[test]
+fn post_processing_of_the_weight_file_run_by_tract_equals_the_reference() -> TractResult<()> {
+    let Some(onnx) = shared("weights/ssdlite_mobilenet_v2_300_91c_imagenet_backbone_RANDOM_heads.onnx") else {
+        return Ok(());
+    };
+    let model = tract_onnx::onnx().model_for_path(onnx)?.into_optimized()?.into_runnable()?;
+    for image in 0..2 {
+        let input = Tensor::from_shape(&[1, 3, 300, 300], &golden_input(image as u64 + 1))?;
+        let outputs = model.run(tvec!(input.into()))?;
+        let output = |columns| {
+            let tensor = outputs.iter().find(|t| t.shape().last() == Some(&columns)).expect("an output of this width");
+            tensor.to_plain_array_view::<f32>().map(|view| view.iter().copied().collect::<Vec<f32>>())
+        };
+        assert_post_processing(image, &output(91)?, &output(4)?);
+    }
+    Ok(())
 }
