@@ -14,4 +14,5 @@ pub use augment::{AugmentOptions, Crop, augment, plain};
 pub use error::DataError;
 pub use loader::{Epoch, Loader, LoaderOptions};
 pub use plan::EpochPlan;
+pub use resize::normalise;
 pub use sample::{Batch, Object, Record, RgbImage, Sample};

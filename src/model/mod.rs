@@ -8,7 +8,7 @@ mod ssd;
 mod weights;
 
 pub use forward::{Observer, Predictions, SsdModel};
-pub use init::{initialise, reset_class_predictors};
+pub use init::{initialise, initialise_network};
 pub use layer::{ConvLayer, Training};
 pub use mobilenet_v2::{extras, head, ssdlite_mobilenet_v2};
 pub use ssd::{Block, Extra, Head, Ssd, Stage};
