@@ -7,5 +7,7 @@
 
 pub mod boxes;
 pub mod data;
+pub mod kernel;
 pub mod model;
 pub mod onnx;
+pub mod ops;

@@ -4,10 +4,11 @@
 //! ([`super::ConvWeights`]), its tensor names, or the layer that runs. One walk order serves them all:
 //! stem, blocks, last, extras, heads, and inside each the order of the fields.
 
+use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 /// Inverted residual: 1x1 expand (absent where the expansion is 1), depthwise, 1x1 linear project.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Block<L> {
     pub expand: Option<L>,
     pub depthwise: L,
@@ -17,7 +18,7 @@ pub struct Block<L> {
 }
 
 /// One extra feature map: 1x1 reduce, depthwise at stride 2, 1x1 expand, ReLU6 after each.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extra<L> {
     pub reduce: L,
     pub depthwise: L,
@@ -25,7 +26,7 @@ pub struct Extra<L> {
 }
 
 /// The two predictors on one feature map, each a depthwise 3x3 (some exporters leave it out) and a linear 1x1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head<L> {
     pub box_depthwise: Option<L>,
     /// 1x1 to `anchors_per_cell * 4` channels, anchor-major, each ty, tx, th, tw.
@@ -38,7 +39,7 @@ pub struct Head<L> {
 
 /// The whole detector. Feature map 0 is the expansion (after ReLU6) of block [`Ssd::tap`]; map 1 is `last`;
 /// the rest are the extras in order. `heads[i]` reads feature map i.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Module, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ssd<L> {
     /// 3x3, stride 2, 3 input channels (RGB, in [-1, 1]).
     pub stem: L,

@@ -32,7 +32,6 @@ pub struct Normalisation {
 }
 
 /// An imported network.
-#[derive(Clone, Debug)]
 pub struct Imported {
     /// Batch norm folded, every `scale` 1.
     pub network: Ssd<ConvWeights>,
