@@ -203,13 +203,14 @@ fn scales_are_folded_on_the_way_out() {
 fn every_exporters_form_is_the_same_network() {
     let network = narrow_network();
     type Rewrite = fn(&mut ModelProto);
-    let forms: [(&str, Rewrite, f32); 11] = [
+    let forms: [(&str, Rewrite, f32); 12] = [
         ("as written", |_| {}, 0.0),
         ("names scrambled", variants::scramble_names, 0.0),
         ("batch norm apart", variants::unfold_batch_norm, 1e-5),
         ("NHWC with transposes", variants::nhwc, 0.0),
         ("clip attributes", variants::clip_attributes, 0.0),
         ("other ways to say ReLU6", variants::other_relu6, 0.0),
+        ("ReLU6 left to quantisation", variants::quantized_activations, 0.0),
         ("pads apart", variants::separate_pads, 0.0),
         ("automatic pads", variants::automatic_pads, 0.0),
         ("constant nodes", variants::constant_nodes, 0.0),
@@ -293,6 +294,18 @@ fn symmetric_padding_stays_symmetric() {
     }
     for rewrite in [variants::scramble_names, variants::separate_pads, variants::open_size] {
         assert_same(&through_from(&network, rewrite).network, &network, 0.0);
+    }
+}
+
+#[test]
+fn an_open_input_size_does_not_hide_the_padding_rule() {
+    for pads in [variants::open_size, |model: &mut ModelProto| {
+        variants::automatic_pads(model);
+        variants::open_size(model);
+    }] {
+        let file = through(pads);
+        assert_eq!(file.input_size, None);
+        assert_same(&file.network, &narrow_network(), 0.0);
     }
 }
 

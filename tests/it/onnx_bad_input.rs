@@ -145,21 +145,53 @@ fn damaged_models_are_refused_with_the_place() {
 
 #[test]
 fn heads_that_are_not_ours_leave_the_backbone_and_a_warning() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("model.onnx");
-    save(&narrow_network(), &path, SIZE, Form::RawHeads);
-    let mut model = load(&path);
-    // A class predictor that fits no number of classes.
-    let t = tensor(&mut model, "BoxPredictor_3/ClassPredictor/weights");
-    let inner = t.dims[1] as usize;
-    *t = floats(&t.name, &[7, inner, 1, 1], &vec![0.1; 7 * inner]);
-    let t = tensor(&mut model, "BoxPredictor_3/ClassPredictor/biases");
-    *t = floats(&t.name, &[7], &[0.0; 7]);
-    std::fs::write(&path, model.encode_to_vec()).unwrap();
-    let file = import(&path).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!((file.classes(), file.matched.len()), (None, 52));
-    assert!(file.warnings[0].contains("no number of classes fits"), "{:?}", file.warnings);
-    assert!(!file.unused.is_empty());
+    type Change = fn(&mut ModelProto);
+    let cases: [(Change, &str); 4] = [
+        (
+            |m| {
+                let t = tensor(m, "BoxPredictor_3/ClassPredictor/weights");
+                let inner = t.dims[1] as usize;
+                *t = floats(&t.name, &[7, inner, 1, 1], &vec![0.1; 7 * inner]);
+                let t = tensor(m, "BoxPredictor_3/ClassPredictor/biases");
+                *t = floats(&t.name, &[7], &[0.0; 7]);
+            },
+            "no number of classes fits",
+        ),
+        (
+            // A linear end, as inverted residuals used for extras have it.
+            |m| {
+                graph(m)
+                    .node
+                    .iter_mut()
+                    .filter(|n| n.op_type == "Clip" && n.name.contains("Conv2d_5_3x3_s2_48/"))
+                    .for_each(|n| {
+                        n.op_type = "Identity".into();
+                        n.input.truncate(1);
+                    })
+            },
+            "is no SSDLite extra",
+        ),
+        (
+            |m| graph(m).node.retain(|n| !n.output[0].starts_with("BoxPredictor_2/ClassPredictor")),
+            "feature map 2 (node `FeatureExtractor/MobilenetV2/layer_19_2_Conv2d_2_3x3_s2_176`) has 1 predictors",
+        ),
+        (
+            |m| graph(m).node.retain(|n| !n.output[0].starts_with("BoxPredictor_0")),
+            "no block's expansion has a linear 1x1 predictor",
+        ),
+    ];
+    for (change, said) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.onnx");
+        save(&narrow_network(), &path, SIZE, Form::RawHeads);
+        let mut model = load(&path);
+        change(&mut model);
+        std::fs::write(&path, model.encode_to_vec()).unwrap();
+        let file = import(&path).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((file.classes(), file.matched.len()), (None, 52), "{said}");
+        assert!(file.warnings[0].contains(said), "{:?}", file.warnings);
+        assert!(!file.unused.is_empty());
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: 7, ints: ints.into(), ..Default::default() }
 }
 
-fn number(name: &str, f: f32) -> AttributeProto {
+fn attribute_of(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: 1, f, ..Default::default() }
 }
 
@@ -106,13 +106,9 @@ pub fn unfold_batch_norm(model: &mut ModelProto) {
         }
         let inputs: Vec<&str> = std::iter::once(inside.as_str()).chain(names.iter().map(String::as_str)).collect();
         let mut norm = node("BatchNormalization", &inputs, &end);
-        norm.attribute.push(number_attribute("epsilon", 0.001));
+        norm.attribute.push(attribute_of("epsilon", 0.001));
         vec![conv, norm]
     });
-}
-
-fn number_attribute(name: &str, f: f32) -> AttributeProto {
-    number(name, f)
 }
 
 /// The whole graph in NHWC as a naive TensorFlow export has it: transposes around every convolution, the bias added
@@ -183,7 +179,7 @@ pub fn clip_attributes(model: &mut ModelProto) {
     model.opset_import[0].version = 10;
     rewrite_op(model, "Clip", |_, mut clip| {
         clip.input.truncate(1);
-        clip.attribute = vec![number("min", 0.0), number("max", 6.0)];
+        clip.attribute = vec![attribute_of("min", 0.0), attribute_of("max", 6.0)];
         vec![clip]
     });
 }
@@ -211,6 +207,19 @@ pub fn other_relu6(model: &mut ModelProto) {
                 vec![constant(0.0, &names[0]), constant(6.0, &names[1]), clip]
             }
         }
+    });
+}
+
+/// Activations quantised to bytes, whose range stands for ReLU6.
+pub fn quantized_activations(model: &mut ModelProto) {
+    graph(model).initializer.push(floats("act/scale", &[], &[6.0 / 255.0]));
+    graph(model).initializer.push(raw("act/zero", &[], DataType::Uint8, vec![0]));
+    rewrite_op(model, "Clip", |_, clip| {
+        let (input, output) = (clip.input[0].as_str(), clip.output[0].as_str());
+        let bytes = format!("{output}/bytes");
+        let parameters = ["act/scale", "act/zero"];
+        let both = |first| [&[first], &parameters[..]].concat();
+        vec![node("QuantizeLinear", &both(input), &bytes), node("DequantizeLinear", &both(&bytes), output)]
     });
 }
 
