@@ -75,7 +75,8 @@ fn from_stem(layers: &Layers, stem: LayerId) -> Result<Backbone, DeadEnd> {
     match (blocks.len(), last) {
         (BLOCKS, Some(last)) => Ok(Backbone { stem, blocks, last }),
         (BLOCKS, None) => dead_end(after(layers, output), "the last 1x1 Conv with ReLU6"),
-        (n, Some(last)) if layers.convs(last, Conv::is_depthwise).next().is_none() => {
+        // An expansion is read by its depthwise alone; the last layer by a classifier's pooling or by the extras.
+        (n, Some(last)) if !layers.feeds_network(last) || layers.convs(last, Conv::is_pointwise).next().is_some() => {
             let node = layers.all[last].node.clone();
             dead_end((node, format!("{n} inverted residuals before the last 1x1 Conv")), "17 inverted residuals")
         }

@@ -16,11 +16,8 @@ use super::builder::{Builder, Dim, int, ints, value};
 use super::metadata::Metadata;
 use super::table::{Role, roles};
 use super::{OnnxError, file, jetson, names, tensor};
-use crate::boxes::CenterBox;
+use crate::boxes::{BoxCoder, CenterBox};
 use crate::model::{ConvWeights, Head, Ssd, Stage};
-
-/// Variances of the box coder (ty, tx, th, tw), reciprocals of TensorFlow's weights 10, 10, 5, 5.
-pub const VARIANCES: [f64; 4] = [0.1, 0.1, 0.2, 0.2];
 
 /// How many images the exported file takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +44,8 @@ pub struct ExportOptions<'a> {
     pub images: Images,
     /// Without the background: name `i` is class column `i + 1`.
     pub class_names: &'a [String],
+    /// What the box predictors' deltas mean; decoded by the Jetson form, recorded by both.
+    pub coder: BoxCoder,
     /// How the anchors were made, for the metadata, e.g. `tf-ssd`.
     pub anchors: &'a str,
     pub form: Form<'a>,
@@ -101,7 +100,7 @@ fn model(network: &Ssd<ConvWeights>, path: &Path, options: &ExportOptions) -> Re
             let expected = format!("{anchors}, one per row of the network's outputs");
             return Err(refused(path, "anchors", given.len().to_string(), expected));
         }
-        jetson::tail(&mut graph, given, VARIANCES);
+        jetson::tail(&mut graph, given, &options.coder);
     }
     let images = match options.images {
         Images::Any => Dim::Named("N"),
@@ -135,7 +134,7 @@ fn metadata(options: &ExportOptions) -> Metadata {
         input_size: Some(options.size),
         normalisation: Some("rgb / 127.5 - 1".into()),
         anchors: Some(options.anchors.into()),
-        variances: Some(VARIANCES),
+        variances: Some(options.coder.weights.map(f64::recip)),
     }
 }
 

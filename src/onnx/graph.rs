@@ -4,7 +4,7 @@
 //! after [`Graph::read`] each of these is a plain array under the name that the convolution reads.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dimension;
@@ -24,7 +24,6 @@ pub(super) struct Input {
 
 /// The nodes that compute on data, in the file's order, and the constants they read.
 pub(super) struct Graph {
-    pub path: PathBuf,
     pub nodes: Vec<Node>,
     pub constants: HashMap<String, Constant>,
     pub inputs: Vec<Input>,
@@ -69,7 +68,7 @@ impl Graph {
             *uses.entry(name.clone()).or_default() += 1;
         }
         let outputs = output.into_iter().map(|o| o.name).collect();
-        Ok(Self { path: path.into(), nodes, constants: fold.constants, inputs, outputs, metadata, uses })
+        Ok(Self { nodes, constants: fold.constants, inputs, outputs, metadata, uses })
     }
 
     /// The constant that input `i` of `node` reads.

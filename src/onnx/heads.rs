@@ -50,8 +50,23 @@ pub(super) fn find(layers: &Layers, backbone: &Backbone) -> Result<Detector, Str
         };
         pairs.push([a, b]);
     }
+    if let Some(&end) = maps.last() {
+        nothing_follows(layers, end, &branches(layers, end))?;
+    }
     let (heads, classes) = tell_apart(layers, &pairs)?;
     Ok(Detector { tap: tap.0, extras, heads, classes })
+}
+
+/// The last map is read by its heads alone; anything else is an extra of another kind, and half a detector is none.
+fn nothing_follows(layers: &Layers, map: LayerId, heads: &[Branch]) -> Result<(), String> {
+    let known = |id: LayerId| heads.iter().any(|b| b.predictor == id || b.depthwise == Some(id));
+    match layers.convs(map, |_| true).find(|&id| !known(id)) {
+        None => Ok(()),
+        Some(id) => Err(format!(
+            "what follows feature map `{}` (node `{}`, {}) is no SSDLite extra: 1x1, depthwise, 1x1, each with ReLU6",
+            layers.all[map].node, layers.all[id].node, layers.all[id]
+        )),
+    }
 }
 
 /// Why a graph has no usable heads, in words for the user.

@@ -13,7 +13,7 @@ use super::heads::{self, Detector};
 use super::layers::{Conv, Kind, LayerId, Layers, Pads};
 use super::metadata::Metadata;
 use super::table::{Match, Stored, roles};
-use crate::model::{Activation, ConvKind, ConvSpec, ConvWeights, Padding, Ssd, Stage};
+use crate::model::{Activation, ConvKind, ConvSpec, ConvWeights, Padding, Ssd};
 
 /// What of the detector a file holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +32,6 @@ pub struct Normalisation {
 }
 
 /// An imported network.
-#[derive(Clone, Debug)]
 pub struct Imported {
     /// Batch norm folded, every `scale` 1.
     pub network: Ssd<ConvWeights>,
@@ -90,7 +89,7 @@ pub fn import(path: &Path) -> Result<Imported, OnnxError> {
     })?;
     let metadata = Metadata::read(&graph.metadata);
     let mut warnings = Vec::new();
-    let input_size = input_size(&graph, &metadata, &mut warnings);
+    let sides = input_sides(&graph, &metadata);
     let (found, scope) = match heads::find(&layers, &backbone) {
         Ok(detector) => (tree(&backbone, Some(detector)), Scope::Detector),
         Err(why) => {
@@ -98,11 +97,15 @@ pub fn import(path: &Path) -> Result<Imported, OnnxError> {
             (tree(&backbone, None), Scope::Backbone { why })
         }
     };
-    let mut convert = Convert { path, layers: &layers, sizes: sizes(&layers, input_size), warnings };
+    let mut convert = Convert { path, layers: &layers, sizes: sizes(&layers, sides), warnings };
     let network = convert.network(&found)?;
     let normalisation = normalisation(&layers, found.stem);
     let mut warnings = convert.warnings;
     warnings.extend(normalisation.and_then(Normalisation::warning));
+    if scope == Scope::Detector && metadata.producer.is_none() && network.stem.spec.padding != Padding::TfSame {
+        warnings.push("padded as PyTorch does: its boxes may be coded x before y; ty, tx, th, tw is assumed".into());
+    }
+    let input_size = sides.filter(|[h, w]| h == w).map(|[side, _]| side);
     let matched = roles(&found).into_iter().map(|(stage, role, &id)| Match::of(stage, role, &layers, id)).collect();
     let unused = unused(&layers, &found);
     Ok(Imported { network, scope, matched, input_size, normalisation, metadata, unused, warnings })
@@ -126,30 +129,24 @@ fn tree(backbone: &Backbone, detector: Option<Detector>) -> Ssd<LayerId> {
 /// Block `expanded_conv_13`, the last at stride 2.
 const DEFAULT_TAP: usize = 13;
 
-fn input_size(graph: &Graph, metadata: &Metadata, warnings: &mut Vec<String>) -> Option<usize> {
+/// Height and width of the file's input, where it says.
+fn input_sides(graph: &Graph, metadata: &Metadata) -> Option<[usize; 2]> {
     let sides = graph.inputs.iter().find_map(|input| match input.dims[..] {
-        [_, Some(3), h, w] | [_, h, w, Some(3)] => Some([h, w]),
+        [_, Some(3), h, w] | [_, h, w, Some(3)] => Some([h?, w?]),
         _ => None,
     });
-    match sides {
-        Some([Some(h), Some(w)]) if h == w => Some(h),
-        Some([Some(h), Some(w)]) => {
-            warnings.push(format!("the file's input is {w} x {h}, not square: padding is kept as stored"));
-            None
-        }
-        _ => metadata.input_size,
-    }
+    sides.or(metadata.input_size.map(|s| [s, s]))
 }
 
 /// Height and width of every layer's output, as far as convolutions carry them from the image.
-fn sizes(layers: &Layers, input: Option<usize>) -> Vec<Option<[usize; 2]>> {
+fn sizes(layers: &Layers, input: Option<[usize; 2]>) -> Vec<Option<[usize; 2]>> {
     let mut sizes: Vec<Option<[usize; 2]>> = Vec::with_capacity(layers.all.len());
     for layer in &layers.all {
         let before = layer.inputs.first().and_then(|&i| sizes[i]);
         sizes.push(match &layer.kind {
-            Kind::Image { .. } => input.map(|s| [s, s]),
+            Kind::Image { .. } => input,
             Kind::Sum => before,
-            Kind::Conv(conv) => before.or(first_size(conv, input)).and_then(|size| {
+            Kind::Conv(conv) => before.and_then(|size| {
                 let pads = numbers(conv, size);
                 let out = |i: usize| {
                     Some((size[i] + pads[i] + pads[i + 2]).checked_sub(conv.kernel()[i])? / conv.strides[i] + 1)
@@ -160,11 +157,6 @@ fn sizes(layers: &Layers, input: Option<usize>) -> Vec<Option<[usize; 2]>> {
         });
     }
     sizes
-}
-
-/// The size that a stem behind opaque preprocessing (a Resize) works on.
-fn first_size(conv: &Conv, input: Option<usize>) -> Option<[usize; 2]> {
-    input.filter(|_| conv.in_channels() == 3).map(|s| [s, s])
 }
 
 /// A convolution's padding as numbers at a given input size: top, left, bottom, right.
@@ -191,18 +183,15 @@ const NOT_THIS_NETWORK: &str = "the layer does not fit into an SSDLite-MobileNet
 impl Convert<'_> {
     fn network(&mut self, found: &Ssd<LayerId>) -> Result<Ssd<ConvWeights>, OnnxError> {
         let (mut converted, mut pads) = (Vec::new(), Vec::new());
-        for (stage, &id) in found.convs() {
-            let (weights, numbers) = self.conv(stage, id)?;
+        for (_, &id) in found.convs() {
+            let (weights, numbers) = self.conv(id)?;
             converted.push(weights);
             pads.push(numbers);
         }
         let mut each = converted.into_iter();
         let mut network = found.map(|_, _| each.next().expect("map and convs walk the same tree"));
         self.check_blocks(found, &network)?;
-        if self.sizes[found.stem].is_none() {
-            self.warnings.push("the file leaves its input size open: padding is kept as stored".into());
-        }
-        settle_padding(&mut network, &pads);
+        settle_padding(&mut network, &pads, self.sizes[found.stem].is_some());
         Ok(network)
     }
 
@@ -224,7 +213,7 @@ impl Convert<'_> {
     }
 
     /// The numbers of one convolution, and its padding at the file's input size.
-    fn conv(&mut self, stage: Stage, id: LayerId) -> Result<(ConvWeights, [usize; 4]), OnnxError> {
+    fn conv(&mut self, id: LayerId) -> Result<(ConvWeights, [usize; 4]), OnnxError> {
         let layers = self.layers;
         let layer = &layers.all[id];
         let Some(conv) = layers.conv(id) else { return Err(self.wrong(id, layer.to_string(), "a Conv")) };
@@ -242,7 +231,6 @@ impl Convert<'_> {
             _ => ConvKind::Dense,
         };
         let size = layer.inputs.first().and_then(|&input| self.sizes[input]);
-        let size = size.or_else(|| self.sizes.first().copied().flatten().filter(|_| stage == Stage::Stem));
         let Some(pads) = known_pads(conv, size) else {
             return Err(self.wrong(id, "automatic padding without an input size", "an input of fixed size"));
         };
@@ -326,17 +314,19 @@ fn padding(spec: &ConvSpec, [top, left, bottom, right]: [usize; 4], size: Option
     if same { rule } else { Padding::Explicit { top, left, bottom, right } }
 }
 
-/// One network has one rule: where any strided layer departs from TensorFlow's, numbers that equal it on an odd map by
-/// chance, such as PyTorch's (1, 1, 1, 1), stay numbers, so that the network keeps its meaning at other sizes.
-fn settle_padding(network: &mut Ssd<ConvWeights>, pads: &[[usize; 4]]) {
-    let departs = |c: &ConvWeights| c.spec.stride > 1 && c.spec.padding != Padding::TfSame;
-    if !network.convs().iter().any(|(_, c)| departs(c)) {
-        return;
-    }
-    for ((_, conv), &[top, left, bottom, right]) in network.convs_mut().into_iter().zip(pads) {
-        if conv.spec.stride > 1 {
-            conv.spec.padding = Padding::Explicit { top, left, bottom, right };
-        }
+/// One network has one rule, so that it keeps its meaning at other sizes. Where a strided layer departs from
+/// TensorFlow's, numbers that equal it on an odd map by chance, such as PyTorch's (1, 1, 1, 1), stay numbers. Where the
+/// file leaves its size open nothing can be compared, but more rows after than before is TensorFlow's alone.
+fn settle_padding(network: &mut Ssd<ConvWeights>, pads: &[[usize; 4]], sized: bool) {
+    let mut strided = network.convs_mut();
+    let strided: Vec<_> = strided.iter_mut().map(|(_, c)| c).zip(pads).filter(|(c, _)| c.spec.stride > 1).collect();
+    let same = if sized {
+        strided.iter().all(|(c, _)| c.spec.padding == Padding::TfSame)
+    } else {
+        strided.iter().any(|(_, [top, left, bottom, right])| (top, left) < (bottom, right))
+    };
+    for (conv, &[top, left, bottom, right]) in strided {
+        conv.spec.padding = if same { Padding::TfSame } else { Padding::Explicit { top, left, bottom, right } };
     }
 }
 

@@ -1,12 +1,12 @@
 //! The tail that turns raw heads into what jetson-inference reads: `scores` and decoded `boxes`.
 //!
-//! `cx = tx·vx·w_a + cx_a`, `w = exp(tw·vw)·w_a`, and `x1, x2 = cx ∓ w/2`; y alike. One operator per arithmetic step
-//! on `[N, A, 1]` columns, because every runtime has these.
+//! [`BoxCoder::decode`] as a graph: `cx = tx/wx·w_a + cx_a`, `w = exp(tw/ww)·w_a`, and `x1, x2 = cx ∓ w/2`; y alike.
+//! One operator per arithmetic step on `[N, A, 1]` columns, because every runtime has these.
 
 use super::builder::{Builder, int};
 use super::export::{BOX_ENCODINGS, CLASS_LOGITS};
 use super::tensor;
-use crate::boxes::CenterBox;
+use crate::boxes::{BoxCoder, CenterBox};
 
 pub(super) const SCORES: &str = "scores";
 pub(super) const BOXES: &str = "boxes";
@@ -20,13 +20,13 @@ struct Axis<'a> {
     length_variance: f64,
 }
 
-/// Adds softmax and decoding; `variances` are those of ty, tx, th, tw.
-pub(super) fn tail(graph: &mut Builder, anchors: &[CenterBox], variances: [f64; 4]) {
+/// Adds softmax and decoding to a graph with both outputs of the raw heads.
+pub(super) fn tail(graph: &mut Builder, anchors: &[CenterBox], coder: &BoxCoder) {
     graph.node("Softmax", SCORES, &[CLASS_LOGITS], SCORES.into(), vec![int("axis", 2)]);
     let columns = ["ty", "tx", "th", "tw"].map(|c| format!("decode/{c}"));
     graph.split("decode/split", BOX_ENCODINGS, &columns);
     let [ty, tx, th, tw] = &columns;
-    let [vy, vx, vh, vw] = variances;
+    let [vy, vx, vh, vw] = coder.weights.map(f64::recip);
     let y = Axis {
         name: "y",
         center: anchors.iter().map(|a| a.cy as f32).collect(),

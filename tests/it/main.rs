@@ -3,3 +3,6 @@
 mod boxes_golden;
 mod eval_golden;
 mod network_golden;
+mod onnx;
+mod onnx_bad_input;
+mod onnx_variants;
