@@ -8,6 +8,7 @@ mod loader;
 mod plan;
 pub mod resize;
 mod sample;
+pub mod scene;
 
 pub use annotation::{Annotation, Place, RawObject, Spot, Units};
 pub use augment::{AugmentOptions, Crop, augment, plain};
@@ -16,3 +17,4 @@ pub use loader::{Epoch, Loader, LoaderOptions};
 pub use plan::EpochPlan;
 pub use resize::normalise;
 pub use sample::{Batch, Object, Record, RgbImage, Sample};
+pub use scene::{SceneOptions, scene, write_voc};
