@@ -1,9 +1,28 @@
 //! From labelled photos to batches: annotation formats, checking, splitting, the pack, augmentation and the loader.
 
 mod annotation;
+mod coco;
+mod csv;
+mod data_yaml;
 mod error;
+mod exif;
+mod finding;
+mod folder;
+mod image;
+mod jpeg_end;
+mod labels;
 mod sample;
+mod source;
+mod split;
+mod twins;
+mod voc;
+mod xml;
+mod yolo;
 
 pub use annotation::{Annotation, Place, RawObject, Spot, Units};
 pub use error::DataError;
+pub use finding::{Action, Finding, Kind, Severity};
+pub use image::Photo;
 pub use sample::{Batch, Object, Record, RgbImage, Sample};
+pub use source::{DataSet, Format};
+pub use split::{Roles, SplitList, SplitOptions};
