@@ -1,7 +1,10 @@
 //! From labelled photos to batches: annotation formats, checking, splitting, the pack, augmentation and the loader.
 
 mod annotation;
+mod check;
+mod clean;
 mod coco;
+mod corner_form;
 mod csv;
 mod data_yaml;
 mod error;
@@ -9,6 +12,7 @@ mod exif;
 mod finding;
 mod folder;
 mod image;
+mod inspect;
 mod jpeg_end;
 mod labels;
 mod sample;
@@ -20,6 +24,7 @@ mod xml;
 mod yolo;
 
 pub use annotation::{Annotation, Place, RawObject, Spot, Units};
+pub use check::{CheckOptions, ClassCount, Report, check, check_with};
 pub use error::DataError;
 pub use finding::{Action, Finding, Kind, Severity};
 pub use image::Photo;
