@@ -1,0 +1,51 @@
+//! Byte-identical images, within a split and across.
+
+use super::super::annotation::{Annotation, Place};
+use super::super::finding::{Action, Finding, Kind};
+use super::super::folder::split_name;
+use super::super::split::SplitList;
+use super::super::twins;
+
+pub fn findings(annotations: &[Annotation], splits: &[SplitList]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for group in twins::groups(annotations).into_iter().filter(|g| g.len() > 1) {
+        let sources: Vec<&str> = group.iter().map(|&i| annotations[i].source.as_str()).collect();
+        let names = sources[1..].join(", ");
+        let mut all: Vec<&str> = group.iter().flat_map(|&i| splits_of(splits, i)).collect();
+        all.sort_unstable();
+        all.dedup();
+        let (kind, detail) = match leak(&all) {
+            Some((a, b)) => {
+                (Kind::DuplicateImageAcrossSplits, format!("byte-identical to {names}, one in {a}, one in {b}"))
+            }
+            None => (Kind::DuplicateImage, format!("byte-identical to {names}")),
+        };
+        findings.push(Finding::new(kind, Place::file(sources[0]), Action::Kept, detail));
+    }
+    findings
+}
+
+/// Names of the splits that hold image `i`.
+pub fn splits_of(splits: &[SplitList], i: usize) -> Vec<&str> {
+    splits.iter().filter(|s| s.members.binary_search(&i).is_ok()).map(|s| s.name.as_str()).collect()
+}
+
+/// Two of these splits that must not share an image: one to learn from, one to judge by. Trainval holds val by design.
+pub fn leak<'a>(names: &[&'a str]) -> Option<(&'a str, &'a str)> {
+    let with = |role: &str| names.iter().copied().find(|n| split_name(n) == Some(role));
+    let pairs = [("train", "val"), ("train", "test"), ("trainval", "test")];
+    pairs.into_iter().find_map(|(learn, judge)| Some((with(learn)?, with(judge)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlap_by_design_is_no_leak() {
+        assert_eq!(leak(&["trainval", "val"]), None);
+        assert_eq!(leak(&["default", "train"]), None);
+        assert_eq!(leak(&["train", "trainval", "valid"]), Some(("train", "valid")));
+        assert_eq!(leak(&["test", "trainval"]), Some(("trainval", "test")));
+    }
+}

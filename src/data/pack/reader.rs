@@ -1,0 +1,234 @@
+//! A pack, mapped read-only. Nothing in it is believed before its checksum holds; a record is checked on first use.
+//!
+//! The only place that maps files. A pack is replaced by renaming a new one over it, never written in place, so that
+//! a mapping stays whole; a file cut short by someone else while mapped would still end the program (SIGBUS).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memmap2::Mmap;
+
+use super::PackOptions;
+use super::format::{FOOTER_LEN, Footer, HEADER_LEN, Index, MAGIC, RecordView, VERSION, read_header};
+use crate::data::error::DataError;
+use crate::data::sample::{Object, Record};
+use crate::data::split::{self, Roles};
+
+/// The name of the split that holds every record.
+const ALL: &str = "all";
+
+/// An open pack; clones share the mapping.
+#[derive(Clone, Debug)]
+pub struct Pack(Arc<Mapped>);
+
+/// Some records of a pack in a fixed order; clones share it.
+#[derive(Clone, Debug)]
+pub struct Split {
+    pack: Arc<Mapped>,
+    name: String,
+    members: Arc<[u32]>,
+}
+
+#[derive(Debug)]
+struct Mapped {
+    path: PathBuf,
+    map: Mmap,
+    index: Index,
+    /// Whether the record's checksum has been compared.
+    checked: Vec<AtomicBool>,
+}
+
+impl Pack {
+    /// Maps the file and checks header, footer and index.
+    ///
+    /// # Errors
+    /// If it is no pack, of another version, cut off, or damaged; each is told apart.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io(path, "open the pack"))?;
+        let metadata = file.metadata().map_err(DataError::io(path, "open the pack"))?;
+        let not_a_pack = |found: &str| DataError::NotAPack { file: path.into(), found: found.into() };
+        if !metadata.is_file() {
+            return Err(not_a_pack("not a regular file"));
+        }
+        if metadata.len() == 0 {
+            return Err(not_a_pack("an empty file"));
+        }
+        // SAFETY: the map is read-only, and packs are replaced by renaming, never changed in place (see the header).
+        let map = unsafe { Mmap::map(&file) }.map_err(DataError::io(path, "map the pack"))?;
+        let index = read_index(path, &map)?;
+        let checked = index.records.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(Self(Arc::new(Mapped { path: path.into(), map, index, checked })))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Class names without background.
+    pub fn classes(&self) -> &[String] {
+        &self.0.index.classes
+    }
+
+    /// Names of the splits; `all` can be asked for besides.
+    pub fn split_names(&self) -> &[String] {
+        &self.0.index.splits
+    }
+
+    /// The splits that training and validation use unless told otherwise.
+    pub fn roles(&self) -> Roles {
+        let roles = Roles::of(self.split_names().iter().map(String::as_str));
+        roles.unwrap_or(Roles { train: ALL.into(), val: None })
+    }
+
+    /// The records of a split, in the order of their sources.
+    ///
+    /// # Errors
+    /// If the pack has no split of that name or a synonym.
+    pub fn split(&self, name: &str) -> Result<Split, DataError> {
+        let names = &self.0.index.splits;
+        let found = split::find(names.iter().map(String::as_str), name);
+        let members: Arc<[u32]> = match found {
+            Some(bit) => {
+                let records = self.0.index.records.iter().zip(0..);
+                records.filter(|(r, _)| r.splits >> bit & 1 == 1).map(|(_, i)| i).collect()
+            }
+            None if name == ALL => (0..self.0.index.records.len() as u32).collect(),
+            None => {
+                return Err(DataError::Split {
+                    file: self.0.path.clone(),
+                    found: name.into(),
+                    expected: names.iter().map(String::as_str).chain([ALL]).collect::<Vec<_>>().join(", "),
+                });
+            }
+        };
+        let name = found.map_or(name, |bit| &names[bit]).to_string();
+        Ok(Split { pack: self.0.clone(), name, members })
+    }
+
+    /// Whether the pack was made from a source of this fingerprint with these options.
+    pub fn is_of(&self, fingerprint: &[u8; 32], options: &PackOptions) -> bool {
+        self.0.index.fingerprint == *fingerprint && self.0.index.options == *options
+    }
+
+    /// The hash of the source's files at packing.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.0.index.fingerprint
+    }
+}
+
+impl Split {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Record `i` of the split, pixels copied.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    ///
+    /// # Panics
+    /// If `i` is not below [`Split::len`].
+    pub fn record(&self, i: usize) -> Result<Record, DataError> {
+        self.pack.view(self.members[i]).map(|view| view.to_record())
+    }
+
+    /// The objects of record `i`, without touching its pixels beyond the first check.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    ///
+    /// # Panics
+    /// If `i` is not below [`Split::len`].
+    pub fn objects(&self, i: usize) -> Result<Vec<Object>, DataError> {
+        self.pack.view(self.members[i]).map(|view| view.objects)
+    }
+}
+
+impl Mapped {
+    fn view(&self, record: u32) -> Result<RecordView<'_>, DataError> {
+        let number = record as usize;
+        let entry = &self.index.records[number];
+        let damaged = |found: String, expected: String| DataError::PackDamaged {
+            file: self.path.clone(),
+            place: format!("record {record} at byte {}", entry.offset),
+            found,
+            expected,
+        };
+        // Offsets were compared with the file's length on opening.
+        let bytes = &self.map[entry.offset as usize..(entry.offset + entry.len) as usize];
+        if !self.checked[number].load(Ordering::Relaxed) {
+            let crc = crc32fast::hash(bytes);
+            if crc != entry.crc {
+                return Err(damaged(format!("checksum {crc:08x}"), format!("{:08x}", entry.crc)));
+            }
+            self.checked[number].store(true, Ordering::Relaxed);
+        }
+        RecordView::from_bytes(bytes, self.index.classes.len()).map_err(|found| damaged(found, "a record".into()))
+    }
+}
+
+fn read_index(path: &Path, map: &[u8]) -> Result<Index, DataError> {
+    let len = map.len() as u64;
+    let cut = |expected: String| DataError::PackCut { file: path.into(), found: format!("{len} bytes"), expected };
+    let damaged = |place: &str, found: String, expected: &str| DataError::PackDamaged {
+        file: path.into(),
+        place: place.into(),
+        found,
+        expected: expected.into(),
+    };
+    let magic = &MAGIC[..map.len().min(MAGIC.len())];
+    if !map.starts_with(magic) {
+        return Err(DataError::NotAPack { file: path.into(), found: "a file of another kind".into() });
+    }
+    let Some(head) = map.first_chunk::<HEADER_LEN>() else { return Err(cut(format!("at least {HEADER_LEN}"))) };
+    let Some((version, sealed_len, sound)) = read_header(head) else {
+        return Err(damaged("header", "no magic".into(), "FTPACK"));
+    };
+    if version != VERSION {
+        return Err(DataError::PackVersion { file: path.into(), found: version, expected: VERSION });
+    }
+    if !sound {
+        return Err(damaged("header", "a wrong checksum".into(), "the right one"));
+    }
+    if sealed_len == 0 {
+        return Err(cut("a pack whose writing came to its end".into()));
+    }
+    if len < sealed_len {
+        return Err(cut(format!("{sealed_len}")));
+    }
+    if len > sealed_len {
+        return Err(damaged("end", format!("{len} bytes"), &format!("{sealed_len}")));
+    }
+    let footer = map.last_chunk::<FOOTER_LEN>().and_then(Footer::from_bytes);
+    let footer = footer.ok_or_else(|| damaged("footer", "a wrong checksum".into(), "the right one"))?;
+    let body_len = len - FOOTER_LEN as u64;
+    if footer.index_offset.checked_add(footer.index_len) != Some(body_len) {
+        let found = format!("an index of {} bytes at byte {}", footer.index_len, footer.index_offset);
+        return Err(damaged("footer", found, "one that ends at the footer"));
+    }
+    let bytes = &map[footer.index_offset as usize..body_len as usize];
+    if crc32fast::hash(bytes) != footer.index_crc {
+        return Err(damaged("index", "a wrong checksum".into(), "the right one"));
+    }
+    let index = Index::from_bytes(bytes).filter(|i| i.records.len() as u64 == footer.records);
+    let index = index.ok_or_else(|| damaged("index", "fields that do not fit".into(), "an index"))?;
+    let records = HEADER_LEN as u64..footer.index_offset;
+    let misplaced = index
+        .records
+        .iter()
+        .position(|r| !records.contains(&r.offset) || r.offset.checked_add(r.len).is_none_or(|end| end > records.end));
+    match misplaced {
+        Some(i) => Err(damaged("index", format!("record {i} outside the records"), "one inside")),
+        None => Ok(index),
+    }
+}
