@@ -7,13 +7,12 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
 use super::error::DataError;
 use super::exif::{Orientation, orientation_value};
 use super::jpeg_end;
+use super::resize::resize;
 use super::sample::RgbImage;
 
 /// Larger images are refused: decoding takes three bytes per pixel and more, and boards are small.
@@ -135,12 +134,7 @@ impl RgbImage {
         }
         let scaled = |side: usize| ((side * max_side + longest / 2) / longest).max(1);
         let (width, height) = (scaled(self.width), scaled(self.height));
-        let source = ImageRef::new(self.width as u32, self.height as u32, &self.pixels, PixelType::U8x3)
-            .expect("the buffer of an RgbImage fits its size");
-        let mut target = Image::new(width as u32, height as u32, PixelType::U8x3);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box)).use_alpha(false);
-        Resizer::new().resize(&source, &mut target, &options).expect("both images are of one pixel type");
-        RgbImage { width, height, pixels: target.into_vec() }
+        resize(&self, width, height)
     }
 }
 
