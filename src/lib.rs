@@ -6,6 +6,8 @@
 //! Boxes are x before y, in `[0, 1]` of the image, as `f64`.
 
 pub mod boxes;
+pub mod cli;
+pub mod config;
 pub mod data;
 pub mod eval;
 pub mod kernel;

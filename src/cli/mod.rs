@@ -1,0 +1,68 @@
+//! The command line: typed arguments, one plain function per verb, and the mapping of results to exit codes.
+
+mod check;
+mod demo;
+mod export;
+mod loaded;
+mod pack;
+mod predict;
+mod process;
+mod progress;
+mod run_folder;
+mod train;
+mod train_report;
+mod val;
+
+pub use process::prepare_process;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit code of a run that was stopped and can be resumed.
+pub const RESUMABLE: u8 = 75;
+
+/// Fine-tune SSD-MobileNet-V2 on the board where it will run.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fine-tune a detector on labelled photos
+    Train(train::TrainArguments),
+    /// Judge a detector on a split, or COCO detections against COCO ground truth
+    Val(val::ValArguments),
+    /// Find objects in photos: annotated pictures and JSON
+    Predict(predict::PredictArguments),
+    /// Write a detector in the form another program expects
+    Export(export::ExportArguments),
+    /// Write a data set as one file, ready to train on
+    Pack(pack::PackArguments),
+    /// Look for every defect in a data set
+    Check(check::CheckArguments),
+    /// Train on generated scenes in a minute or two: nothing to download
+    Demo(demo::DemoArguments),
+}
+
+/// Runs a command and maps its result to an exit code: 0 done, 1 failure, 75 stopped and resumable.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let result = match arguments.command {
+        Command::Train(a) => train::run(a),
+        Command::Val(a) => val::run(a),
+        Command::Predict(a) => predict::run(a),
+        Command::Export(a) => export::run(a),
+        Command::Pack(a) => pack::run(a),
+        Command::Check(a) => check::run(a),
+        Command::Demo(a) => demo::run(a),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

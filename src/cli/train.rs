@@ -1,0 +1,343 @@
+//! `fieldtune train`.
+
+use super::loaded::DEFAULT_SIZE;
+use super::process::{set_threads, stop_on_signal};
+use super::progress::TrainingProgress;
+use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
+use super::{RESUMABLE, train_report};
+use crate::config::JobFile;
+use crate::data::{AugmentOptions, Split};
+use crate::onnx::{Imported, import};
+use crate::optim::{Decay, OptimizerKind};
+use crate::train::{Checkpoint, Ending, Event, Job, LossKind, Records, TrainError, TrainState, start, train};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// Folder of labelled photos, a label file, or a pack
+    pub data: Option<PathBuf>,
+    /// Pretrained detector or backbone (ONNX)
+    #[arg(long)]
+    pub weights: Option<PathBuf>,
+    /// Job file (TOML); flags override it
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Continue a run: its folder, or one of its checkpoints
+    #[arg(long, conflicts_with_all = ["data", "weights", "config"])]
+    pub resume: Option<PathBuf>,
+    /// Passes over the training images [default: 20]
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    /// Images per optimizer step
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// Images per forward and backward pass; a divisor of the batch
+    #[arg(long)]
+    pub micro_batch: Option<usize>,
+    /// Input size in pixels [default: the file's, or 300]
+    #[arg(long)]
+    pub imgsz: Option<usize>,
+    /// Learning rate of extras and heads
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// Rate of the backbone as a share of --lr
+    #[arg(long)]
+    pub backbone_rate: Option<f64>,
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
+    #[arg(long, value_parser = parse_optimizer)]
+    pub optimizer: Option<OptimizerKind>,
+    /// cosine, step, staircase or constant
+    #[arg(long, value_parser = parse_decay)]
+    pub decay: Option<Decay>,
+    /// Steps of rising rate at the start
+    #[arg(long)]
+    pub warmup: Option<u64>,
+    /// Largest gradient norm; 0 for none
+    #[arg(long)]
+    pub clip: Option<f64>,
+    /// Share of the moving average kept per step; 0 for none
+    #[arg(long)]
+    pub ema: Option<f64>,
+    /// Leading stages not trained: 0 none, 1 the stem, k + 1 the stem and k blocks, 19 the backbone
+    #[arg(long)]
+    pub freeze: Option<usize>,
+    /// Share of the run during which the backbone is held
+    #[arg(long)]
+    pub hold: Option<f64>,
+    /// mining or focal
+    #[arg(long, value_parser = parse_loss)]
+    pub loss: Option<LossKind>,
+    /// Weight of a class in the loss, as NAME=WEIGHT; may be repeated
+    #[arg(long, value_parser = parse_class_weight)]
+    pub class_weight: Vec<(String, f32)>,
+    /// Show every photo as it is
+    #[arg(long)]
+    pub no_augment: bool,
+    /// Epochs without a better validation AP before ending early; 0 never
+    #[arg(long)]
+    pub patience: Option<u64>,
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Threads for the network [default: all cores]
+    #[arg(long)]
+    pub threads: Option<usize>,
+    #[arg(long)]
+    pub train_split: Option<String>,
+    #[arg(long)]
+    pub val_split: Option<String>,
+    /// Share of the images held back for validation where the data set has no split
+    #[arg(long)]
+    pub val_share: Option<f64>,
+    /// Name of the run folder
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Folder for run folders [default: runs/train]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Longest time between checkpoints, in seconds
+    #[arg(long)]
+    pub checkpoint_every: Option<u64>,
+}
+
+fn parse_optimizer(text: &str) -> Result<OptimizerKind, String> {
+    match text {
+        "adamw" => Ok(OptimizerKind::adamw()),
+        "sgd" => Ok(OptimizerKind::Sgd { momentum: 0.9 }),
+        _ => Err("expected adamw or sgd".into()),
+    }
+}
+
+fn parse_decay(text: &str) -> Result<Decay, String> {
+    match text {
+        "cosine" => Ok(Decay::Cosine),
+        "step" => Ok(Decay::Step),
+        "staircase" => Ok(Decay::Staircase),
+        "constant" => Ok(Decay::Constant),
+        _ => Err("expected cosine, step, staircase or constant".into()),
+    }
+}
+
+fn parse_loss(text: &str) -> Result<LossKind, String> {
+    match text {
+        "mining" => Ok(LossKind::Mining),
+        "focal" => Ok(LossKind::Focal),
+        _ => Err("expected mining or focal".into()),
+    }
+}
+
+fn parse_class_weight(text: &str) -> Result<(String, f32), String> {
+    let (name, weight) = text.rsplit_once('=').ok_or("expected NAME=WEIGHT")?;
+    weight.parse().map(|w| (name.to_string(), w)).map_err(|_| format!("{weight:?} is no number"))
+}
+
+/// Puts a flag's value over the job's where the flag was given.
+fn set<T>(value: &mut T, flag: Option<T>) {
+    if let Some(flag) = flag {
+        *value = flag;
+    }
+}
+
+/// The job file with the flags over it.
+fn job_file(a: TrainArguments) -> Result<JobFile> {
+    let mut job = a.config.as_deref().map(JobFile::read).transpose()?.unwrap_or_default();
+    job.data = a.data.or(job.data);
+    job.weights = a.weights.or(job.weights);
+    job.imgsz = a.imgsz.or(job.imgsz);
+    job.name = a.name.or(job.name);
+    job.threads = a.threads.or(job.threads);
+    job.train_split = a.train_split.or(job.train_split);
+    job.val_split = a.val_split.or(job.val_split);
+    set(&mut job.val_share, a.val_share);
+    set(&mut job.out, a.out);
+    set(&mut job.checkpoint_every_s, a.checkpoint_every);
+    let recipe = &mut job.recipe;
+    set(&mut recipe.epochs, a.epochs);
+    // A smaller batch than the micro-batch means smaller micro-batches, not an error.
+    let micro = a.micro_batch.or(a.batch.map(|batch| recipe.micro_batch.min(batch)));
+    let batch = a.batch.or(a.micro_batch.map(|micro| recipe.batch.max(micro)));
+    set(&mut recipe.batch, batch);
+    set(&mut recipe.micro_batch, micro);
+    set(&mut recipe.lr, a.lr);
+    set(&mut recipe.backbone_rate, a.backbone_rate);
+    set(&mut recipe.weight_decay, a.weight_decay);
+    set(&mut recipe.optimizer, a.optimizer);
+    set(&mut recipe.decay, a.decay);
+    set(&mut recipe.warmup, a.warmup);
+    set(&mut recipe.clip, a.clip);
+    set(&mut recipe.ema, a.ema);
+    set(&mut recipe.freeze, a.freeze);
+    set(&mut recipe.hold, a.hold);
+    set(&mut recipe.loss, a.loss);
+    set(&mut recipe.patience, a.patience);
+    set(&mut recipe.seed, a.seed);
+    recipe.class_weights.extend(a.class_weight);
+    if a.no_augment {
+        recipe.augment = AugmentOptions::none();
+    }
+    Ok(job)
+}
+
+pub fn run(mut arguments: TrainArguments) -> Result<u8> {
+    let resume = arguments.resume.take();
+    match resume {
+        Some(path) => resume_run(&path, arguments.threads),
+        None => new_training(job_file(arguments)?),
+    }
+}
+
+/// Records of a split without crowds' sake: the loader removes those.
+fn records(split: &Split) -> Records {
+    let split = split.clone();
+    Records::new(split.len(), move |i| split.record(i))
+}
+
+/// The splits that a job trains and validates on.
+fn splits(job: &JobFile, source: &Source) -> Result<[Split; 2]> {
+    let roles = source.pack.roles();
+    let training = source.pack.split(job.train_split.as_deref().unwrap_or(&roles.train))?;
+    let name = job.val_split.as_deref().or(roles.val.as_deref());
+    let validation = name.map(|n| source.pack.split(n)).transpose()?.filter(|s| !s.is_empty());
+    let validation = validation.unwrap_or_else(|| {
+        log::warn!("no image is held back for validation: AP is measured on the training images");
+        training.clone()
+    });
+    log::info!(
+        "{} images of split {} to train on, {} of split {} to judge on; classes: {}",
+        training.len(),
+        training.name(),
+        validation.len(),
+        validation.name(),
+        source.pack.classes().join(", ")
+    );
+    Ok([training, validation])
+}
+
+/// Prints where the file's tensors went, shortly.
+fn tell_import(path: &Path, imported: &Imported) {
+    log::info!("{}: {} tensors, {} parameters", path.display(), imported.tensor_count(), imported.parameter_count());
+    imported.render().lines().for_each(|line| log::debug!("{line}"));
+    imported.warnings.iter().for_each(|w| log::warn!("{}: {w}", path.display()));
+}
+
+fn new_training(mut file: JobFile) -> Result<u8> {
+    file.recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
+    let data = file
+        .data
+        .clone()
+        .ok_or_else(|| anyhow!("no data set given\nhelp: fieldtune train DATA --weights FILE.onnx"))?;
+    let weights = file.weights.clone().ok_or_else(|| {
+        anyhow!("no pretrained weights given\nhelp: fieldtune train DATA --weights FILE.onnx; training from nothing needs far more photos")
+    })?;
+    let threads = set_threads(file.threads)?;
+    let imported = import(&weights)?;
+    tell_import(&weights, &imported);
+    let size = file.imgsz.or(imported.input_size).unwrap_or(DEFAULT_SIZE);
+    check_size(size)?;
+    let source = open_source(&data, &file.out, file.val_share, file.recipe.seed)?;
+    tell_findings(&source.findings);
+    let [training, validation] = splits(&file, &source)?;
+    if training.is_empty() {
+        return Err(TrainError::Empty { split: "training split", found: "no image".into() }.into());
+    }
+    let class_names = source.pack.classes().to_vec();
+    let same_classes = imported.metadata.class_names.as_ref() == Some(&class_names);
+    let (training, validation) = (records(&training), records(&validation));
+    let begin = start(imported.network, same_classes, class_names.len() + 1, &file.recipe, &training, size)?;
+    begin.notes.iter().for_each(|n| log::info!("{n}"));
+    let folder = new_run(&file.out, file.name.as_deref(), &data)?;
+    // Absolute, so that the run can be resumed from anywhere.
+    file.data = Some(data.canonicalize().unwrap_or(data));
+    file.weights = Some(weights.canonicalize().unwrap_or(weights));
+    file.imgsz = Some(size);
+    file.name = folder.file_name().and_then(|n| n.to_str()).map(str::to_string);
+    let config = folder.join("config.toml");
+    std::fs::write(&config, file.to_toml()).with_context(|| format!("{}: cannot write", config.display()))?;
+    let job = Job {
+        recipe: file.recipe.clone(),
+        size,
+        class_names,
+        folder,
+        checkpoint_every: Duration::from_secs(file.checkpoint_every_s),
+        loader_threads: loader_threads(threads),
+    };
+    let state = TrainState::new(&begin.network, &file.recipe);
+    execute(&job, state, &training, &validation)
+}
+
+/// One worker keeps a small board's network fed; more only take its cores.
+fn loader_threads(threads: usize) -> usize {
+    if threads > 2 { 2 } else { 1 }
+}
+
+fn resume_run(path: &Path, threads: Option<usize>) -> Result<u8> {
+    let (folder, checkpoint) = if path.is_dir() {
+        (path.to_path_buf(), path.join("weights/last.ckpt"))
+    } else {
+        let folder = path.parent().and_then(Path::parent).unwrap_or(Path::new(".")).to_path_buf();
+        (folder, path.to_path_buf())
+    };
+    let file = JobFile::read(&folder.join("config.toml"))?;
+    let loaded = Checkpoint::load(&checkpoint)?;
+    let header = loaded.header.clone();
+    let threads = set_threads(threads.or(file.threads))?;
+    let data = file.data.clone().context("config.toml: no data set named")?;
+    let out = folder.parent().unwrap_or(Path::new(".")).to_path_buf();
+    let source = open_source(&data, &out, file.val_share, header.recipe.seed)?;
+    let [training, validation] = splits(&file, &source)?;
+    if training.len() != header.train_images || source.pack.classes() != header.class_names {
+        bail!(
+            "{}: the data set has changed since the run began: {} training images of classes {}, expected {} of classes {}\n\
+             help: start a new run from weights/best.onnx",
+            data.display(),
+            training.len(),
+            source.pack.classes().join(", "),
+            header.train_images,
+            header.class_names.join(", ")
+        );
+    }
+    let job = Job {
+        recipe: header.recipe.clone(),
+        size: header.size,
+        class_names: header.class_names.clone(),
+        folder,
+        checkpoint_every: Duration::from_secs(file.checkpoint_every_s),
+        loader_threads: loader_threads(threads),
+    };
+    let state = loaded.restore(&checkpoint)?;
+    log::info!("resuming at step {}, epoch {}", state.progress.step, state.progress.epoch + 1);
+    execute(&job, state, &records(&training), &records(&validation))
+}
+
+/// Runs a job to its end, says what came of it, and verifies the exported file.
+pub fn execute(job: &Job, mut state: TrainState, training: &Records, validation: &Records) -> Result<u8> {
+    let stop = stop_on_signal()?;
+    let mut progress = TrainingProgress::new(job.recipe.epochs);
+    let mut pictures = train_report::Pictures::new(job);
+    let ending = train(job, &mut state, training, validation, &stop, &mut |event: Event| {
+        progress.show(&event);
+        pictures.collect(&event);
+    });
+    progress.finish();
+    let ending = ending?;
+    if ending == Ending::Stopped {
+        log::info!(
+            "stopped at step {}; continue with `fieldtune train --resume {}`",
+            state.progress.step,
+            job.folder.display()
+        );
+        return Ok(RESUMABLE);
+    }
+    if ending == Ending::Patience {
+        log::info!("ended early: no better validation AP for {} epochs", job.recipe.patience);
+    }
+    pictures.write(training)?;
+    train_report::verify_export(job, validation)?;
+    if let Some(best) = state.progress.best {
+        log::info!("best epoch {} with AP {:.3}: {}", best.epoch, best.ap, job.best_path().display());
+    }
+    Ok(0)
+}
