@@ -6,3 +6,4 @@ mod network_golden;
 mod onnx;
 mod onnx_bad_input;
 mod onnx_variants;
+mod scenes;
