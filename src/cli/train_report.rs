@@ -110,11 +110,14 @@ fn draw_predictions(job: &Job, loaded: &LoadedDetector, validation: &Records) ->
         normalise(&plain(&record, job.size).image, &mut input);
         let found = detect(&loaded.model, input, 1, job.size, &loaded.detector).pop().unwrap_or_default();
         let sure = found.iter().filter(|d| d.score >= 0.4);
-        let markers = sure.map(|d| Marker::detection(d.bbox, d.class, &loaded.class_names[d.class], d.score)).collect();
+        let markers: Vec<Marker> =
+            sure.map(|d| Marker::detection(d.bbox, d.class, &loaded.class_names[d.class], d.score)).collect();
         shown.push((record.image, markers, record.source));
     }
-    let tiles: Vec<Tile> =
-        shown.iter().map(|(image, markers, source)| Tile { image, markers: markers.to_vec(), caption: source.clone() }).collect();
+    let tiles: Vec<Tile> = shown
+        .iter()
+        .map(|(image, markers, source)| Tile { image, markers: markers.clone(), caption: source.clone() })
+        .collect();
     write_png(&mosaic(&tiles, COLUMNS, SIDE), &job.folder.join("val_pred.png"))?;
     Ok(())
 }

@@ -71,6 +71,9 @@ pub struct Recipe {
     /// Anchors every object gets where enough overlap it.
     pub min_anchors: usize,
     pub augment: AugmentOptions,
+    /// Share of the epochs, at the end, in which photos are neither cropped nor zoomed out: the network settles on
+    /// objects as they will be.
+    pub calm: f64,
     /// Epochs without a better validation AP after which a run ends early; 0 never.
     pub patience: u64,
     pub seed: u64,
@@ -84,7 +87,7 @@ impl Default for Recipe {
             micro_batch: 2,
             optimizer: OptimizerKind::adamw(),
             lr: 2e-3,
-            backbone_rate: 0.1,
+            backbone_rate: 0.2,
             bias_rate: 10.0,
             weight_decay: 4e-5,
             warmup: 50,
@@ -92,15 +95,16 @@ impl Default for Recipe {
             clip: 10.0,
             ema: 0.98,
             freeze: 4,
-            hold: 0.0,
+            hold: 0.1,
             centred: true,
             loss: LossKind::Mining,
             box_weight: 1.0,
             class_weights: Default::default(),
             class_prior: true,
             match_iou: 0.5,
-            min_anchors: 1,
+            min_anchors: 4,
             augment: AugmentOptions::default(),
+            calm: 0.25,
             patience: 0,
             seed: 0,
         }
@@ -135,7 +139,7 @@ impl Recipe {
                 return Err(format!("{key} = {value}, expected 0 or more"));
             }
         }
-        let shares = [("ema", self.ema), ("hold", self.hold), ("match_iou", self.match_iou)];
+        let shares = [("ema", self.ema), ("hold", self.hold), ("calm", self.calm), ("match_iou", self.match_iou)];
         for (key, value) in shares {
             if !(0.0..1.0).contains(&value) {
                 return Err(format!("{key} = {value}, expected 0 or more and below 1"));
@@ -158,6 +162,15 @@ impl Recipe {
     pub fn schedule(&self, images: usize) -> Schedule {
         let total = self.steps_per_epoch(images) * self.epochs;
         Schedule { decay: self.decay, warmup: self.warmup.min(total / 10), total }
+    }
+
+    /// How photos are changed in an epoch, counted from 0.
+    pub fn augmentation(&self, epoch: u64) -> AugmentOptions {
+        let calm = (self.calm * self.epochs as f64).round() as u64;
+        if epoch + calm < self.epochs {
+            return self.augment.clone();
+        }
+        AugmentOptions { zoom_out_probability: 0.0, crops: Vec::new(), ..self.augment.clone() }
     }
 
     /// Whether the layers of a stage are trained.

@@ -124,21 +124,12 @@ pub fn train(
         coder: BoxCoder::default(),
         matcher: Matcher { iou_threshold: job.recipe.match_iou, min_anchors_per_object: job.recipe.min_anchors },
     };
-    let options = LoaderOptions {
-        size: job.size,
-        micro_batch: job.recipe.micro_batch,
-        threads: job.loader_threads,
-        queue: 2,
-        augment: Some(job.recipe.augment.clone()),
-    };
-    let source = training.clone();
     let mut run = Run {
         job,
         schedule: job.recipe.schedule(training.len()),
         loss: job.recipe.ssd_loss(&job.class_names),
-        loader: Loader::new(move |i| source.get(i), options),
+        training,
         encoder,
-        images: training.len(),
         saved: Instant::now(),
         began: Instant::now(),
         seen: 0,
@@ -164,10 +155,8 @@ struct Run<'a> {
     job: &'a Job,
     schedule: Schedule,
     loss: SsdLoss,
-    loader: Loader,
+    training: &'a Records,
     encoder: TargetEncoder,
-    /// Training images per epoch.
-    images: usize,
     saved: Instant,
     began: Instant,
     /// Images trained on since `began`.
@@ -175,6 +164,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    fn loader(&self, epoch: u64) -> Loader {
+        let options = LoaderOptions {
+            size: self.job.size,
+            micro_batch: self.job.recipe.micro_batch,
+            threads: self.job.loader_threads,
+            queue: 2,
+            augment: Some(self.job.recipe.augmentation(epoch)),
+        };
+        let records = self.training.clone();
+        Loader::new(move |i| records.get(i), options)
+    }
+
     /// The rest of the current epoch.
     fn epoch(
         &mut self,
@@ -183,13 +184,13 @@ impl Run<'_> {
         on: &mut dyn FnMut(Event),
     ) -> Result<Ending, TrainError> {
         let recipe = &self.job.recipe;
-        let plan = EpochPlan::shuffled(self.images, recipe.seed, state.progress.epoch);
+        let plan = EpochPlan::shuffled(self.training.len(), recipe.seed, state.progress.epoch);
         let mut window = Window::default();
-        let batches = self.loader.epoch(plan, state.progress.position);
+        let batches = self.loader(state.progress.epoch).epoch(plan, state.progress.position);
         for batch in batches {
             self.micro_batch(state, batch?, &mut window);
             let at = state.progress.position + window.images;
-            if window.images < recipe.batch && at < self.images {
+            if window.images < recipe.batch && at < self.training.len() {
                 continue;
             }
             self.step(state, std::mem::take(&mut window), on)?;
@@ -306,7 +307,7 @@ impl Run<'_> {
 
     fn save(&mut self, state: &TrainState, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         let job = self.job;
-        let header = Header::of(state.model.specs(), job.size, &job.class_names, &job.recipe, self.images);
+        let header = Header::of(state.model.specs(), job.size, &job.class_names, &job.recipe, self.training.len());
         Checkpoint::save(&job.checkpoint_path(), state, header)?;
         self.saved = Instant::now();
         on(Event::Checkpoint { step: state.progress.step });
