@@ -7,4 +7,12 @@
 
 pub mod boxes;
 pub mod data;
+pub mod eval;
+pub mod kernel;
+pub mod loss;
 pub mod model;
+pub mod onnx;
+pub mod ops;
+pub mod optim;
+pub mod report;
+pub mod train;

@@ -2,6 +2,14 @@
 //!
 //! This layer knows no tensor, no file and no network.
 
+mod anchors;
+mod coder;
 mod corner;
+mod matcher;
+mod nms;
 
+pub use anchors::Anchors;
+pub use coder::BoxCoder;
 pub use corner::{CenterBox, CornerBox};
+pub use matcher::{Assignment, Matcher, TOP_UP_IOU};
+pub use nms::nms;

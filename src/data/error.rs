@@ -28,6 +28,10 @@ pub enum DataError {
     #[error("{}: {found}\nhelp: {help}", file.display())]
     Image { file: PathBuf, found: String, help: String },
 
+    /// A record that could not be read while training or evaluating; `position` counts from 0 in its split.
+    #[error("record {position}: {error}")]
+    Record { position: usize, error: Box<DataError> },
+
     /// No split of that name.
     #[error("{}: no split {found:?}, expected one of {expected}\nhelp: name one of these splits", file.display())]
     Split { file: PathBuf, found: String, expected: String },

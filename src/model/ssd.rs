@@ -83,12 +83,22 @@ impl<L> Block<L> {
 }
 
 impl<L> Extra<L> {
+    /// The same extra with `f` applied to every convolution.
+    pub fn map_layers<M>(&self, f: &mut impl FnMut(&L) -> M) -> Extra<M> {
+        self.map(Stage::Extra(0), &mut |_, layer| f(layer))
+    }
+
     fn map<M>(&self, stage: Stage, f: &mut impl FnMut(Stage, &L) -> M) -> Extra<M> {
         Extra { reduce: f(stage, &self.reduce), depthwise: f(stage, &self.depthwise), expand: f(stage, &self.expand) }
     }
 }
 
 impl<L> Head<L> {
+    /// The same head with `f` applied to every convolution.
+    pub fn map_layers<M>(&self, f: &mut impl FnMut(&L) -> M) -> Head<M> {
+        self.map(0, &mut |_, layer| f(layer))
+    }
+
     fn map<M>(&self, i: usize, f: &mut impl FnMut(Stage, &L) -> M) -> Head<M> {
         Head {
             box_depthwise: self.box_depthwise.as_ref().map(|l| f(Stage::BoxHead(i), l)),
@@ -113,6 +123,12 @@ impl<L> Ssd<L> {
             heads: self.heads.iter().enumerate().map(|(i, h)| h.map(i, f)).collect(),
             classes: self.classes,
         }
+    }
+
+    /// The same tree with each convolution's position in walk order.
+    pub fn positions(&self) -> Ssd<usize> {
+        let mut next = 0..;
+        self.map(|_, _| next.next().expect("the range has no end"))
     }
 
     /// Every convolution with its stage, in walk order.

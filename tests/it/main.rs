@@ -1,5 +1,11 @@
-//! One binary for all integration tests; each module is a story.
+//! One binary, one story per module.
 
+mod boxes_golden;
 mod data;
+mod eval_golden;
+mod network_golden;
+mod onnx;
+mod onnx_bad_input;
+mod onnx_variants;
 mod pack;
 mod photos;

@@ -1,0 +1,85 @@
+//! One convolution layer, forward and backward, whatever its kind.
+
+use super::isa::Isa;
+use super::shape::{ConvGeometry, Gradients, Kind, Layer};
+use super::{activation, dense, depthwise, pointwise};
+
+/// `y = act(scale·conv(x, w) + bias) + residual`. Overwrites `y`.
+///
+/// # Panics
+/// If a buffer's length disagrees with the geometry, or a residual is given to a layer that is not pointwise.
+pub fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+    let g = layer.geometry;
+    check_layer(layer);
+    assert_eq!(x.len(), g.input_len(), "input of {g:?}");
+    assert_eq!(y.len(), g.output_len(), "output of {g:?}");
+    match g.kind {
+        Kind::Pointwise => {
+            assert!(residual.is_none_or(|r| r.len() == y.len()), "residual of {g:?}");
+            pointwise::forward(isa, layer, x, residual, y);
+        }
+        Kind::Depthwise => {
+            assert!(residual.is_none(), "a depthwise layer takes no residual");
+            depthwise::forward(isa, layer, x, y);
+        }
+        Kind::Dense => {
+            assert!(residual.is_none(), "a dense layer takes no residual");
+            dense::forward(isa, layer, x, y);
+        }
+    }
+}
+
+/// The way back. `y` is the layer's output where it ends in ReLU6 (the mask is read off it), `None` where it is
+/// linear. `dy` is overwritten with the gradient of the bare convolution's output.
+///
+/// The gradient of a residual input is `dy` itself: take it before calling.
+///
+/// # Panics
+/// If a buffer's length disagrees with the geometry, or the input gradient of a dense layer is asked for.
+pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut [f32], out: Gradients) {
+    let g = layer.geometry;
+    check_layer(layer);
+    assert_eq!(x.len(), g.input_len(), "input of {g:?}");
+    assert_eq!(dy.len(), g.output_len(), "output gradient of {g:?}");
+    assert!(y.is_none_or(|y| y.len() == dy.len()), "output of {g:?}");
+    assert_eq!(y.is_some(), g.relu6, "the output is needed exactly where there is a ReLU6: {g:?}");
+    let Gradients { dx, dw, db } = out;
+    assert!(dx.as_ref().is_none_or(|d| d.len() == g.input_len()), "input gradient of {g:?}");
+    assert!(dw.as_ref().is_none_or(|d| d.len() == g.weight_len()), "weight gradient of {g:?}");
+    assert!(db.as_ref().is_none_or(|d| d.len() == g.cout), "bias gradient of {g:?}");
+    activation::backward(isa, dy, y, layer.scale, db);
+    match g.kind {
+        Kind::Pointwise => {
+            if let Some(dw) = dw {
+                pointwise::backward_weight(isa, layer, x, dy, dw);
+            }
+            if let Some(dx) = dx {
+                pointwise::backward_input(layer, dy, dx);
+            }
+        }
+        Kind::Depthwise => {
+            if let Some(dw) = dw {
+                depthwise::backward_weight(isa, layer, x, dy, dw);
+            }
+            if let Some(dx) = dx {
+                depthwise::backward_input(isa, layer, dy, dx);
+            }
+        }
+        Kind::Dense => {
+            assert!(dx.is_none(), "the input gradient of a dense layer is not implemented: it is the first layer");
+            if let Some(dw) = dw {
+                dense::backward_weight(isa, layer, x, dy, dw);
+            }
+        }
+    }
+}
+
+fn check_layer(layer: &Layer) {
+    let g: ConvGeometry = layer.geometry;
+    assert_eq!(layer.weight.len(), g.weight_len(), "weight of {g:?}");
+    assert_eq!(layer.scale.len(), g.cout, "scale of {g:?}");
+    assert_eq!(layer.bias.len(), g.cout, "bias of {g:?}");
+    if g.kind == Kind::Pointwise {
+        assert_eq!((g.kh, g.kw, g.stride, g.oh, g.ow), (1, 1, 1, g.h, g.w), "a pointwise layer is 1x1 at stride 1");
+    }
+}

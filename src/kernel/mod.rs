@@ -1,0 +1,24 @@
+//! The arithmetic: convolutions forward and backward on plain slices, NHWC, `f32`.
+//!
+//! This layer knows no tensor library. Every kernel is proven against [`reference`], the obvious loops in `f64`.
+//! All `unsafe` of the crate that is not a memory map stands here.
+//!
+//! Work is split over the threads of the surrounding rayon pool, in pieces whose borders depend on the shape and the
+//! number of threads only, so results are bit-equal from run to run for a fixed thread count.
+
+mod activation;
+mod buffer;
+mod conv;
+mod dense;
+mod depthwise;
+mod isa;
+mod pointwise;
+pub mod reference;
+mod shape;
+mod update;
+
+pub use buffer::overwritten;
+pub use conv::{backward, forward};
+pub use isa::Isa;
+pub use shape::{ConvGeometry, Gradients, Kind, Layer};
+pub use update::{AdamwStep, SgdStep, adamw, lerp, sgd, squared_sum};

@@ -1,0 +1,86 @@
+//! The arithmetic of an optimiser step over one parameter, each in a single pass.
+
+use super::isa::{fma, per_isa};
+
+/// One step of AdamW (Loshchilov & Hutter 2019, decoupled weight decay), bias corrections already worked in.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamwStep {
+    /// Multiplies the raw gradient: clipping and the window's normaliser.
+    pub gradient_scale: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    /// `lr / (1 - beta1^t)`.
+    pub step_size: f32,
+    /// `1 / sqrt(1 - beta2^t)`.
+    pub root_correction: f32,
+    pub epsilon: f32,
+    /// `1 - lr·weight_decay`.
+    pub keep: f32,
+}
+
+per_isa! {
+    /// `m, v` are the running first and second moments; `w` is updated in place.
+    pub fn adamw(step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) = adamw_body
+}
+
+#[inline(always)]
+fn adamw_body<const FUSED: bool>(step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+    let n = w.len();
+    let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
+    for i in 0..n {
+        let d = g[i] * step.gradient_scale;
+        m[i] = fma::<FUSED>(step.beta1, m[i] - d, d);
+        v[i] = fma::<FUSED>(step.beta2, v[i], (1.0 - step.beta2) * d * d);
+        let root = fma::<FUSED>(v[i].sqrt(), step.root_correction, step.epsilon);
+        w[i] = w[i] * step.keep - step.step_size * m[i] / root;
+    }
+}
+
+/// One step of SGD with momentum, as PyTorch writes it: `v = momentum·v + g + decay·w`, `w -= lr·v`.
+#[derive(Clone, Copy, Debug)]
+pub struct SgdStep {
+    pub gradient_scale: f32,
+    pub momentum: f32,
+    pub lr: f32,
+    pub weight_decay: f32,
+}
+
+per_isa! {
+    pub fn sgd(step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [f32]) = sgd_body
+}
+
+#[inline(always)]
+fn sgd_body<const FUSED: bool>(step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [f32]) {
+    let n = w.len();
+    let (g, v) = (&g[..n], &mut v[..n]);
+    for i in 0..n {
+        let d = fma::<FUSED>(step.weight_decay, w[i], g[i] * step.gradient_scale);
+        v[i] = fma::<FUSED>(step.momentum, v[i], d);
+        w[i] = fma::<FUSED>(-step.lr, v[i], w[i]);
+    }
+}
+
+per_isa! {
+    /// `average += (value - average)·weight`.
+    pub fn lerp(average: &mut [f32], value: &[f32], weight: f32) = lerp_body
+}
+
+#[inline(always)]
+fn lerp_body<const FUSED: bool>(average: &mut [f32], value: &[f32], weight: f32) {
+    for (a, &v) in average.iter_mut().zip(value) {
+        *a = fma::<FUSED>(v - *a, weight, *a);
+    }
+}
+
+/// `Σ x²` in `f64`, eight interleaved partial sums, so the order does not depend on the machine.
+pub fn squared_sum(x: &[f32]) -> f64 {
+    let mut sums = [0f64; 8];
+    let chunks = x.chunks_exact(8);
+    let tail: f64 = chunks.remainder().iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    for chunk in chunks {
+        for (sum, &v) in sums.iter_mut().zip(chunk) {
+            *sum += f64::from(v) * f64::from(v);
+        }
+    }
+    sums.iter().sum::<f64>() + tail
+}

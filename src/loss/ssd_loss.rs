@@ -1,0 +1,62 @@
+//! The SSD loss of one image: class part plus weighted box part.
+
+use super::classification::Classification;
+use super::localisation::smooth_l1;
+use super::targets::Targets;
+
+/// What to minimise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SsdLoss {
+    pub classification: Classification,
+    /// Multiplies the box part.
+    pub box_weight: f32,
+    /// `[K]`, multiplies each anchor's class loss by the weight of its label; column 0 the background.
+    pub class_weights: Vec<f32>,
+}
+
+/// Sums over one image, before any normalising.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImageLoss {
+    pub class: f64,
+    /// With the box weight worked in.
+    pub boxes: f64,
+    pub positives: usize,
+    /// Anchors mined as negatives, in order; empty for a loss that takes all.
+    pub negatives: Vec<usize>,
+}
+
+/// Where the gradients of one image go, overwritten.
+#[derive(Debug)]
+pub struct ImageGradients<'a> {
+    /// `[A, K]`.
+    pub logits: &'a mut [f32],
+    /// `[A, 4]`.
+    pub deltas: &'a mut [f32],
+}
+
+impl SsdLoss {
+    /// The usual loss for `classes` columns.
+    pub fn new(classes: usize) -> Self {
+        Self { classification: Classification::default(), box_weight: 1.0, class_weights: vec![1.0; classes] }
+    }
+
+    /// `logits` `[A, K]`, `deltas` `[A, 4]` of one image.
+    ///
+    /// # Panics
+    /// If the lengths disagree with the targets and the class weights.
+    pub fn image(&self, logits: &[f32], deltas: &[f32], targets: &Targets, d: ImageGradients) -> ImageLoss {
+        let (a, k) = (targets.labels.len(), self.class_weights.len());
+        assert_eq!((logits.len(), deltas.len()), (a * k, a * 4), "predictions for {a} anchors and {k} columns");
+        let (class, negatives) = self.classification.evaluate(logits, &targets.labels, &self.class_weights, d.logits);
+        d.deltas.fill(0.0);
+        let mut boxes = 0.0;
+        for (anchor, target) in &targets.positives {
+            for (i, t) in target.iter().enumerate() {
+                let (loss, slope) = smooth_l1(deltas[anchor * 4 + i] - t);
+                boxes += loss * f64::from(self.box_weight);
+                d.deltas[anchor * 4 + i] = slope * self.box_weight;
+            }
+        }
+        ImageLoss { class, boxes, positives: targets.positives.len(), negatives }
+    }
+}

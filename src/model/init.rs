@@ -1,0 +1,121 @@
+//! Fresh numbers for layers that no file brings along.
+//!
+//! He-normal by fan-in for layers that end in ReLU6 (He et al. 2015), normal with deviation 0.01 for the predictors,
+//! biases 0.
+
+use super::mobilenet_v2::{extras, head};
+use super::ssd::Ssd;
+use super::weights::{Activation, ConvSpec, ConvWeights};
+use rand::Rng;
+
+/// Deviation of a predictor's fresh weights.
+const PREDICTOR_STD: f64 = 0.01;
+
+/// Anchors per cell of a fresh head: 3 on the lowest map, 6 on the others.
+const LOWEST_ANCHORS: usize = 3;
+const ANCHORS: usize = 6;
+
+/// Draws fresh numbers for one convolution; `scale` 1, `bias` 0.
+pub fn initialise(spec: &ConvSpec, rng: &mut impl Rng) -> ConvWeights {
+    let std = match spec.activation {
+        Activation::Relu6 => (2.0 / spec.fan_in() as f64).sqrt(),
+        Activation::Linear => PREDICTOR_STD,
+    };
+    ConvWeights {
+        spec: *spec,
+        weight: (0..spec.weight_len()).map(|_| (normal(rng) * std) as f32).collect(),
+        scale: vec![1.0; spec.out_channels],
+        bias: vec![0.0; spec.out_channels],
+    }
+}
+
+/// Draws a whole network. Linear layers of the backbone are He-normal too, for they carry the signal.
+pub fn initialise_network(specs: &Ssd<ConvSpec>, rng: &mut impl Rng) -> Ssd<ConvWeights> {
+    specs.map(|stage, spec| {
+        let carries = ConvSpec { activation: Activation::Relu6, ..*spec };
+        let drawn = initialise(if stage.is_backbone() { &carries } else { spec }, rng);
+        ConvWeights { spec: *spec, ..drawn }
+    })
+}
+
+/// Standard normal by Box and Muller (1958).
+fn normal(rng: &mut impl Rng) -> f64 {
+    let u: f64 = 1.0 - rng.random::<f64>();
+    let v: f64 = rng.random();
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+impl Ssd<ConvWeights> {
+    /// Replaces extras and heads by fresh ones with `classes` columns, background included. Their shapes stay; where
+    /// there are none (a backbone alone) they are the standard ones.
+    pub fn renew_extras_and_heads(&mut self, classes: usize, rng: &mut impl Rng) {
+        if self.heads.is_empty() {
+            let specs = extras(self.last.spec.out_channels);
+            let tapped = self.blocks[self.tap].depthwise.spec.in_channels;
+            let maps = [tapped, self.last.spec.out_channels].into_iter();
+            let maps = maps.chain(specs.iter().map(|e| e.expand.out_channels));
+            let heads: Vec<_> = maps
+                .enumerate()
+                .map(|(i, channels)| head(channels, if i == 0 { LOWEST_ANCHORS } else { ANCHORS }, classes))
+                .collect();
+            self.extras = specs.iter().map(|e| e.map_layers(&mut |spec| initialise(spec, rng))).collect();
+            self.heads = heads.iter().map(|h| h.map_layers(&mut |spec| initialise(spec, rng))).collect();
+            self.classes = classes;
+            return;
+        }
+        let backbone = self.backbone_len();
+        for (_, conv) in self.convs_mut().into_iter().skip(backbone) {
+            *conv = initialise(&conv.spec, rng);
+        }
+        self.renew_class_predictors(classes, rng);
+    }
+
+    /// Replaces the class predictors by fresh ones with `classes` columns, background included.
+    pub fn renew_class_predictors(&mut self, classes: usize, rng: &mut impl Rng) {
+        for head in &mut self.heads {
+            let spec = ConvSpec { out_channels: head.anchors_per_cell * classes, ..head.class_predictor.spec };
+            head.class_predictor = initialise(&spec, rng);
+        }
+        self.classes = classes;
+    }
+
+    /// Sets the class predictors' biases so that the background starts at `share` of the probability and the other
+    /// columns share the rest.
+    pub fn set_background_prior(&mut self, share: f64) {
+        let classes = self.classes;
+        let each = (1.0 - share) / (classes.max(2) - 1) as f64;
+        let background = (share / each).ln() as f32;
+        for head in &mut self.heads {
+            for (column, bias) in head.class_predictor.bias.iter_mut().enumerate() {
+                *bias = if column % classes == 0 { background } else { 0.0 };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mobilenet_v2::ssdlite_mobilenet_v2;
+    use super::*;
+    use rand::SeedableRng;
+    use rand_pcg::Pcg64Mcg;
+
+    #[test]
+    fn the_background_starts_at_its_share() {
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let mut network = initialise_network(&ssdlite_mobilenet_v2(0.35, 4, true), &mut rng);
+        network.set_background_prior(0.75);
+        let bias = &network.heads[1].class_predictor.bias[..4];
+        let total: f32 = bias.iter().map(|b| b.exp()).sum();
+        assert!((bias[0].exp() / total - 0.75).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_backbone_alone_gets_the_standard_heads() {
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let whole = initialise_network(&ssdlite_mobilenet_v2(1.0, 91, false), &mut rng);
+        let mut bare = Ssd { extras: vec![], heads: vec![], ..whole.clone() };
+        bare.renew_extras_and_heads(91, &mut rng);
+        assert_eq!(bare.map(|_, w| w.spec), whole.map(|_, w| w.spec));
+    }
+}

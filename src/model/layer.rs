@@ -1,0 +1,135 @@
+//! One convolution as a burn module.
+
+use super::weights::{Activation, ConvKind, ConvSpec, ConvWeights};
+use crate::kernel::{ConvGeometry, Kind};
+use crate::ops;
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::Tensor;
+
+/// `y = act(scale·conv(x, weight) + bias)`; weight and bias are trained unless frozen, scale never is.
+#[derive(Module, Debug)]
+pub struct ConvLayer {
+    /// Rows (taps x input channels) by output channels.
+    pub weight: Param<Tensor<2>>,
+    pub bias: Param<Tensor<1>>,
+    scale: Tensor<1>,
+    #[module(skip)]
+    spec: ConvSpec,
+    #[module(skip)]
+    training: Training,
+}
+
+/// Whether a layer learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Training {
+    Trained,
+    /// No gradient, no optimizer state, nothing kept for the way back.
+    Frozen,
+}
+
+impl ConvLayer {
+    pub fn new(weights: &ConvWeights, training: Training) -> Self {
+        let cout = weights.spec.out_channels;
+        let weight = ops::tensor(weights.weight.clone(), [weights.weight.len() / cout, cout]);
+        let bias = ops::tensor(weights.bias.clone(), [cout]);
+        let trained = training == Training::Trained;
+        Self {
+            weight: Param::initialized(ParamId::new(), weight.set_require_grad(trained)),
+            bias: Param::initialized(ParamId::new(), bias.set_require_grad(trained)),
+            scale: ops::tensor(weights.scale.clone(), [cout]),
+            spec: weights.spec,
+            training,
+        }
+    }
+
+    pub fn spec(&self) -> &ConvSpec {
+        &self.spec
+    }
+
+    pub fn is_trained(&self) -> bool {
+        self.training == Training::Trained
+    }
+
+    /// Runs `f` on the frozen scale.
+    pub fn with_scale<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
+        ops::read(&self.scale, f)
+    }
+
+    /// The layer's numbers as they are now.
+    pub fn weights(&self) -> ConvWeights {
+        ConvWeights {
+            spec: self.spec,
+            weight: ops::read(&self.weight.val(), <[f32]>::to_vec),
+            scale: ops::read(&self.scale, <[f32]>::to_vec),
+            bias: ops::read(&self.bias.val(), <[f32]>::to_vec),
+        }
+    }
+
+    /// Hands weight, bias and scale to `f` and keeps what it makes of the first two. Works in place while no
+    /// unfinished backward pass still holds the old values.
+    pub fn update(&mut self, f: impl FnOnce(&mut [f32], &mut [f32], &[f32])) {
+        let weight = std::mem::replace(&mut self.weight, placeholder());
+        let bias = std::mem::replace(&mut self.bias, placeholder());
+        let scale = &self.scale;
+        let mut updated = None;
+        let trained = self.training == Training::Trained;
+        self.weight = weight.map(|weight| {
+            let weight = ops::update(weight, |weight| {
+                updated = Some(bias.map(|bias| {
+                    ops::update(bias, |bias| ops::read(scale, |scale| f(weight, bias, scale))).set_require_grad(trained)
+                }));
+            });
+            weight.set_require_grad(trained)
+        });
+        self.bias = updated.expect("the update ran");
+    }
+
+    /// `[N,H,W,Cin]` → `[N,OH,OW,Cout]`.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let geometry = self.spec.geometry(x.dims());
+        ops::fused_conv(x, self.weight.val(), self.bias.val(), self.scale.clone(), geometry)
+    }
+
+    /// As [`ConvLayer::forward`], with `residual` added.
+    pub fn forward_residual(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        let geometry = self.spec.geometry(x.dims());
+        ops::fused_conv_residual(x, self.weight.val(), self.bias.val(), self.scale.clone(), residual, geometry)
+    }
+}
+
+/// Stands in for a parameter while it is being updated.
+fn placeholder<const D: usize>() -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), ops::tensor(vec![0.0], [1; D]))
+}
+
+impl ConvSpec {
+    /// The sizes of this convolution for an input of shape `[N,H,W,Cin]`.
+    ///
+    /// # Panics
+    /// If the input has another number of channels, or is smaller than the kernel.
+    pub fn geometry(&self, [n, h, w, cin]: [usize; 4]) -> ConvGeometry {
+        assert_eq!(cin, self.in_channels, "input channels of {self:?}");
+        let [kh, kw] = self.kernel;
+        let [oh, ow] = self.output_size([h, w]);
+        ConvGeometry {
+            kind: match self.kind {
+                ConvKind::Pointwise => Kind::Pointwise,
+                ConvKind::Depthwise => Kind::Depthwise,
+                ConvKind::Dense => Kind::Dense,
+            },
+            n,
+            h,
+            w,
+            cin,
+            oh,
+            ow,
+            cout: self.out_channels,
+            kh,
+            kw,
+            stride: self.stride,
+            top: self.padding.vertical(h, kh, self.stride).0,
+            left: self.padding.horizontal(w, kw, self.stride).0,
+            relu6: self.activation == Activation::Relu6,
+        }
+    }
+}

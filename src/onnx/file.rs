@@ -1,0 +1,140 @@
+//! The model file as bytes: read whole and decoded, or replaced in one step.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use tract_onnx::pb::ModelProto;
+
+use super::OnnxError;
+
+/// Protobuf's own limit for one message.
+const MAX_BYTES: u64 = i32::MAX as u64;
+
+/// First bytes of what people hand in instead of ONNX, with what it is.
+const LOOKALIKES: [(usize, &[u8], &str); 7] = [
+    (0, b"version https://git-lfs", "a Git LFS pointer (fetch the real file with `git lfs pull`)"),
+    (0, b"PK\x03\x04", "a zip archive (a PyTorch or Keras checkpoint?)"),
+    (4, b"TFL3", "a TensorFlow Lite model"),
+    (0, b"\x89HDF", "an HDF5 file (a Keras checkpoint?)"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"\x89PNG", "a PNG image"),
+    (0, b"<", "a web page or XML"),
+];
+
+/// Reads and decodes a model; its graph is present.
+///
+/// # Errors
+/// If the file cannot be read, is empty, is not ONNX, or ends early.
+pub(super) fn read(path: &Path) -> Result<ModelProto, OnnxError> {
+    let unreadable = |source| OnnxError::Read { path: path.into(), source };
+    let not_onnx = |found: String| OnnxError::NotOnnx {
+        path: path.into(),
+        found,
+        help: "export the network to ONNX (tf2onnx, torch.onnx.export) or download the file again",
+    };
+    let about = fs::metadata(path).map_err(unreadable)?;
+    if !about.is_file() {
+        return Err(not_onnx("something that is not a regular file".into()));
+    }
+    if about.len() == 0 {
+        return Err(not_onnx("an empty file".into()));
+    }
+    if about.len() > MAX_BYTES {
+        return Err(not_onnx(format!("a file of {} bytes, more than a protobuf message can have", about.len())));
+    }
+    let bytes = fs::read(path).map_err(unreadable)?;
+    for (offset, magic, what) in LOOKALIKES {
+        if bytes.get(offset..).is_some_and(|tail| tail.starts_with(magic)) {
+            return Err(not_onnx(what.into()));
+        }
+    }
+    let proto = ModelProto::decode(bytes.as_slice())
+        .map_err(|e| not_onnx(format!("{} bytes that end early or are something else ({e})", bytes.len())))?;
+    match &proto.graph {
+        Some(graph) if !graph.node.is_empty() => Ok(proto),
+        _ => Err(not_onnx("a model without a graph".into())),
+    }
+}
+
+/// Writes `bytes` under `path` so that a reader, or a power cut, sees the old file or the new one and nothing
+/// between: temporary file in the same folder, fsync, rename, fsync of the folder.
+///
+/// # Errors
+/// If any step fails; the temporary file is removed then.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), OnnxError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let written = temporary(path).and_then(|temp| {
+        let moved = write_synced(&temp, bytes).and_then(|()| fs::rename(&temp, path));
+        if moved.is_err() {
+            // The first error is the one worth telling.
+            let _ = fs::remove_file(&temp);
+        }
+        moved
+    });
+    written.and_then(|()| sync_folder(folder)).map_err(|source| OnnxError::Write { path: path.into(), source })
+}
+
+fn temporary(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(hidden))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replace_leaves_no_temporary_file_and_the_new_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.onnx");
+        replace(&path, b"old").unwrap();
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let error = replace(&dir.path().join("absent/a.onnx"), b"x").unwrap_err();
+        assert!(error.to_string().contains("absent/a.onnx: cannot write"), "{error}");
+    }
+
+    #[test]
+    fn lookalikes_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.onnx");
+        for (bytes, said) in [
+            (&b""[..], "an empty file"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+            (b"PK\x03\x04 and so on", "a zip archive"),
+            (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
+            (b"hello, world", "something else"),
+            (&[0x08, 0x08], "without a graph"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains("help:"), "{error}");
+        }
+        assert!(read(dir.path()).unwrap_err().to_string().contains("regular file"));
+    }
+}

@@ -1,0 +1,174 @@
+//! Running an ONNX file with tract, an implementation that shares nothing with the trainer, and comparing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+
+use super::export::{BOX_ENCODINGS, CLASS_LOGITS};
+use super::{OnnxError, file};
+
+/// Raw predictions of a number of images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outputs {
+    /// `[N, A, K]`.
+    pub logits: Vec<f32>,
+    /// `[N, A, 4]`.
+    pub deltas: Vec<f32>,
+}
+
+/// Largest absolute difference between two computations of the same network.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Difference {
+    pub logits: f32,
+    pub deltas: f32,
+}
+
+/// A raw-heads file, loaded and planned by tract for one batch size.
+pub struct Verifier {
+    path: PathBuf,
+    plan: Arc<TypedRunnableModel>,
+    size: usize,
+    batch: usize,
+    /// Positions of logits and deltas among the file's outputs.
+    outputs: [usize; 2],
+}
+
+impl Verifier {
+    /// Loads a file whose outputs are `class_logits` and `box_encodings`, for `batch` square images of side `size`.
+    ///
+    /// # Errors
+    /// If the file is damaged, has other outputs, or tract cannot run it.
+    pub fn load(path: &Path, size: usize, batch: usize) -> Result<Self, OnnxError> {
+        let proto = file::read(path)?;
+        let graph = proto.graph.as_ref();
+        let names: Vec<&str> = graph.map_or(vec![], |g| g.output.iter().map(|o| o.name.as_str()).collect());
+        let produced = |name: &str| graph.is_some_and(|g| g.node.iter().any(|n| n.output.iter().any(|o| o == name)));
+        let position = |wanted: &str| {
+            // tract takes a declared output for granted; one that no node computes would end the program there.
+            let found = names.iter().position(|&n| n == wanted).filter(|_| names.iter().all(|n| produced(n)));
+            found.ok_or_else(|| OnnxError::Verify {
+                path: path.into(),
+                place: "outputs".into(),
+                found: names.join(", "),
+                expected: format!("{CLASS_LOGITS} and {BOX_ENCODINGS}, both computed"),
+            })
+        };
+        let outputs = [position(CLASS_LOGITS)?, position(BOX_ENCODINGS)?];
+        let fact = InferenceFact::dt_shape(f32::datum_type(), tvec!(batch, 3, size, size));
+        let folder = path.parent().and_then(Path::to_str);
+        let plan = tract_onnx::onnx()
+            // Shapes noted in the file name the batch symbolically; here it is a number.
+            .with_ignore_value_info(true)
+            .parse(&proto, folder)
+            .and_then(|parsed| parsed.model.with_input_fact(0, fact)?.into_optimized()?.into_runnable())
+            .map_err(|e| failed(path, e))?;
+        Ok(Self { path: path.into(), plan, size, batch, outputs })
+    }
+
+    /// Predictions for NHWC images, `n` of them; the last batch is filled up with zeros.
+    ///
+    /// # Errors
+    /// If `images` is not `n·size·size·3` long or tract fails.
+    pub fn run(&self, images: &[f32], n: usize) -> Result<Outputs, OnnxError> {
+        let image = self.size * self.size * 3;
+        if images.len() != n * image {
+            return Err(self.mismatch("images", images.len(), n * image));
+        }
+        let mut all = Outputs { logits: Vec::new(), deltas: Vec::new() };
+        for chunk in images.chunks(self.batch * image) {
+            let given = chunk.len() / image;
+            let mut planar = vec![0.0; self.batch * image];
+            for (from, to) in chunk.chunks_exact(image).zip(planar.chunks_exact_mut(image)) {
+                to_nchw(from, to);
+            }
+            let shape = [self.batch, 3, self.size, self.size];
+            let tensor = Tensor::from_shape(&shape, &planar).map_err(|e| failed(&self.path, e))?;
+            let results = self.plan.run(tvec!(tensor.into())).map_err(|e| failed(&self.path, e))?;
+            let [logits, deltas] = self.outputs;
+            for (all, i) in [(&mut all.logits, logits), (&mut all.deltas, deltas)] {
+                let view = results[i].to_plain_array_view::<f32>().map_err(|e| failed(&self.path, e))?;
+                all.extend(view.iter().take(view.len() / self.batch * given));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Runs the file on NHWC images and compares with `logits` `[N, A, K]` and `deltas` `[N, A, 4]`.
+    ///
+    /// # Errors
+    /// As [`Verifier::run`], or if the lengths differ from the file's outputs.
+    pub fn compare(&self, images: &[f32], n: usize, logits: &[f32], deltas: &[f32]) -> Result<Difference, OnnxError> {
+        let ours = self.run(images, n)?;
+        if ours.logits.len() != logits.len() {
+            return Err(self.mismatch("logits", logits.len(), ours.logits.len()));
+        }
+        if ours.deltas.len() != deltas.len() {
+            return Err(self.mismatch("deltas", deltas.len(), ours.deltas.len()));
+        }
+        Ok(Difference { logits: largest(&ours.logits, logits), deltas: largest(&ours.deltas, deltas) })
+    }
+
+    fn mismatch(&self, place: &str, found: usize, expected: usize) -> OnnxError {
+        OnnxError::Verify {
+            path: self.path.clone(),
+            place: place.into(),
+            found: format!("{found} values"),
+            expected: expected.to_string(),
+        }
+    }
+}
+
+/// Runs a raw-heads file with tract, one image at a time, and returns how far it is from the given predictions.
+///
+/// # Errors
+/// As [`Verifier::load`] and [`Verifier::compare`].
+pub fn verify(
+    path: &Path,
+    images: &[f32],
+    n: usize,
+    size: usize,
+    logits: &[f32],
+    deltas: &[f32],
+) -> Result<Difference, OnnxError> {
+    Verifier::load(path, size, 1)?.compare(images, n, logits, deltas)
+}
+
+fn failed(path: &Path, error: TractError) -> OnnxError {
+    OnnxError::Run { path: path.into(), reason: format!("{error:#}") }
+}
+
+/// One NHWC image into NCHW.
+fn to_nchw(image: &[f32], planar: &mut [f32]) {
+    let pixels = image.len() / 3;
+    for (i, pixel) in image.chunks_exact(3).enumerate() {
+        for (c, &v) in pixel.iter().enumerate() {
+            planar[c * pixels + i] = v;
+        }
+    }
+}
+
+/// Infinite where either side is not a number: a broken file must not pass.
+fn largest(a: &[f32], b: &[f32]) -> f32 {
+    let differences = a.iter().zip(b).map(|(x, y)| (x - y).abs());
+    differences.fold(0.0, |most, d| if d.is_nan() { f32::INFINITY } else { most.max(d) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_not_a_number_never_passes() {
+        assert_eq!(largest(&[1.0, 2.0], &[1.5, 2.0]), 0.5);
+        assert_eq!(largest(&[1.0, f32::NAN], &[1.0, f32::NAN]), f32::INFINITY);
+        assert_eq!(largest(&[f32::NAN, 1.0], &[0.0, 1.0]), f32::INFINITY);
+    }
+
+    #[test]
+    fn channels_become_planes() {
+        let mut planar = [0.0; 6];
+        to_nchw(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut planar);
+        assert_eq!(planar, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+}

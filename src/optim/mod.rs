@@ -1,0 +1,13 @@
+//! From gradients to better weights: optimizers, schedules, clipping, the moving average.
+//!
+//! This layer knows slices, not tensors, and never sees an image.
+
+mod centring;
+mod ema;
+mod optimizer;
+mod schedule;
+
+pub use centring::InputMean;
+pub use ema::Ema;
+pub use optimizer::{LayerUpdate, Optimizer, OptimizerKind, Rates, Slot};
+pub use schedule::{Decay, Schedule};

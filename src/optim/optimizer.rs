@@ -1,0 +1,115 @@
+//! The optimizers, layer by layer: a layer's weight and bias move together, because centring couples them.
+
+use super::centring::InputMean;
+use crate::kernel::{AdamwStep, Isa, SgdStep, adamw, sgd};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum OptimizerKind {
+    /// Loshchilov & Hutter 2019, decoupled weight decay.
+    Adamw { beta1: f64, beta2: f64, epsilon: f64 },
+    /// Momentum as PyTorch writes it; weight decay added to the gradient.
+    Sgd { momentum: f64 },
+}
+
+impl OptimizerKind {
+    pub fn adamw() -> Self {
+        OptimizerKind::Adamw { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+/// Learning rates and decay of one layer at one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    pub weight: f64,
+    pub bias: f64,
+    /// Applied to the weight only, unless [`Rates::decay_bias`].
+    pub decay: f64,
+    pub decay_bias: bool,
+}
+
+/// The optimizer's memory of one parameter: first and second moment for AdamW, velocity (and nothing) for SGD.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Slot {
+    pub first: Vec<f32>,
+    pub second: Vec<f32>,
+}
+
+/// Optimizer state over all trained layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimizer {
+    pub kind: OptimizerKind,
+    /// Steps taken.
+    pub step: u64,
+    /// Weight slot and bias slot of each trained layer, in walk order.
+    pub slots: Vec<[Slot; 2]>,
+}
+
+/// One layer's part in a step.
+#[derive(Debug)]
+pub struct LayerUpdate<'a> {
+    pub weight: &'a mut [f32],
+    pub bias: &'a mut [f32],
+    pub scale: &'a [f32],
+    pub dw: &'a [f32],
+    pub db: &'a [f32],
+    pub depthwise: bool,
+    /// Present where the layer's updates are centred; `dw` is centred already.
+    pub mean: Option<&'a InputMean>,
+}
+
+impl Optimizer {
+    /// `sizes` gives the weight and bias length of each trained layer.
+    pub fn new(kind: OptimizerKind, sizes: impl IntoIterator<Item = [usize; 2]>) -> Self {
+        let slot = |len| match kind {
+            OptimizerKind::Adamw { .. } => Slot { first: vec![0.0; len], second: vec![0.0; len] },
+            OptimizerKind::Sgd { .. } => Slot { first: vec![0.0; len], second: Vec::new() },
+        };
+        Self { kind, step: 0, slots: sizes.into_iter().map(|[w, b]| [slot(w), slot(b)]).collect() }
+    }
+
+    /// Moves layer `i`; `gradient_scale` multiplies both gradients (normaliser and clipping).
+    /// Call [`Optimizer::advance`] once after all layers of a step.
+    pub fn update(&mut self, i: usize, layer: LayerUpdate, rates: Rates, gradient_scale: f64) {
+        let before = layer.mean.map(|m| m.response(layer.weight, layer.scale, layer.depthwise));
+        let (kind, step) = (self.kind, self.step + 1);
+        let [weight_slot, bias_slot] = &mut self.slots[i];
+        let apply = |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64| match kind {
+            OptimizerKind::Adamw { beta1, beta2, epsilon } => {
+                let step = AdamwStep {
+                    gradient_scale: gradient_scale as f32,
+                    beta1: beta1 as f32,
+                    beta2: beta2 as f32,
+                    step_size: (lr / (1.0 - beta1.powf(step as f64))) as f32,
+                    root_correction: (1.0 / (1.0 - beta2.powf(step as f64)).sqrt()) as f32,
+                    epsilon: epsilon as f32,
+                    keep: (1.0 - lr * decay) as f32,
+                };
+                adamw(Isa::best(), step, w, g, &mut slot.first, &mut slot.second);
+            }
+            OptimizerKind::Sgd { momentum } => {
+                let step = SgdStep {
+                    gradient_scale: gradient_scale as f32,
+                    momentum: momentum as f32,
+                    lr: lr as f32,
+                    weight_decay: decay as f32,
+                };
+                sgd(Isa::best(), step, w, g, &mut slot.first);
+            }
+        };
+        apply(weight_slot, layer.weight, layer.dw, rates.weight, rates.decay);
+        apply(bias_slot, layer.bias, layer.db, rates.bias, if rates.decay_bias { rates.decay } else { 0.0 });
+        if let (Some(mean), Some(before)) = (layer.mean, before) {
+            let after = mean.response(layer.weight, layer.scale, layer.depthwise);
+            for ((b, after), before) in layer.bias.iter_mut().zip(after).zip(before) {
+                *b -= after - before;
+            }
+        }
+    }
+
+    /// Ends a step.
+    pub fn advance(&mut self) {
+        self.step += 1;
+    }
+}

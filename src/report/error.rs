@@ -1,0 +1,12 @@
+//! What can go wrong when a picture is written.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error("{}: cannot write the picture: {source}\nhelp: check that the folder exists and has space", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+
+    #[error("a picture of {width} x {height} pixels cannot be a PNG: {source}\nhelp: draw an image that has pixels")]
+    Encode { width: usize, height: usize, source: image::ImageError },
+}

@@ -1,0 +1,227 @@
+//! A run on disk: one safetensors file with every tensor of the state, and the rest as JSON in its header.
+//!
+//! Written to a temporary file, synced, renamed over the old one, and the folder synced: a power cut leaves either
+//! the old state or the new one. The one before is kept as `previous.ckpt`. A checksum over all tensors tells a
+//! damaged file from a sound one.
+
+use super::error::TrainError;
+use super::progress::Progress;
+use super::recipe::Recipe;
+use super::state::TrainState;
+use crate::model::{ConvSpec, ConvWeights, Ssd};
+
+use crate::optim::InputMean;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// Raised whenever an older program could not read what this one writes.
+const VERSION: u32 = 1;
+
+/// Key of the JSON in the file's metadata.
+const HEADER: &str = "fieldtune";
+
+/// What a checkpoint says about itself besides its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    pub version: u32,
+    pub network: Ssd<ConvSpec>,
+    /// Input size in pixels.
+    pub size: usize,
+    pub class_names: Vec<String>,
+    pub recipe: Recipe,
+    pub progress: Progress,
+    pub optimizer_step: u64,
+    /// Training images per epoch: the schedule and the position depend on it.
+    pub train_images: usize,
+    /// CRC-32 over the bytes of all tensors in the order of their names.
+    pub crc32: u32,
+}
+
+/// A checkpoint that was read and found sound.
+pub struct Checkpoint {
+    pub header: Header,
+    tensors: BTreeMap<String, Vec<f32>>,
+}
+
+/// Every tensor of the state by name.
+fn tensors(state: &TrainState) -> BTreeMap<String, Vec<f32>> {
+    let mut all = BTreeMap::new();
+    for (i, layer) in state.model.layers.iter().enumerate() {
+        let weights = layer.weights();
+        all.insert(format!("weight.{i}"), weights.weight);
+        all.insert(format!("bias.{i}"), weights.bias);
+        all.insert(format!("scale.{i}"), weights.scale);
+        for (part, slot) in ["weight", "bias"].iter().zip(&state.optimizer.slots[i]) {
+            all.insert(format!("first.{part}.{i}"), slot.first.clone());
+            all.insert(format!("second.{part}.{i}"), slot.second.clone());
+        }
+        if let Some(ema) = &state.ema {
+            all.insert(format!("ema.weight.{i}"), ema.averages[2 * i].clone());
+            all.insert(format!("ema.bias.{i}"), ema.averages[2 * i + 1].clone());
+        }
+        all.insert(format!("mean.{i}"), state.means[i].mean.clone());
+    }
+    all
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+impl Checkpoint {
+    /// Writes the state to `path`, keeping the file that was there as `previous.ckpt` beside it.
+    ///
+    /// # Errors
+    /// If the disk refuses; the file that was there is untouched then.
+    pub fn save(path: &Path, state: &TrainState, header: Header) -> Result<(), TrainError> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let tensors: BTreeMap<String, Vec<u8>> =
+            tensors(state).into_iter().map(|(name, values)| (name, bytes(&values))).collect();
+        let mut crc = crc32fast::Hasher::new();
+        tensors.values().for_each(|t| crc.update(t));
+        let header = Header {
+            crc32: crc.finalize(),
+            progress: state.progress.clone(),
+            optimizer_step: state.optimizer.step,
+            ..header
+        };
+        let json = serde_json::to_string(&header).expect("a header has no key that JSON cannot hold");
+        let views = tensors.iter().map(|(name, data)| {
+            let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data).expect("four bytes a number");
+            (name.as_str(), view)
+        });
+        let temporary = tempfile::NamedTempFile::new_in(folder).map_err(TrainError::io(folder, "create a file"))?;
+        safetensors::serialize_to_file(views, Some(HashMap::from([(HEADER.into(), json)])), temporary.path())
+            .map_err(|e| TrainError::io(path, "write the checkpoint")(std::io::Error::other(e)))?;
+        let synced = std::fs::File::open(temporary.path()).and_then(|f| f.sync_all());
+        synced.map_err(TrainError::io(path, "sync the checkpoint"))?;
+        if path.exists() {
+            let previous = path.with_file_name("previous.ckpt");
+            std::fs::rename(path, &previous).map_err(TrainError::io(&previous, "keep the previous checkpoint"))?;
+        }
+        temporary.persist(path).map_err(|e| TrainError::io(path, "put the checkpoint in place")(e.error))?;
+        let synced = std::fs::File::open(folder).and_then(|f| f.sync_all());
+        synced.map_err(TrainError::io(folder, "sync the folder"))
+    }
+
+    /// Reads and verifies a checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be read, is something else, of another version, cut off or damaged.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        let bad = |found: String, expected: &str, help: &str| TrainError::Checkpoint {
+            file: path.into(),
+            found,
+            expected: expected.into(),
+            help: help.into(),
+        };
+        let previous = "resume from previous.ckpt beside it, or start anew";
+        let data = std::fs::read(path).map_err(TrainError::io(path, "read the checkpoint"))?;
+        let (_, metadata) = SafeTensors::read_metadata(&data)
+            .map_err(|e| bad(format!("not a whole safetensors file ({e})"), "a fieldtune checkpoint", previous))?;
+        let json = metadata.metadata().as_ref().and_then(|m| m.get(HEADER)).ok_or_else(|| {
+            bad(
+                "a safetensors file of another program".into(),
+                "a fieldtune checkpoint",
+                "give a run's weights/last.ckpt",
+            )
+        })?;
+        let version: u32 = serde_json::from_str::<serde_json::Value>(json)
+            .ok()
+            .and_then(|v| v["version"].as_u64())
+            .map_or(0, |v| v as u32);
+        if version != VERSION {
+            let help = "resume with the program that wrote it, or start anew";
+            return Err(bad(format!("a checkpoint of version {version}"), &format!("version {VERSION}"), help));
+        }
+        let header: Header = serde_json::from_str(json)
+            .map_err(|e| bad(format!("a header that cannot be read ({e})"), "a whole header", previous))?;
+        let file = SafeTensors::deserialize(&data)
+            .map_err(|e| bad(format!("the tensors are cut off ({e})"), "a whole checkpoint", previous))?;
+        let mut views: Vec<(String, TensorView)> = file.tensors();
+        views.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut crc = crc32fast::Hasher::new();
+        views.iter().for_each(|(_, view)| crc.update(view.data()));
+        let crc = crc.finalize();
+        if crc != header.crc32 {
+            return Err(bad(format!("checksum {crc:08x}"), &format!("{:08x}", header.crc32), previous));
+        }
+        let floats = |data: &[u8]| data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let tensors = views.into_iter().map(|(name, view)| (name, floats(view.data()))).collect();
+        Ok(Self { header, tensors })
+    }
+
+    /// The state as it was saved, bit for bit.
+    ///
+    /// # Errors
+    /// If a tensor is missing or has another length than the network says.
+    pub fn restore(mut self, path: &Path) -> Result<TrainState, TrainError> {
+        let mut take = |name: String, len: Option<usize>| {
+            let found = self.tensors.remove(&name);
+            let fits = found.as_ref().is_some_and(|t| len.is_none_or(|len| t.len() == len));
+            match found {
+                Some(tensor) if fits => Ok(tensor),
+                other => Err(TrainError::Checkpoint {
+                    file: path.into(),
+                    found: other
+                        .map_or(format!("no tensor {name}"), |t| format!("tensor {name} with {} values", t.len())),
+                    expected: len.map_or("one".into(), |len| format!("{len} values")),
+                    help: "resume from previous.ckpt beside it, or start anew".into(),
+                }),
+            }
+        };
+        let specs = &self.header.network;
+        let mut convs = Vec::new();
+        for (i, (_, spec)) in specs.convs().into_iter().enumerate() {
+            convs.push(ConvWeights {
+                spec: *spec,
+                weight: take(format!("weight.{i}"), Some(spec.weight_len()))?,
+                scale: take(format!("scale.{i}"), Some(spec.out_channels))?,
+                bias: take(format!("bias.{i}"), Some(spec.out_channels))?,
+            });
+        }
+        let mut convs = convs.into_iter();
+        let network = specs.map(|_, _| convs.next().expect("one for each layer"));
+        let mut state = TrainState::new(&network, &self.header.recipe);
+        for i in 0..state.model.layers.len() {
+            for (part, name) in ["weight", "bias"].iter().enumerate() {
+                let slot = &mut state.optimizer.slots[i][part];
+                slot.first = take(format!("first.{name}.{i}"), Some(slot.first.len()))?;
+                slot.second = take(format!("second.{name}.{i}"), Some(slot.second.len()))?;
+                if let Some(ema) = &mut state.ema {
+                    let average = &mut ema.averages[2 * i + part];
+                    *average = take(format!("ema.{name}.{i}"), Some(average.len()))?;
+                }
+            }
+            state.means[i] = InputMean { mean: take(format!("mean.{i}"), None)? };
+        }
+        state.optimizer.step = self.header.optimizer_step;
+        state.progress = self.header.progress;
+        Ok(state)
+    }
+}
+
+impl Header {
+    /// What stays the same over a run.
+    pub fn of(
+        network: Ssd<ConvSpec>,
+        size: usize,
+        class_names: &[String],
+        recipe: &Recipe,
+        train_images: usize,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            network,
+            size,
+            class_names: class_names.to_vec(),
+            recipe: recipe.clone(),
+            progress: Progress::default(),
+            optimizer_step: 0,
+            train_images,
+            crc32: 0,
+        }
+    }
+}

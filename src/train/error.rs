@@ -1,0 +1,50 @@
+//! What can end a run that is not a bug.
+
+use crate::data::DataError;
+use crate::onnx::OnnxError;
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum TrainError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// A file of the run folder cannot be read or written.
+    #[error("{}: cannot {action}: {source}\nhelp: {help}", file.display())]
+    Io { file: PathBuf, action: &'static str, source: io::Error, help: &'static str },
+    /// A checkpoint that cannot be resumed from.
+    #[error("{}: {found}, expected {expected}\nhelp: {help}", file.display())]
+    Checkpoint { file: PathBuf, found: String, expected: String, help: String },
+    /// The numbers left the range of f32.
+    #[error(
+        "step {step}: the loss is {loss}, expected a finite number\nhelp: lower the learning rate (lr = {lr:e}); the last checkpoint is kept and can be resumed with another rate"
+    )]
+    Diverged { step: u64, loss: f64, lr: f64 },
+    /// A setting that cannot work.
+    #[error("recipe: {0}")]
+    Recipe(String),
+    /// A split without anything to learn from.
+    #[error("{split}: {found}, expected at least one labelled image\nhelp: check the data set with `fieldtune check`")]
+    Empty { split: &'static str, found: String },
+}
+
+impl TrainError {
+    /// An input/output error on `file`; `action` completes "cannot ...".
+    pub fn io(file: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let file = file.into();
+        move |source| {
+            let help = match source.kind() {
+                io::ErrorKind::StorageFull => "free some space and resume; the previous checkpoint is kept",
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "choose a run folder that can be written"
+                }
+                io::ErrorKind::NotFound => "check the path",
+                _ => "check the storage and resume",
+            };
+            TrainError::Io { file, action, source, help }
+        }
+    }
+}

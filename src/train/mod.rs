@@ -1,0 +1,30 @@
+//! The training step, read from top to bottom: batch, predictions, loss, gradients, window, step; and around it the
+//! epoch, the checkpoint and the run.
+
+mod checkpoint;
+mod error;
+mod evaluation;
+mod progress;
+mod recipe;
+mod records;
+mod results;
+mod run;
+mod start;
+mod state;
+mod step;
+mod update;
+mod window;
+
+pub use checkpoint::{Checkpoint, Header};
+pub use error::TrainError;
+pub use evaluation::{Evaluation, detect, evaluate};
+pub use progress::{Best, EpochRecord, LossSums, Progress};
+pub use recipe::{LossKind, Recipe};
+pub use records::Records;
+pub use results::write_results;
+pub use run::{Ending, Event, Job, StepReport, train};
+pub use start::{Response, Start, responses, start};
+pub use state::TrainState;
+pub use step::{StepLoss, TrainBatch, micro_step};
+pub use update::{StepStats, apply};
+pub use window::Window;

@@ -1,0 +1,224 @@
+//! How to train: every knob, with the default that is good without tuning.
+
+use crate::data::AugmentOptions;
+use crate::loss::{Classification, SsdLoss};
+use crate::model::{Stage, Training};
+use crate::optim::{Decay, OptimizerKind, Rates, Schedule};
+use serde::{Deserialize, Serialize};
+
+/// Which loss scores the classes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LossKind {
+    /// Softmax cross-entropy with hard negative mining 3:1.
+    Mining,
+    /// Sigmoid focal loss over all anchors.
+    Focal,
+}
+
+/// The knobs of a run. Unknown keys in a file are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images per optimizer step.
+    pub batch: usize,
+    /// Images per forward and backward pass; divides `batch`. Changes memory and speed, not the mathematics.
+    pub micro_batch: usize,
+    pub optimizer: OptimizerKind,
+    /// Base learning rate: extras and heads.
+    pub lr: f64,
+    /// Rate of the backbone, as a share of `lr`.
+    pub backbone_rate: f64,
+    /// Rate of the biases of extras and heads, as a multiple of `lr`. Under centred updates the bias carries a
+    /// layer's average, which a weight's rate is too slow for.
+    pub bias_rate: f64,
+    /// Per unit of learning rate, on weights only.
+    pub weight_decay: f64,
+    /// Optimizer steps over which the rate rises from zero; at most a tenth of the run is used.
+    pub warmup: u64,
+    pub decay: Decay,
+    /// Largest gradient norm; 0 switches clipping off.
+    pub clip: f64,
+    /// Share of the moving average kept per step; 0 switches it off.
+    pub ema: f64,
+    /// Leading stages that are not trained: 0 none, 1 the stem, k + 1 the stem and k blocks, 19 the whole backbone.
+    pub freeze: usize,
+    /// Share of the run during which the backbone is held.
+    pub hold: f64,
+    /// Take each layer's mean input out of its weight updates.
+    pub centred: bool,
+    pub loss: LossKind,
+    /// Multiplies the box part of the loss.
+    pub box_weight: f32,
+    /// Class weights by name, multiplying the class loss of the anchors matched to them; others have 1.
+    pub class_weights: std::collections::BTreeMap<String, f32>,
+    /// Start class predictors at the background share that mining will show them.
+    pub class_prior: bool,
+    /// The IoU from which an anchor takes its best object.
+    pub match_iou: f64,
+    /// Anchors every object gets where enough overlap it.
+    pub min_anchors: usize,
+    pub augment: AugmentOptions,
+    /// Epochs without a better validation AP after which a run ends early; 0 never.
+    pub patience: u64,
+    pub seed: u64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            epochs: 20,
+            batch: 2,
+            micro_batch: 2,
+            optimizer: OptimizerKind::adamw(),
+            lr: 2e-3,
+            backbone_rate: 0.1,
+            bias_rate: 10.0,
+            weight_decay: 4e-5,
+            warmup: 50,
+            decay: Decay::Cosine,
+            clip: 10.0,
+            ema: 0.98,
+            freeze: 4,
+            hold: 0.0,
+            centred: true,
+            loss: LossKind::Mining,
+            box_weight: 1.0,
+            class_weights: Default::default(),
+            class_prior: true,
+            match_iou: 0.5,
+            min_anchors: 1,
+            augment: AugmentOptions::default(),
+            patience: 0,
+            seed: 0,
+        }
+    }
+}
+
+impl Recipe {
+    /// What is wrong with the numbers, if anything.
+    ///
+    /// # Errors
+    /// A sentence naming the key, what was found and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [("epochs", self.epochs as f64), ("batch", self.batch as f64), ("lr", self.lr)];
+        for (key, value) in positive {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(format!("{key} = {value}, expected more than 0"));
+            }
+        }
+        if self.micro_batch == 0 || !self.batch.is_multiple_of(self.micro_batch) {
+            let (micro, batch) = (self.micro_batch, self.batch);
+            return Err(format!("micro_batch = {micro}, expected a divisor of batch = {batch}"));
+        }
+        let not_negative = [
+            ("backbone_rate", self.backbone_rate),
+            ("bias_rate", self.bias_rate),
+            ("weight_decay", self.weight_decay),
+            ("clip", self.clip),
+            ("box_weight", f64::from(self.box_weight)),
+        ];
+        for (key, value) in not_negative {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("{key} = {value}, expected 0 or more"));
+            }
+        }
+        let shares = [("ema", self.ema), ("hold", self.hold), ("match_iou", self.match_iou)];
+        for (key, value) in shares {
+            if !(0.0..1.0).contains(&value) {
+                return Err(format!("{key} = {value}, expected 0 or more and below 1"));
+            }
+        }
+        for (name, &weight) in &self.class_weights {
+            if !(weight.is_finite() && weight > 0.0) {
+                return Err(format!("class_weights.{name} = {weight}, expected more than 0"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Optimizer steps per epoch over `images`; an unfinished window at the end is a step too.
+    pub fn steps_per_epoch(&self, images: usize) -> u64 {
+        images.div_ceil(self.batch) as u64
+    }
+
+    /// The schedule of a run over `images` per epoch.
+    pub fn schedule(&self, images: usize) -> Schedule {
+        let total = self.steps_per_epoch(images) * self.epochs;
+        Schedule { decay: self.decay, warmup: self.warmup.min(total / 10), total }
+    }
+
+    /// Whether the layers of a stage are trained.
+    pub fn training(&self, stage: Stage) -> Training {
+        let depth = match stage {
+            Stage::Stem => 0,
+            Stage::Block(i) => i + 1,
+            Stage::Last => 18,
+            Stage::Extra(_) | Stage::BoxHead(_) | Stage::ClassHead(_) => usize::MAX,
+        };
+        if depth < self.freeze { Training::Frozen } else { Training::Trained }
+    }
+
+    /// Rates of a stage's layers at `step` of the run that `schedule` describes.
+    pub fn rates(&self, stage: Stage, schedule: &Schedule, step: u64) -> Rates {
+        let base = self.lr * schedule.factor(step);
+        if !stage.is_backbone() {
+            return Rates { weight: base, bias: base * self.bias_rate, decay: self.weight_decay, decay_bias: false };
+        }
+        let held = (self.hold * schedule.total as f64).round() as u64;
+        let rise = match step.checked_sub(held) {
+            None => 0.0,
+            Some(_) if held == 0 => 1.0,
+            Some(since) => ((since + 1) as f64 / schedule.warmup.max(1) as f64).min(1.0),
+        };
+        let rate = base * self.backbone_rate * rise;
+        Rates { weight: rate, bias: rate, decay: self.weight_decay, decay_bias: false }
+    }
+
+    /// The loss over these classes (background not counted).
+    pub fn ssd_loss(&self, classes: &[String]) -> SsdLoss {
+        let weight = |name: &String| self.class_weights.get(name).copied().unwrap_or(1.0);
+        SsdLoss {
+            classification: match self.loss {
+                LossKind::Mining => Classification::default(),
+                LossKind::Focal => Classification::Focal { alpha: 0.25, gamma: 2.0 },
+            },
+            box_weight: self.box_weight,
+            class_weights: std::iter::once(1.0).chain(classes.iter().map(weight)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freezing_counts_stages_from_the_stem() {
+        let recipe = Recipe { freeze: 4, ..Recipe::default() };
+        let frozen = |stage| recipe.training(stage) == Training::Frozen;
+        assert!(frozen(Stage::Stem) && frozen(Stage::Block(2)) && !frozen(Stage::Block(3)) && !frozen(Stage::Last));
+        let recipe = Recipe { freeze: 19, ..Recipe::default() };
+        assert_eq!(recipe.training(Stage::Last), Training::Frozen);
+        assert_eq!(recipe.training(Stage::Extra(0)), Training::Trained);
+    }
+
+    #[test]
+    fn a_held_backbone_rests_and_then_warms_up() {
+        let recipe = Recipe { hold: 0.25, epochs: 10, batch: 1, micro_batch: 1, ..Recipe::default() };
+        let schedule = recipe.schedule(40);
+        let rate = |step| recipe.rates(Stage::Last, &schedule, step).weight;
+        assert_eq!(rate(99), 0.0);
+        assert!(rate(100) > 0.0 && rate(100) < rate(120));
+    }
+
+    #[test]
+    fn impossible_numbers_are_named() {
+        let bad = Recipe { batch: 4, micro_batch: 3, ..Recipe::default() };
+        assert!(bad.check().unwrap_err().contains("micro_batch = 3"));
+        assert!(Recipe { lr: f64::NAN, ..Recipe::default() }.check().unwrap_err().contains("lr = NaN"));
+        Recipe::default().check().unwrap();
+    }
+}

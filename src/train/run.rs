@@ -1,0 +1,324 @@
+//! A run: epochs of windows of micro-batches, judged after each epoch, saved on the way.
+
+use super::checkpoint::{Checkpoint, Header};
+use super::error::TrainError;
+use super::evaluation::{Evaluation, evaluate};
+use super::progress::{Best, EpochRecord, LossSums};
+use super::recipe::{LossKind, Recipe};
+use super::records::Records;
+use super::results::write_results;
+use super::state::TrainState;
+use super::step::{TrainBatch, micro_step};
+use super::update::{StepStats, apply};
+use super::window::Window;
+use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
+use crate::eval::{Detector, ScoreMode};
+use crate::loss::{SsdLoss, TargetEncoder};
+use crate::model::{ConvWeights, Ssd, SsdModel};
+use crate::onnx::{ExportOptions, Form, Images, export};
+use crate::ops;
+use crate::optim::Schedule;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What stays the same over a run.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub recipe: Recipe,
+    /// Input size in pixels.
+    pub size: usize,
+    /// Without the background.
+    pub class_names: Vec<String>,
+    /// The run folder; it exists and has a `weights` folder.
+    pub folder: PathBuf,
+    /// Longest time between checkpoints.
+    pub checkpoint_every: Duration,
+    pub loader_threads: usize,
+}
+
+/// One optimizer step, for whoever watches.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    pub stats: StepStats,
+    /// Steps done, of `total`.
+    pub step: u64,
+    pub total: u64,
+    /// Epoch under way, counted from 1.
+    pub epoch: u64,
+    /// Images of this call of [`train`] so far, per second.
+    pub images_per_second: f64,
+}
+
+/// What happens during a run.
+#[derive(Debug)]
+pub enum Event<'a> {
+    Step(StepReport),
+    /// An epoch ended and was judged.
+    Epoch {
+        record: &'a EpochRecord,
+        evaluation: &'a Evaluation,
+        best: bool,
+    },
+    Checkpoint {
+        step: u64,
+    },
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Finished,
+    /// No better validation AP for as many epochs as the recipe's patience.
+    Patience,
+    /// Asked to stop; resumable.
+    Stopped,
+}
+
+/// Every so many steps the mean inputs are observed, and on each of the first few.
+const OBSERVE_EVERY: u64 = 8;
+const OBSERVE_FIRST: u64 = 4;
+
+impl Job {
+    pub fn checkpoint_path(&self) -> PathBuf {
+        self.folder.join("weights/last.ckpt")
+    }
+
+    pub fn best_path(&self) -> PathBuf {
+        self.folder.join("weights/best.onnx")
+    }
+
+    fn anchors(&self, model: &SsdModel) -> Anchors {
+        Anchors::tf_ssd(&model.specs().map_sizes(self.size))
+    }
+
+    /// What turns predictions of the trained network into detections.
+    pub fn detector(&self, model: &SsdModel) -> Detector {
+        let mode = match self.recipe.loss {
+            LossKind::Mining => ScoreMode::Softmax,
+            LossKind::Focal => ScoreMode::Sigmoid,
+        };
+        Detector::new(self.anchors(model), mode)
+    }
+}
+
+/// Trains until the recipe's epochs are done, patience ends, or `stop` is set. The state is left as it ended.
+///
+/// # Errors
+/// If data or disk fail, or the loss leaves the range of numbers. The last checkpoint stays.
+pub fn train(
+    job: &Job,
+    state: &mut TrainState,
+    training: &Records,
+    validation: &Records,
+    stop: &AtomicBool,
+    on: &mut dyn FnMut(Event),
+) -> Result<Ending, TrainError> {
+    job.recipe.check().map_err(TrainError::Recipe)?;
+    if training.is_empty() {
+        return Err(TrainError::Empty { split: "training split", found: "no image".into() });
+    }
+    let encoder = TargetEncoder {
+        anchors: job.anchors(&state.model),
+        coder: BoxCoder::default(),
+        matcher: Matcher { iou_threshold: job.recipe.match_iou, min_anchors_per_object: job.recipe.min_anchors },
+    };
+    let options = LoaderOptions {
+        size: job.size,
+        micro_batch: job.recipe.micro_batch,
+        threads: job.loader_threads,
+        queue: 2,
+        augment: Some(job.recipe.augment.clone()),
+    };
+    let source = training.clone();
+    let mut run = Run {
+        job,
+        schedule: job.recipe.schedule(training.len()),
+        loss: job.recipe.ssd_loss(&job.class_names),
+        loader: Loader::new(move |i| source.get(i), options),
+        encoder,
+        images: training.len(),
+        saved: Instant::now(),
+        began: Instant::now(),
+        seen: 0,
+    };
+    while state.progress.epoch < job.recipe.epochs {
+        if run.epoch(state, stop, on)? == Ending::Stopped {
+            run.save(state, on)?;
+            return Ok(Ending::Stopped);
+        }
+        run.judge(state, validation, on)?;
+        let since = state.progress.epoch - state.progress.best.map_or(0, |b| b.epoch);
+        if job.recipe.patience > 0 && since >= job.recipe.patience {
+            run.save(state, on)?;
+            return Ok(Ending::Patience);
+        }
+    }
+    run.save(state, on)?;
+    Ok(Ending::Finished)
+}
+
+/// What a run needs besides its state.
+struct Run<'a> {
+    job: &'a Job,
+    schedule: Schedule,
+    loss: SsdLoss,
+    loader: Loader,
+    encoder: TargetEncoder,
+    /// Training images per epoch.
+    images: usize,
+    saved: Instant,
+    began: Instant,
+    /// Images trained on since `began`.
+    seen: usize,
+}
+
+impl Run<'_> {
+    /// The rest of the current epoch.
+    fn epoch(
+        &mut self,
+        state: &mut TrainState,
+        stop: &AtomicBool,
+        on: &mut dyn FnMut(Event),
+    ) -> Result<Ending, TrainError> {
+        let recipe = &self.job.recipe;
+        let plan = EpochPlan::shuffled(self.images, recipe.seed, state.progress.epoch);
+        let mut window = Window::default();
+        let batches = self.loader.epoch(plan, state.progress.position);
+        for batch in batches {
+            self.micro_batch(state, batch?, &mut window);
+            let at = state.progress.position + window.images;
+            if window.images < recipe.batch && at < self.images {
+                continue;
+            }
+            self.step(state, std::mem::take(&mut window), on)?;
+            state.progress.position = at;
+            if stop.load(Ordering::Relaxed) {
+                return Ok(Ending::Stopped);
+            }
+            if self.saved.elapsed() >= self.job.checkpoint_every {
+                self.save(state, on)?;
+            }
+        }
+        Ok(Ending::Finished)
+    }
+
+    fn micro_batch(&self, state: &mut TrainState, batch: Batch, window: &mut Window) {
+        let targets = batch.objects.iter().map(|objects| {
+            let columns: Vec<u32> = objects.iter().map(|o| o.class as u32 + 1).collect();
+            let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
+            self.encoder.encode(&columns, &boxes)
+        });
+        let targets = targets.collect();
+        let batch = TrainBatch { images: batch.images, size: batch.size, targets };
+        let step = state.progress.step;
+        let due = window.images == 0 && (step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY));
+        if self.job.recipe.centred && due {
+            let TrainState { model, means, .. } = state;
+            micro_step(model, &self.loss, batch, window, &mut |i, x| {
+                if model.layers[i].is_trained() {
+                    let [_, _, _, channels] = x.dims();
+                    ops::read(x, |x| means[i].observe(x, channels));
+                }
+            });
+        } else {
+            micro_step(&state.model, &self.loss, batch, window, &mut |_, _| {});
+        }
+    }
+
+    fn step(&mut self, state: &mut TrainState, window: Window, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+        self.seen += window.images;
+        let total = (window.class + window.boxes) / window.normaliser();
+        if !total.is_finite() {
+            let lr = self.job.recipe.lr * self.schedule.factor(state.progress.step);
+            return Err(TrainError::Diverged { step: state.progress.step, loss: total, lr });
+        }
+        let stats = apply(state, window, &self.job.recipe, &self.schedule);
+        let sums = &mut state.progress.sums;
+        sums.steps += 1;
+        sums.class += stats.class;
+        sums.boxes += stats.boxes;
+        sums.grad_norm += stats.grad_norm;
+        on(Event::Step(StepReport {
+            stats,
+            step: state.progress.step,
+            total: self.schedule.total,
+            epoch: state.progress.epoch + 1,
+            images_per_second: self.seen as f64 / self.began.elapsed().as_secs_f64(),
+        }));
+        Ok(())
+    }
+
+    /// Ends the epoch: validation figures, the best so far, results.csv.
+    fn judge(
+        &mut self,
+        state: &mut TrainState,
+        validation: &Records,
+        on: &mut dyn FnMut(Event),
+    ) -> Result<(), TrainError> {
+        let averaged = state.averaged();
+        let model = SsdModel::for_inference(&averaged);
+        let job = self.job;
+        let evaluation = evaluate(&model, validation, job.size, &job.detector(&model), &job.class_names)?;
+        let progress = &mut state.progress;
+        progress.epoch += 1;
+        progress.position = 0;
+        let sums = std::mem::take(&mut progress.sums);
+        let metrics = &evaluation.metrics;
+        let record = EpochRecord {
+            epoch: progress.epoch,
+            step: progress.step,
+            class_loss: sums.mean(sums.class),
+            box_loss: sums.mean(sums.boxes),
+            grad_norm: sums.mean(sums.grad_norm),
+            lr: job.recipe.lr * self.schedule.factor(progress.step.saturating_sub(1)),
+            ap: metrics.ap,
+            ap50: metrics.ap50,
+            ap75: metrics.ap75,
+        };
+        progress.history.push(record.clone());
+        // Without a validation figure the latest weights are the best there are.
+        let ap = metrics.ap.unwrap_or(0.0);
+        let best = metrics.ap.is_none() || progress.best.is_none_or(|b| ap > b.ap);
+        if best {
+            progress.best = Some(Best { epoch: progress.epoch, ap });
+            self.export(averaged)?;
+        }
+        write_results(&job.folder.join("results.csv"), &state.progress.history)?;
+        on(Event::Epoch { record: &record, evaluation: &evaluation, best });
+        Ok(())
+    }
+
+    fn export(&self, mut network: Ssd<ConvWeights>) -> Result<(), TrainError> {
+        network.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
+        let options = ExportOptions {
+            size: self.job.size,
+            images: Images::Any,
+            class_names: &self.job.class_names,
+            anchors: "tf-ssd",
+            form: Form::RawHeads,
+        };
+        Ok(export(&network, &self.job.best_path(), &options)?)
+    }
+
+    fn save(&mut self, state: &TrainState, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+        let job = self.job;
+        let header = Header::of(state.model.specs(), job.size, &job.class_names, &job.recipe, self.images);
+        Checkpoint::save(&job.checkpoint_path(), state, header)?;
+        self.saved = Instant::now();
+        on(Event::Checkpoint { step: state.progress.step });
+        Ok(())
+    }
+}
+
+/// Mean loss so far, for progress lines.
+impl LossSums {
+    pub fn mean_class(&self) -> f64 {
+        self.mean(self.class)
+    }
+
+    pub fn mean_boxes(&self) -> f64 {
+        self.mean(self.boxes)
+    }
+}

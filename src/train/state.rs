@@ -1,0 +1,58 @@
+//! Everything a run is made of at one moment: what is saved is this, what is not saved is derivable.
+
+use super::progress::Progress;
+use super::recipe::Recipe;
+use crate::model::{ConvWeights, Ssd, SsdModel};
+use crate::ops;
+use crate::optim::{Ema, InputMean, Optimizer};
+
+pub struct TrainState {
+    pub model: SsdModel,
+    /// Slots by layer position; empty for frozen layers.
+    pub optimizer: Optimizer,
+    /// Averages of weight and bias at 2·position and 2·position + 1; empty for frozen layers. `None` where the
+    /// recipe keeps no average.
+    pub ema: Option<Ema>,
+    /// Mean inputs by layer position; empty for frozen layers.
+    pub means: Vec<InputMean>,
+    pub progress: Progress,
+}
+
+impl TrainState {
+    /// The start of a run from these weights.
+    pub fn new(network: &Ssd<ConvWeights>, recipe: &Recipe) -> Self {
+        let model = SsdModel::new(network, |stage| recipe.training(stage));
+        let sizes = network
+            .convs()
+            .into_iter()
+            .zip(&model.layers)
+            .map(|((_, w), layer)| if layer.is_trained() { [w.weight.len(), w.bias.len()] } else { [0, 0] });
+        let optimizer = Optimizer::new(recipe.optimizer, sizes);
+        let average = |layer: &crate::model::ConvLayer| {
+            if !layer.is_trained() {
+                return [Vec::new(), Vec::new()];
+            }
+            [ops::read(&layer.weight.val(), <[f32]>::to_vec), ops::read(&layer.bias.val(), <[f32]>::to_vec)]
+        };
+        let ema = (recipe.ema > 0.0).then(|| Ema::new(recipe.ema, model.layers.iter().flat_map(average).collect()));
+        let means = vec![InputMean::default(); model.layers.len()];
+        Self { model, optimizer, ema, means, progress: Progress::default() }
+    }
+
+    /// The weights to judge and to keep: the moving average where there is one.
+    pub fn averaged(&self) -> Ssd<ConvWeights> {
+        let mut network = self.model.weights();
+        if let Some(ema) = &self.ema {
+            for (i, (_, conv)) in network.convs_mut().into_iter().enumerate() {
+                for (value, average) in
+                    [(&mut conv.weight, &ema.averages[2 * i]), (&mut conv.bias, &ema.averages[2 * i + 1])]
+                {
+                    if !average.is_empty() {
+                        value.clone_from(average);
+                    }
+                }
+            }
+        }
+        network
+    }
+}

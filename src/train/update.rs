@@ -1,0 +1,77 @@
+//! The optimizer step at the end of a window: centre, clip, move, average.
+
+use super::recipe::Recipe;
+use super::state::TrainState;
+use super::window::{LayerGradients, Window};
+use crate::kernel::squared_sum;
+use crate::model::ConvKind;
+use crate::ops;
+use crate::optim::{LayerUpdate, Schedule};
+
+/// What one optimizer step looked like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepStats {
+    /// Class loss of the window over its positives.
+    pub class: f64,
+    /// Box loss of the window over its positives.
+    pub boxes: f64,
+    pub positives: usize,
+    pub images: usize,
+    /// Norm of the normalised gradient before clipping.
+    pub grad_norm: f64,
+    /// Base learning rate.
+    pub lr: f64,
+}
+
+/// Takes one step from the window's gradients. The state's step counter moves on.
+pub fn apply(state: &mut TrainState, window: Window, recipe: &Recipe, schedule: &Schedule) -> StepStats {
+    let step = state.progress.step;
+    let normaliser = window.normaliser();
+    let (class, boxes) = (window.class / normaliser, window.boxes / normaliser);
+    let (positives, images) = (window.positives, window.images);
+    let mut gradients = window.gradients;
+    if recipe.centred {
+        centre(state, &mut gradients);
+    }
+    let square: f64 =
+        gradients.iter().flatten().map(|g| ops::read(&g.dw, squared_sum) + ops::read(&g.db, squared_sum)).sum();
+    let grad_norm = square.sqrt() / normaliser;
+    let clip = if recipe.clip > 0.0 && grad_norm > recipe.clip { recipe.clip / grad_norm } else { 1.0 };
+    let TrainState { model, optimizer, ema, means, .. } = state;
+    for (i, gradient) in gradients.into_iter().enumerate() {
+        let Some(LayerGradients { dw, db }) = gradient else { continue };
+        let rates = recipe.rates(model.stage(i), schedule, step);
+        let layer = &mut model.layers[i];
+        let depthwise = layer.spec().kind == ConvKind::Depthwise;
+        let mean = recipe.centred.then_some(&means[i]);
+        layer.update(|weight, bias, scale| {
+            ops::read(&dw, |dw| {
+                ops::read(&db, |db| {
+                    let (weight, bias) = (&mut *weight, &mut *bias);
+                    let layer = LayerUpdate { weight, bias, scale, dw, db, depthwise, mean };
+                    optimizer.update(i, layer, rates, clip / normaliser);
+                });
+            });
+            if let Some(ema) = ema.as_mut() {
+                ema.update(2 * i, weight, step);
+                ema.update(2 * i + 1, bias, step);
+            }
+        });
+    }
+    optimizer.advance();
+    state.progress.step += 1;
+    StepStats { class, boxes, positives, images, grad_norm, lr: recipe.lr * schedule.factor(step) }
+}
+
+/// Takes each layer's mean input out of its weight gradient.
+fn centre(state: &TrainState, gradients: &mut [Option<LayerGradients>]) {
+    for (i, slot) in gradients.iter_mut().enumerate() {
+        let Some(LayerGradients { dw, db }) = slot.take() else { continue };
+        let weights = &state.model.layers[i];
+        let depthwise = weights.spec().kind == ConvKind::Depthwise;
+        let dw = ops::update(dw, |dw| {
+            ops::read(&db, |db| weights.with_scale(|scale| state.means[i].centre(dw, db, scale, depthwise)));
+        });
+        *slot = Some(LayerGradients { dw, db });
+    }
+}

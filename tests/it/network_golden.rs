@@ -1,0 +1,190 @@
+//! The whole network against PyTorch in float64: predictions, loss, every gradient, ten steps.
+
+use crate::boxes_golden::{json, shared};
+use fieldtune::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use fieldtune::loss::{Classification, SsdLoss, TargetEncoder, Targets};
+use fieldtune::model::{ConvKind, ConvWeights, SsdModel, Training};
+use fieldtune::onnx::{Imported, import};
+use fieldtune::ops;
+use fieldtune::optim::{LayerUpdate, Optimizer, OptimizerKind, Rates};
+use fieldtune::train::{TrainBatch, Window, micro_step};
+use serde_json::Value;
+
+const WEIGHTS: &str = "weights/ssdlite_mobilenet_v2_300_91c_imagenet_backbone_RANDOM_heads.onnx";
+const SIZE: usize = 300;
+
+/// The two images of `input.json`, NHWC.
+fn images() -> Vec<f32> {
+    let mut all = vec![0f32; 2 * SIZE * SIZE * 3];
+    for (n, seed) in [1u64, 2].into_iter().enumerate() {
+        let mut s = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x123_4567);
+        for c in 0..3 {
+            for y in 0..SIZE {
+                for x in 0..SIZE {
+                    s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let ramp = (x * (c + 1) + y * (3 - c) + seed as usize * 37) % 192;
+                    let value = ((s >> 33) % 64) as usize + ramp;
+                    all[((n * SIZE + y) * SIZE + x) * 3 + c] = (value as f64 / 127.5 - 1.0) as f32;
+                }
+            }
+        }
+    }
+    all
+}
+
+fn targets(golden: &Value, imported: &Imported) -> Vec<Targets> {
+    let maps = imported.network.map(|_, w| w.spec).map_sizes(SIZE);
+    let encoder =
+        TargetEncoder { anchors: Anchors::tf_ssd(&maps), coder: BoxCoder::default(), matcher: Matcher::default() };
+    let image = |objects: &Value| {
+        let rows: Vec<Vec<f64>> = serde_json::from_value(objects.clone()).unwrap();
+        let columns: Vec<u32> = rows.iter().map(|r| r[4] as u32).collect();
+        let boxes: Vec<CornerBox> = rows.iter().map(|r| CornerBox::new(r[1], r[0], r[3], r[2])).collect();
+        encoder.encode(&columns, &boxes)
+    };
+    golden["gt"].as_array().unwrap().iter().map(image).collect()
+}
+
+#[test]
+fn predictions_equal_pytorch() {
+    let Some(root) = shared("") else { return };
+    let golden = json(&root.join("reference/golden/forward.json"));
+    let imported = import(&root.join(WEIGHTS)).unwrap();
+    let predictions = SsdModel::for_inference(&imported.network).forward(ops::tensor(images(), [2, SIZE, SIZE, 3]));
+    for (name, tensor) in [("class_logits", predictions.logits), ("box_encodings", predictions.deltas)] {
+        let [_, anchors, columns] = tensor.dims();
+        let mut worst = 0f64;
+        ops::read(&tensor, |values| {
+            for (image, expected) in golden[name].as_array().unwrap().iter().enumerate() {
+                let samples: Vec<(usize, usize, f64)> = serde_json::from_value(expected["samples"].clone()).unwrap();
+                for (a, k, value) in samples {
+                    worst = worst.max((f64::from(values[(image * anchors + a) * columns + k]) - value).abs());
+                }
+                let part = &values[image * anchors * columns..][..anchors * columns];
+                let l2 = part.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
+                let expected = expected["l2"].as_f64().unwrap();
+                assert!((l2 / expected - 1.0).abs() < 1e-5, "{name} of image {image}: norm {l2}, expected {expected}");
+            }
+        });
+        println!("{name}: largest difference {worst:.2e}");
+        assert!(worst <= 5e-5, "{name}: {worst:e}");
+    }
+}
+
+/// `[name, gradient in the file's layout]` of one layer's weight, from ours.
+fn to_file_layout(weights: &ConvWeights, ours: &[f32]) -> Vec<f32> {
+    let spec = weights.spec;
+    let [kh, kw] = spec.kernel;
+    let (cin, cout) = (if spec.kind == ConvKind::Depthwise { 1 } else { spec.in_channels }, spec.out_channels);
+    let mut out = vec![0.0; ours.len()];
+    for tap in 0..kh * kw {
+        for ci in 0..cin {
+            for co in 0..cout {
+                out[(co * cin + ci) * kh * kw + tap] = ours[(tap * cin + ci) * cout + co];
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn loss_and_every_gradient_equal_pytorch() {
+    let Some(root) = shared("") else { return };
+    let golden = json(&root.join("reference/golden/loss_grad.json"));
+    let imported = import(&root.join(WEIGHTS)).unwrap();
+    let model = SsdModel::new(&imported.network, |_| Training::Trained);
+    let targets = targets(&golden, &imported);
+    let convs = imported.network.convs();
+    for (kind, classification) in
+        [("ce", Classification::default()), ("focal", Classification::Focal { alpha: 0.25, gamma: 2.0 })]
+    {
+        let expected = &golden[kind];
+        let loss = SsdLoss { classification, ..SsdLoss::new(91) };
+        let mut window = Window::default();
+        let batch = TrainBatch { images: images(), size: SIZE, targets: targets.clone() };
+        let losses = micro_step(&model, &loss, batch, &mut window, &mut |_, _| {});
+        assert_eq!(window.normaliser(), golden["normaliser"].as_f64().unwrap());
+        if kind == "ce" {
+            let negatives: Vec<Vec<usize>> = serde_json::from_value(expected["negatives"].clone()).unwrap();
+            let ours: Vec<_> = losses.iter().map(|l| l.negatives.clone()).collect();
+            assert_eq!(ours, negatives, "mined negatives");
+        }
+        for (part, name) in [(window.class, "class_loss"), (window.boxes, "box_loss")] {
+            let (ours, theirs) = (part / window.normaliser(), expected[name].as_f64().unwrap());
+            assert!((ours / theirs - 1.0).abs() <= 1e-5, "{kind} {name}: {ours}, expected {theirs}");
+        }
+        let by_name: std::collections::HashMap<&str, &Value> =
+            expected["grads"].as_array().unwrap().iter().map(|g| (g["name"].as_str().unwrap(), g)).collect();
+        let (mut worst, mut compared) = (0f64, 0);
+        for ((m, (_, weights)), gradients) in imported.matched.iter().zip(&convs).zip(&window.gradients) {
+            let gradients = gradients.as_ref().expect("every layer is trained");
+            let dw = ops::read(&gradients.dw, |dw| to_file_layout(weights, dw));
+            let db = ops::read(&gradients.db, <[f32]>::to_vec);
+            for tensor in &m.tensors {
+                let ours = if tensor.dims.len() == 1 { &db } else { &dw };
+                let theirs = by_name[tensor.name.as_str()];
+                let n = window.normaliser();
+                let l2 = ours.iter().map(|&v| (f64::from(v) / n).powi(2)).sum::<f64>().sqrt();
+                let norm = theirs["l2"].as_f64().unwrap();
+                let error = (l2 - norm).abs() / norm.max(1e-3);
+                worst = worst.max(error);
+                compared += 1;
+                assert!(error <= 1e-4, "{kind} {}: norm {l2}, expected {norm}", tensor.name);
+                let samples: Vec<(usize, f64)> = serde_json::from_value(theirs["samples"].clone()).unwrap();
+                for (i, value) in samples {
+                    let ours = f64::from(ours[i]) / n;
+                    let allowed = 1e-3 * norm / (ours_len(theirs) as f64).sqrt() + 1e-3 * value.abs() + 1e-6;
+                    assert!((ours - value).abs() <= allowed, "{kind} {} at {i}: {ours}, expected {value}", tensor.name);
+                }
+            }
+        }
+        assert_eq!(compared, 176);
+        println!("{kind}: largest relative difference of a gradient's norm {worst:.2e}");
+    }
+}
+
+fn ours_len(gradient: &Value) -> usize {
+    gradient["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap() as usize).product()
+}
+
+#[test]
+fn ten_steps_equal_pytorch() {
+    let Some(root) = shared("") else { return };
+    let steps = json(&root.join("reference/golden/steps.json"));
+    let golden = json(&root.join("reference/golden/loss_grad.json"));
+    let imported = import(&root.join(WEIGHTS)).unwrap();
+    let targets = targets(&golden, &imported);
+    let adamw = OptimizerKind::adamw();
+    for (name, kind, decay) in
+        [("sgd_lr1e5_f64", OptimizerKind::Sgd { momentum: 0.9 }, 0.0), ("adamw_lr1e5_f64", adamw, 0.01)]
+    {
+        let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+        let sizes = imported.network.convs().into_iter().map(|(_, w)| [w.weight.len(), w.bias.len()]);
+        let mut optimizer = Optimizer::new(kind, sizes.collect::<Vec<_>>());
+        let expected: Vec<[f64; 2]> = serde_json::from_value(steps[name].clone()).unwrap();
+        for (step, row) in expected.iter().enumerate() {
+            let mut window = Window::default();
+            let batch = TrainBatch { images: images(), size: SIZE, targets: targets.clone() };
+            micro_step(&model, &SsdLoss::new(91), batch, &mut window, &mut |_, _| {});
+            let ours = [window.class / window.normaliser(), window.boxes / window.normaliser()];
+            for (o, e) in ours.iter().zip(row) {
+                assert!((o / e - 1.0).abs() <= 1e-3, "{name} step {step}: {ours:?}, expected {row:?}");
+            }
+            let rates = Rates { weight: 1e-5, bias: 1e-5, decay, decay_bias: true };
+            let scale = 1.0 / window.normaliser();
+            for (i, layer) in model.layers.iter_mut().enumerate() {
+                let gradients = window.gradients[i].take().expect("every layer is trained");
+                let depthwise = layer.spec().kind == ConvKind::Depthwise;
+                ops::read(&gradients.dw, |dw| {
+                    ops::read(&gradients.db, |db| {
+                        layer.update(|weight, bias, s| {
+                            let layer = LayerUpdate { weight, bias, scale: s, dw, db, depthwise, mean: None };
+                            optimizer.update(i, layer, rates, scale);
+                        });
+                    });
+                });
+            }
+            optimizer.advance();
+        }
+    }
+}
