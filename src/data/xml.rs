@@ -63,7 +63,7 @@ pub fn parse(text: &str) -> Result<Element, (usize, String)> {
                 None
             }
             Event::GeneralRef(entity) => {
-                let named = match entity.as_ref() {
+                let named = match &*entity as &[u8] {
                     b"amp" => Some('&'),
                     b"lt" => Some('<'),
                     b"gt" => Some('>'),

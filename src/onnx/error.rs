@@ -29,7 +29,7 @@ pub enum OnnxError {
     /// The graph is not a MobileNetV2, or not all of one: nothing is imported from it.
     #[error(
         "{}: {matched} of {total} backbone layers matched ({} %): at node `{node}`: found {found}, expected {expected}\n\
-         help: give an SSDLite-MobileNet-V2 or a MobileNetV2 classifier in float32, at least 95 % of its backbone present",
+         help: give an SSDLite-MobileNet-V2 or a MobileNetV2 classifier in float32; a backbone is taken whole or not at all",
         path.display(), 100 * matched / total
     )]
     Backbone { path: PathBuf, matched: usize, total: usize, node: String, found: String, expected: String },

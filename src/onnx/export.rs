@@ -48,6 +48,8 @@ pub struct ExportOptions<'a> {
     pub coder: BoxCoder,
     /// How the anchors were made, for the metadata, e.g. `tf-ssd`.
     pub anchors: &'a str,
+    /// How class logits become scores, for the metadata: `softmax` or `sigmoid`.
+    pub scores: &'a str,
     pub form: Form<'a>,
 }
 
@@ -134,6 +136,7 @@ fn metadata(options: &ExportOptions) -> Metadata {
         input_size: Some(options.size),
         normalisation: Some("rgb / 127.5 - 1".into()),
         anchors: Some(options.anchors.into()),
+        scores: Some(options.scores.into()),
         variances: Some(options.coder.weights.map(f64::recip)),
     }
 }

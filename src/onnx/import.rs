@@ -74,8 +74,8 @@ impl Imported {
 /// depthwise, classifiers (backbone only), and anything after the predictors.
 ///
 /// # Errors
-/// If the file is not ONNX, is damaged, or less than 95 % of its backbone is a MobileNetV2; a network is imported whole
-/// up to its last 1x1 or not at all.
+/// If the file is not ONNX, is damaged, or its backbone is not a MobileNetV2 from the stem to the last 1x1: what is
+/// missing from a backbone is never filled in.
 pub fn import(path: &Path) -> Result<Imported, OnnxError> {
     let graph = Graph::read(path)?;
     let layers = Layers::of(&graph);

@@ -17,6 +17,8 @@ pub struct Metadata {
     pub normalisation: Option<String>,
     /// How the anchors were made, e.g. `tf-ssd`.
     pub anchors: Option<String>,
+    /// How class logits become scores: `softmax` or `sigmoid`.
+    pub scores: Option<String>,
     /// Variances of ty, tx, th, tw.
     pub variances: Option<[f64; 4]>,
 }
@@ -26,6 +28,7 @@ const CLASS_NAMES: &str = "fieldtune.class_names";
 const INPUT_SIZE: &str = "fieldtune.input_size";
 const NORMALISATION: &str = "fieldtune.normalisation";
 const ANCHORS: &str = "fieldtune.anchors";
+const SCORES: &str = "fieldtune.scores";
 const VARIANCES: &str = "fieldtune.box_coder_variances";
 
 impl Metadata {
@@ -38,6 +41,7 @@ impl Metadata {
             input_size: text(INPUT_SIZE).and_then(|t| t.parse().ok()).filter(|s| (1..=1 << 14).contains(s)),
             normalisation: text(NORMALISATION),
             anchors: text(ANCHORS),
+            scores: text(SCORES),
             variances: text(VARIANCES).and_then(|t| serde_json::from_str(&t).ok()),
         }
     }
@@ -50,6 +54,7 @@ impl Metadata {
             (INPUT_SIZE, self.input_size.map(|s| s.to_string())),
             (NORMALISATION, self.normalisation.clone()),
             (ANCHORS, self.anchors.clone()),
+            (SCORES, self.scores.clone()),
             (VARIANCES, self.variances.map(|v| serde_json::Value::from(v.to_vec()).to_string())),
         ];
         let present = entries.into_iter().filter_map(|(key, value)| Some((key, value?)));
@@ -69,6 +74,7 @@ mod tests {
             input_size: Some(300),
             normalisation: Some("x / 127.5 - 1".into()),
             anchors: None,
+            scores: Some("softmax".into()),
             variances: Some([0.1, 0.1, 0.2, 0.2]),
         };
         let mut map: HashMap<_, _> = written.entries().into_iter().map(|e| (e.key, e.value)).collect();

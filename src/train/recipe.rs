@@ -16,6 +16,16 @@ pub enum LossKind {
     Focal,
 }
 
+impl LossKind {
+    /// How a file says that this loss's logits become scores.
+    pub fn scores(self) -> &'static str {
+        match self {
+            LossKind::Mining => "softmax",
+            LossKind::Focal => "sigmoid",
+        }
+    }
+}
+
 /// The knobs of a run. Unknown keys in a file are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

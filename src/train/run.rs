@@ -296,7 +296,9 @@ impl Run<'_> {
             size: self.job.size,
             images: Images::Any,
             class_names: &self.job.class_names,
+            coder: BoxCoder::default(),
             anchors: "tf-ssd",
+            scores: self.job.recipe.loss.scores(),
             form: Form::RawHeads,
         };
         Ok(export(&network, &self.job.best_path(), &options)?)

@@ -45,6 +45,7 @@ pub fn save(network: &Ssd<ConvWeights>, path: &Path, size: usize, form: Form) {
         class_names: &names,
         coder: BoxCoder::default(),
         anchors: "tf-ssd",
+        scores: "softmax",
         form,
     };
     export(network, path, &options).unwrap_or_else(|e| panic!("{e}"));

@@ -233,6 +233,7 @@ fn exports_that_make_no_sense_are_refused() {
         class_names: &names,
         coder: BoxCoder::default(),
         anchors: "tf-ssd",
+        scores: "softmax",
         form: Form::RawHeads,
     };
     let refused = |options: &ExportOptions, said: &str| {
