@@ -251,8 +251,10 @@ mod tests {
         vec!["cat".into(), "dog".into()]
     }
 
+    type Found = Vec<(Kind, Action, Severity)>;
+
     /// Kind, action and severity of what cleaning one box finds, and the box in pixels if it stays.
-    fn one(corners: [f64; 4]) -> (Vec<(Kind, Action, Severity)>, Option<[f64; 4]>) {
+    fn one(corners: [f64; 4]) -> (Found, Option<[f64; 4]>) {
         let a = annotation(Some([200, 100]), &[("cat", corners), ("dog", [150.0, 50.0, 190.0, 90.0])]);
         let cleaned = clean(&a, &picture(200, 100), &classes(), CORNERS);
         let found = cleaned.findings.iter().map(|f| (f.kind, f.action, f.severity)).collect();

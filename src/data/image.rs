@@ -4,10 +4,10 @@
 //! must not learn that objects look like the decoder's grey.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use super::error::DataError;
 use super::exif::{Orientation, orientation_value};
@@ -69,9 +69,15 @@ impl Photo {
             return Err(fault("not a JPEG, PNG, BMP or WebP image".into()));
         }
         let complete = jpeg_end::reaches_end(bytes);
-        let undecodable = |error: image::ImageError| match complete {
-            Some(false) => fault(format!("truncated image: the file ends early ({error})")),
-            _ => fault(format!("the image does not decode: {error}")),
+        let undecodable = |error: image::ImageError| {
+            let ends = matches!(&error, ImageError::IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof);
+            // Decoders' messages may run over several lines.
+            let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            match complete {
+                Some(false) => fault(format!("truncated image: the file ends early ({text})")),
+                None if ends => fault(format!("truncated image: the file ends early ({text})")),
+                _ => fault(format!("the image does not decode: {text}")),
+            }
         };
         let mut decoder = reader.into_decoder().map_err(undecodable)?;
         let (width, height) = decoder.dimensions();
@@ -197,7 +203,8 @@ mod tests {
         for (bytes, fault) in [
             (&b""[..], "an empty file"),
             (b"hello, world, this is text", "not a JPEG, PNG, BMP or WebP image"),
-            (b"\x89PNG\r\n\x1a\nrubbish", "the image does not decode"),
+            (b"\x89PNG\r\n\x1a\nrubbish", "truncated image"),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDRxxxxxxxxxxxxxyyyyzzzzzzzzzzzz", "the image does not decode"),
             (b"\xff\xd8\xff\xe0\0\x10JFIF", "truncated image"),
         ] {
             let error = decode(bytes).expect_err("is no image");

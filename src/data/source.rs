@@ -313,7 +313,7 @@ fn listed_classes(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<Str
     let text = String::from_utf8_lossy(&bytes);
     let is_map = file_name(&entry.name) == "labelmap.txt";
     let names = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    let names = names.filter(|l| !l.is_empty() && !(is_map && l.starts_with('#')));
+    let names = names.filter(|l| !(l.is_empty() || is_map && l.starts_with('#')));
     // CVAT writes `name:r,g,b:parts:actions`.
     let names = names.map(|l| if is_map { l.split(':').next().unwrap_or(l) } else { l });
     let is_background = |n: &str| matches!(n.to_ascii_lowercase().as_str(), "background" | "__background__");

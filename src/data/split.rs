@@ -104,6 +104,9 @@ fn sorted(mut splits: Vec<SplitList>) -> Vec<SplitList> {
     splits
 }
 
+/// A group of identical images behind the hash that gives it its place.
+type Ordered = ([u8; 32], Vec<usize>);
+
 /// Divides `pool` into training and validation members.
 fn hold_back(annotations: &[Annotation], pool: &[usize], options: &SplitOptions) -> (Vec<usize>, Vec<usize>) {
     let pooled: Vec<Annotation> = pool.iter().map(|&i| annotations[i].clone()).collect();
@@ -112,7 +115,7 @@ fn hold_back(annotations: &[Annotation], pool: &[usize], options: &SplitOptions)
         *class_counts.entry(&object.class).or_default() += 1;
     }
     // Strata by the rarest class of a group, so that rare classes are held back in proportion as well.
-    let mut strata: BTreeMap<(usize, &str), Vec<([u8; 32], Vec<usize>)>> = BTreeMap::new();
+    let mut strata: BTreeMap<(usize, &str), Vec<Ordered>> = BTreeMap::new();
     for group in twins::groups(&pooled) {
         let classes = group.iter().flat_map(|&i| &pooled[i].objects).map(|o| o.class.as_str());
         let rarest = classes.map(|c| (class_counts[c], c)).min().unwrap_or((usize::MAX, ""));

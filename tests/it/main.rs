@@ -1,9 +1,12 @@
 //! One binary, one story per module.
 
 mod boxes_golden;
+mod data;
 mod eval_golden;
 mod network_golden;
 mod onnx;
 mod onnx_bad_input;
 mod onnx_variants;
 mod scenes;
+mod pack;
+mod photos;

@@ -170,6 +170,7 @@ struct Temporary(PathBuf);
 impl Temporary {
     fn beside(path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        remove_leftovers(path, &format!(".{name}."));
         Self(path.with_file_name(format!(".{name}.{}.tmp", std::process::id())))
     }
 
@@ -178,6 +179,23 @@ impl Temporary {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // The rename itself must survive a power cut; not every system can sync a folder.
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    }
+}
+
+/// Removes what processes that are gone (a power cut) left beside `path`: packs are large and cards are small.
+fn remove_leftovers(path: &Path, prefix: &str) {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let processes = Path::new("/proc");
+    if !processes.join("self").exists() {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|n| n.strip_prefix(prefix)?.strip_suffix(".tmp")?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !processes.join(pid.to_string()).exists()) {
+            // If it cannot be removed, writing will say what is wrong with the folder.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
