@@ -7,6 +7,6 @@ mod network_golden;
 mod onnx;
 mod onnx_bad_input;
 mod onnx_variants;
-mod scenes;
 mod pack;
 mod photos;
+mod scenes;
