@@ -4,10 +4,12 @@ mod check;
 mod demo;
 mod export;
 mod loaded;
+mod log_file;
 mod pack;
 mod predict;
 mod process;
 mod progress;
+mod resume;
 mod run_folder;
 mod train;
 mod train_report;
@@ -62,6 +64,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
+            log_file::note_failure(&error);
             ExitCode::FAILURE
         }
     }
