@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use fieldtune::boxes::{Anchors, BoxCoder, CornerBox};
-use fieldtune::model::{ConvWeights, Padding, Ssd, Stage, initialise, ssdlite_mobilenet_v2};
+use fieldtune::model::{ConvWeights, Padding, Ssd, SsdModel, Stage, initialise, ssdlite_mobilenet_v2};
 use fieldtune::onnx::{ExportOptions, Form, Images, Imported, Role, Scope, Verifier, export, import, verify};
 use prost::Message;
-use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use tract_onnx::pb::ModelProto;
 
 use crate::onnx_variants as variants;
+use crate::shared::shared;
 
 /// What float32 computes in another order.
 const ROUNDING: f32 = 1e-4;
@@ -21,7 +22,7 @@ pub const CLASSES: usize = 6;
 pub const SIZE: usize = 96;
 
 pub fn narrow_network() -> Ssd<ConvWeights> {
-    let mut rng = StdRng::seed_from_u64(7);
+    let mut rng = Pcg64Mcg::seed_from_u64(7);
     let shape = ssdlite_mobilenet_v2(0.35, CLASSES, true);
     shape.map(|stage, spec| {
         let mut conv = initialise(spec, &mut rng);
@@ -103,22 +104,13 @@ fn with_weights(mut network: Ssd<ConvWeights>, file: &Imported, seen: &HashMap<S
     network
 }
 
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 fn weight_files() -> Vec<PathBuf> {
     let file = |start| shared(&format!("weights/ssdlite_mobilenet_v2_300_91c_{start}_backbone_RANDOM_heads.onnx"));
     ["imagenet", "coco"].into_iter().filter_map(file).collect()
 }
 
 fn random_images(n: usize, size: usize) -> Vec<f32> {
-    let mut rng = StdRng::seed_from_u64(3);
+    let mut rng = Pcg64Mcg::seed_from_u64(3);
     (0..n * size * size * 3).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
@@ -164,7 +156,7 @@ fn the_trainers_own_forward_agrees_with_tract() {
     let images = random_images(3, SIZE);
     let device = fieldtune::ops::device();
     let tensor = Tensor::<4>::from_data(TensorData::new(images.clone(), [3, SIZE, SIZE, 3]), &device);
-    let ours = network.to_inference().forward(tensor);
+    let ours = SsdModel::for_inference(&network).forward(tensor);
     let [logits, deltas] = [ours.logits, ours.deltas].map(|t| t.into_data().try_to_vec::<f32>().unwrap());
     assert!(logits.iter().any(|v| v.abs() > 0.1), "the test network must say something");
     let verifier = Verifier::load(&path, SIZE, 2).unwrap();
@@ -271,7 +263,7 @@ fn heads_without_depthwise_are_heads() {
 fn box_and_class_heads_are_told_apart_when_arithmetic_cannot() {
     let with = |classes| {
         let mut network = narrow_network();
-        fieldtune::model::reset_class_predictors(&mut network, classes, 5);
+        network.renew_class_predictors(classes, &mut Pcg64Mcg::seed_from_u64(5));
         network
     };
     for classes in [2, 8, 12] {
