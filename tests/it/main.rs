@@ -3,10 +3,13 @@
 mod boxes_golden;
 mod data;
 mod eval_golden;
+mod kernels;
 mod network_golden;
 mod onnx;
 mod onnx_bad_input;
 mod onnx_variants;
-mod scenes;
+mod optimizers;
 mod pack;
 mod photos;
+mod scenes;
+mod shared;
