@@ -3,6 +3,7 @@
 mod boxes_golden;
 mod data;
 mod eval_golden;
+mod gradients;
 mod kernels;
 mod network_golden;
 mod onnx;
