@@ -14,3 +14,4 @@ mod pack;
 mod photos;
 mod scenes;
 mod shared;
+mod windows;
