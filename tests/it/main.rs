@@ -3,6 +3,8 @@
 mod boxes_golden;
 mod data;
 mod eval_golden;
+mod gradients;
+mod kernels;
 mod network_golden;
 mod onnx;
 mod onnx_bad_input;
@@ -10,3 +12,6 @@ mod onnx_variants;
 mod pack;
 mod photos;
 mod scenes;
+mod optimizers;
+mod shared;
+mod windows;
