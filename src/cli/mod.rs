@@ -1,5 +1,6 @@
 //! The command line: typed arguments, one plain function per verb, and the mapping of results to exit codes.
 
+mod bench;
 mod check;
 mod demo;
 mod export;
@@ -45,6 +46,8 @@ pub enum Command {
     Pack(pack::PackArguments),
     /// Look for every defect in a data set
     Check(check::CheckArguments),
+    /// Measure this machine
+    Bench(bench::BenchArguments),
     /// Train on generated scenes in a minute or two: nothing to download
     Demo(demo::DemoArguments),
 }
@@ -58,6 +61,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Export(a) => export::run(a),
         Command::Pack(a) => pack::run(a),
         Command::Check(a) => check::run(a),
+        Command::Bench(a) => bench::run(a),
         Command::Demo(a) => demo::run(a),
     };
     match result {

@@ -11,6 +11,16 @@ const MOST_THREADS: usize = 256;
 pub fn prepare_process() {
     super::log_file::start();
     keep_freed_memory();
+    end_quietly_on_closed_pipe();
+}
+
+/// Rust ignores SIGPIPE, so that `fieldtune check | head` would end in a panic instead of ending.
+fn end_quietly_on_closed_pipe() {
+    #[cfg(unix)]
+    // SAFETY: sets a signal's disposition to the system's default; no handler of ours is involved.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
 }
 
 /// glibc gives large blocks back to the system when they are freed and faults them in again at the next step; a

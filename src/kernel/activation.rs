@@ -21,7 +21,8 @@ fn finish_body<const FUSED: bool>(y: &mut [f32], scale: &[f32], bias: &[f32], re
     if relu6 {
         for row in y.chunks_exact_mut(c) {
             for i in 0..c {
-                row[i] = fma::<FUSED>(row[i], scale[i], bias[i]).max(0.0).min(6.0);
+                // `clamp` keeps NaN where `max` and `min` would turn it into 0 and hide a run that diverged.
+                row[i] = fma::<FUSED>(row[i], scale[i], bias[i]).clamp(0.0, 6.0);
             }
         }
     } else {

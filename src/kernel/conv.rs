@@ -7,7 +7,8 @@ use super::{activation, dense, depthwise, pointwise};
 /// `y = act(scale·conv(x, w) + bias) + residual`. Overwrites `y`.
 ///
 /// # Panics
-/// If a buffer's length disagrees with the geometry, or a residual is given to a layer that is not pointwise.
+/// If a buffer's length disagrees with the geometry, a residual is given to a layer that is not pointwise, or a
+/// depthwise kernel has more than 7x7 taps.
 pub fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
     let g = layer.geometry;
     check_layer(layer);
@@ -79,6 +80,9 @@ fn check_layer(layer: &Layer) {
     assert_eq!(layer.weight.len(), g.weight_len(), "weight of {g:?}");
     assert_eq!(layer.scale.len(), g.cout, "scale of {g:?}");
     assert_eq!(layer.bias.len(), g.cout, "bias of {g:?}");
+    if g.kind == Kind::Depthwise {
+        assert!(g.kh * g.kw <= depthwise::MAX_TAPS, "a depthwise kernel has at most 7x7 taps: {g:?}");
+    }
     if g.kind == Kind::Pointwise {
         assert_eq!((g.kh, g.kw, g.stride, g.oh, g.ow), (1, 1, 1, g.h, g.w), "a pointwise layer is 1x1 at stride 1");
     }

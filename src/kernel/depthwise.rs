@@ -1,4 +1,4 @@
-//! Depthwise convolutions: one small filter per channel, any kernel size, stride and padding. NHWC.
+//! Depthwise convolutions: one small filter per channel, kernels up to 7x7, any stride and padding. NHWC.
 //!
 //! Vectorised over channels. Forward and input gradient are the same gather: a pixel is the sum over its taps of one
 //! row of channels times one row of weights, and only the list of taps differs:
@@ -18,7 +18,7 @@ const BLOCK: usize = 32;
 type Taps = [(usize, usize)];
 
 /// Largest kernel area (7x7) whose taps fit the list on the stack.
-const MAX_TAPS: usize = 49;
+pub(super) const MAX_TAPS: usize = 49;
 
 /// `out[c] = Σ source[s + c]·weight[w + c]` over taps, for one block of `B` channels from `c`.
 #[inline(always)]

@@ -6,9 +6,13 @@
 
 use std::sync::OnceLock;
 
-/// An instruction set that kernels are compiled for.
+/// An instruction set that this processor has: only [`Isa::available`] makes one, so holding it is the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isa {
+pub struct Isa(pub(super) InstructionSet);
+
+/// What kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InstructionSet {
     /// What every processor of the target has; on aarch64 that includes NEON and fused multiply-add.
     Baseline,
     #[cfg(target_arch = "x86_64")]
@@ -21,17 +25,17 @@ impl Isa {
     /// Every instruction set this processor can run, narrowest first. Tests loop over it.
     pub fn available() -> Vec<Isa> {
         #[allow(unused_mut)]
-        let mut all = vec![Isa::Baseline];
+        let mut all = vec![Isa(InstructionSet::Baseline)];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                all.push(Isa::Avx2);
+                all.push(Isa(InstructionSet::Avx2));
                 let avx512 = is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq");
                 if avx512 {
-                    all.push(Isa::Avx512);
+                    all.push(Isa(InstructionSet::Avx512));
                 }
             }
         }
@@ -41,7 +45,7 @@ impl Isa {
     /// The widest available.
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa::Baseline))
+        *BEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa(InstructionSet::Baseline)))
     }
 }
 
@@ -72,12 +76,12 @@ macro_rules! per_isa {
                 fn avx512($($arg: $ty),*) {
                     $body::<true>($($arg),*)
                 }
-                match isa {
+                match isa.0 {
                     // SAFETY: an `Isa` beyond the baseline comes from `Isa::available`, which asked the processor.
-                    $crate::kernel::Isa::Avx512 => return unsafe { avx512($($arg),*) },
+                    $crate::kernel::isa::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
-                    $crate::kernel::Isa::Avx2 => return unsafe { avx2($($arg),*) },
-                    $crate::kernel::Isa::Baseline => {}
+                    $crate::kernel::isa::InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::kernel::isa::InstructionSet::Baseline => {}
                 }
             }
             let _ = isa;

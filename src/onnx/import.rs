@@ -180,6 +180,9 @@ struct Convert<'a> {
 
 const NOT_THIS_NETWORK: &str = "the layer does not fit into an SSDLite-MobileNet-V2; check how the file was made";
 
+/// The widest depthwise kernel that can be trained.
+const LARGEST_DEPTHWISE: usize = 7;
+
 impl Convert<'_> {
     fn network(&mut self, found: &Ssd<LayerId>) -> Result<Ssd<ConvWeights>, OnnxError> {
         let (mut converted, mut pads) = (Vec::new(), Vec::new());
@@ -230,6 +233,10 @@ impl Convert<'_> {
             (_, true) => ConvKind::Depthwise,
             _ => ConvKind::Dense,
         };
+        if kind == ConvKind::Depthwise && conv.kernel().iter().any(|&k| k > LARGEST_DEPTHWISE) {
+            let expected = format!("at most {LARGEST_DEPTHWISE}x{LARGEST_DEPTHWISE}");
+            return Err(self.wrong(id, layer.to_string(), expected));
+        }
         let size = layer.inputs.first().and_then(|&input| self.sizes[input]);
         let Some(pads) = known_pads(conv, size) else {
             return Err(self.wrong(id, "automatic padding without an input size", "an input of fixed size"));

@@ -9,5 +9,5 @@ mod schedule;
 
 pub use centring::InputMean;
 pub use ema::Ema;
-pub use optimizer::{LayerUpdate, Optimizer, OptimizerKind, Rates, Slot};
+pub use optimizer::{LayerSlots, LayerUpdate, Optimizer, OptimizerKind, Rates, Slot};
 pub use schedule::{Decay, Schedule};

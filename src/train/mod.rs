@@ -28,4 +28,4 @@ pub use start::{Response, Start, responses, start};
 pub use state::TrainState;
 pub use step::{StepLoss, TrainBatch, micro_step};
 pub use update::{StepStats, apply};
-pub use window::Window;
+pub use window::{LayerGradients, Window};

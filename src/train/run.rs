@@ -131,6 +131,7 @@ pub fn train(
         loss: job.recipe.ssd_loss(&job.class_names),
         training,
         encoder,
+        held: None,
         saved: Instant::now(),
         began: Instant::now(),
         seen: 0,
@@ -162,6 +163,8 @@ struct Run<'a> {
     loss: SsdLoss,
     training: &'a Records,
     encoder: TargetEncoder,
+    /// Whether the backbone is held; `None` before the first step of this call.
+    held: Option<bool>,
     saved: Instant,
     began: Instant,
     /// Images trained on since `began`.
@@ -193,6 +196,9 @@ impl Run<'_> {
         let mut window = Window::default();
         let batches = self.loader(state.progress.epoch).epoch(plan, state.progress.position);
         for batch in batches {
+            if window.images == 0 {
+                self.hold(state);
+            }
             self.micro_batch(state, batch?, &mut window);
             let at = state.progress.position + window.images;
             if window.images < recipe.batch && at < self.training.len() {
@@ -208,6 +214,15 @@ impl Run<'_> {
             }
         }
         Ok(Ending::Finished)
+    }
+
+    /// Holds the backbone or lets it go, where the step that begins changes that.
+    fn hold(&mut self, state: &mut TrainState) {
+        let held = state.progress.step < self.job.recipe.held_steps(&self.schedule);
+        if self.held != Some(held) {
+            state.model.hold_backbone(held);
+            self.held = Some(held);
+        }
     }
 
     fn micro_batch(&self, state: &mut TrainState, batch: Batch, window: &mut Window) {

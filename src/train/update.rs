@@ -58,7 +58,6 @@ pub fn apply(state: &mut TrainState, window: Window, recipe: &Recipe, schedule: 
             }
         });
     }
-    optimizer.advance();
     state.progress.step += 1;
     StepStats { class, boxes, positives, images, grad_norm, lr: recipe.lr * schedule.factor(step) }
 }

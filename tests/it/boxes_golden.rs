@@ -1,23 +1,8 @@
 //! Anchors, box coder, matcher and NMS against the PyTorch reference.
 
-use std::path::{Path, PathBuf};
-
+use crate::shared::{json, shared};
 use fieldtune::boxes::{Anchors, BoxCoder, CenterBox, CornerBox, Matcher, nms};
 use serde_json::Value;
-
-/// A file of the shared reference data, or `None` (said aloud) where it is not there.
-pub fn shared(path: &str) -> Option<PathBuf> {
-    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
-    if full.exists() {
-        return Some(full);
-    }
-    eprintln!("SKIPPED: no {}", full.display());
-    None
-}
-
-pub fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).expect("readable fixture")).expect("valid JSON")
-}
 
 pub fn list(v: &Value) -> &[Value] {
     v.as_array().expect("an array")

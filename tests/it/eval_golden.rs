@@ -6,7 +6,8 @@ use fieldtune::eval::{CocoMetrics, Detector, ScoreMode, coco_eval, read_results,
 use serde_json::{Value, json};
 use tract_onnx::prelude::*;
 
-use crate::boxes_golden::{corner, json, list, numbers, shared, ssd300};
+use crate::boxes_golden::{corner, list, numbers, ssd300};
+use crate::shared::{json, shared};
 
 fn evaluate(truth: &Path, results: &Path) -> CocoMetrics {
     let truth = read_truth(truth).expect("a ground-truth file");

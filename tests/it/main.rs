@@ -3,10 +3,17 @@
 mod boxes_golden;
 mod data;
 mod eval_golden;
+mod gradients;
+mod kernels;
 mod network_golden;
 mod onnx;
 mod onnx_bad_input;
 mod onnx_variants;
 mod pack;
 mod photos;
+mod pipeline;
+mod runs;
 mod scenes;
+mod optimizers;
+mod shared;
+mod windows;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use fieldtune::boxes::{Anchors, BoxCoder, CornerBox};
-use fieldtune::model::{ConvWeights, Padding, Ssd, Stage, initialise, ssdlite_mobilenet_v2};
+use fieldtune::model::{ConvWeights, Padding, Ssd, SsdModel, Stage, initialise, ssdlite_mobilenet_v2};
 use fieldtune::onnx::{ExportOptions, Form, Images, Imported, Role, Scope, Verifier, export, import, verify};
 use prost::Message;
 use rand::{Rng, SeedableRng};
@@ -13,6 +13,7 @@ use rand_pcg::Pcg64Mcg;
 use tract_onnx::pb::ModelProto;
 
 use crate::onnx_variants as variants;
+use crate::shared::shared;
 
 /// What float32 computes in another order.
 const ROUNDING: f32 = 1e-4;
@@ -103,15 +104,6 @@ fn with_weights(mut network: Ssd<ConvWeights>, file: &Imported, seen: &HashMap<S
     network
 }
 
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 fn weight_files() -> Vec<PathBuf> {
     let file = |start| shared(&format!("weights/ssdlite_mobilenet_v2_300_91c_{start}_backbone_RANDOM_heads.onnx"));
     ["imagenet", "coco"].into_iter().filter_map(file).collect()
@@ -164,7 +156,7 @@ fn the_trainers_own_forward_agrees_with_tract() {
     let images = random_images(3, SIZE);
     let device = fieldtune::ops::device();
     let tensor = Tensor::<4>::from_data(TensorData::new(images.clone(), [3, SIZE, SIZE, 3]), &device);
-    let ours = fieldtune::model::SsdModel::for_inference(&network).forward(tensor);
+    let ours = SsdModel::for_inference(&network).forward(tensor);
     let [logits, deltas] = [ours.logits, ours.deltas].map(|t| t.into_data().try_to_vec::<f32>().unwrap());
     assert!(logits.iter().any(|v| v.abs() > 0.1), "the test network must say something");
     let verifier = Verifier::load(&path, SIZE, 2).unwrap();

@@ -33,7 +33,7 @@ fn tensor<'a>(model: &'a mut ModelProto, name: &str) -> &'a mut TensorProto {
 #[test]
 fn damaged_models_are_refused_with_the_place() {
     type Damage = fn(&mut ModelProto);
-    let cases: [(&str, Damage, &[&str]); 15] = [
+    let cases: [(&str, Damage, &[&str]); 16] = [
         (
             "a weight is missing",
             |m| graph(m).initializer.retain(|t| !t.name.ends_with("_5/depthwise/weights")),
@@ -73,6 +73,17 @@ fn damaged_models_are_refused_with_the_place() {
                 *t = floats(&t.name, &t.dims.iter().map(|&d| d as usize).collect::<Vec<_>>(), &data);
             },
             &["expanded_conv_4/project", "not finite"],
+        ),
+        (
+            "a depthwise kernel is huge",
+            |m| {
+                let t = tensor(m, "expanded_conv_4/depthwise/weights");
+                let channels = t.dims[0] as usize;
+                *t = floats(&t.name, &[channels, 1, 9, 9], &vec![0.01; channels * 81]);
+                let conv = graph(m).node.iter_mut().find(|n| n.name.contains("expanded_conv_4/depthwise"));
+                conv.expect("a depthwise node").attribute.retain(|a| a.name != "kernel_shape");
+            },
+            &["expanded_conv_4/depthwise", "9x9", "at most 7x7"],
         ),
         (
             "external data is gone",
