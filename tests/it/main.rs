@@ -1,6 +1,7 @@
 //! One binary, one story per module.
 
 mod boxes_golden;
+mod cli;
 mod data;
 mod eval_golden;
 mod gradients;
@@ -9,11 +10,11 @@ mod network_golden;
 mod onnx;
 mod onnx_bad_input;
 mod onnx_variants;
+mod optimizers;
 mod pack;
 mod photos;
 mod pipeline;
 mod runs;
 mod scenes;
-mod optimizers;
 mod shared;
 mod windows;
