@@ -143,9 +143,6 @@ fn nothing_is_resumed_from_what_is_no_sound_run() {
     let mut c = Corner::new();
     let copied = c.dir.path().join("photos");
     copy_run(Path::new(&c.basis[0]), &copied);
-    for extra in ["ImageSets/Main"] {
-        copy_run(&Path::new(&c.basis[0]).join(extra), &copied.join(extra));
-    }
     let own = [text(&copied).to_string(), c.basis[1].clone()];
     succeed(&training(&own, c.dir.path(), &["--epochs", "1", "--threads", "1"]));
     let good = PathBuf::from(c.path("run"));
