@@ -45,6 +45,15 @@ impl SsdModel {
         Self::new(network, |_| Training::Frozen)
     }
 
+    /// Holds the backbone's trained layers (no gradient, nothing kept for the way back), or lets them go.
+    pub fn hold_backbone(&mut self, held: bool) {
+        for (layer, stage) in self.layers.iter_mut().zip(&self.stages) {
+            if stage.is_backbone() {
+                layer.set_held(held);
+            }
+        }
+    }
+
     pub fn classes(&self) -> usize {
         self.tree.classes
     }

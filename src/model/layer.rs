@@ -50,6 +50,17 @@ impl ConvLayer {
         self.training == Training::Trained
     }
 
+    /// Switches gradients of a trained layer off (it is held) or on again.
+    pub fn set_held(&mut self, held: bool) {
+        if self.is_trained() {
+            let tracked = !held;
+            let weight = std::mem::replace(&mut self.weight, placeholder());
+            self.weight = weight.map(|w| w.detach().set_require_grad(tracked));
+            let bias = std::mem::replace(&mut self.bias, placeholder());
+            self.bias = bias.map(|b| b.detach().set_require_grad(tracked));
+        }
+    }
+
     /// Runs `f` on the frozen scale.
     pub fn with_scale<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
         ops::read(&self.scale, f)

@@ -36,14 +36,20 @@ pub struct Slot {
     pub second: Vec<f32>,
 }
 
-/// Optimizer state over all trained layers.
+/// The optimizer's memory of one layer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerSlots {
+    /// Steps this layer took part in: bias correction starts when a held layer starts.
+    pub steps: u64,
+    /// Weight and bias.
+    pub slots: [Slot; 2],
+}
+
+/// Optimizer state over all layers, by position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     pub kind: OptimizerKind,
-    /// Steps taken.
-    pub step: u64,
-    /// Weight slot and bias slot of each trained layer, in walk order.
-    pub slots: Vec<[Slot; 2]>,
+    pub layers: Vec<LayerSlots>,
 }
 
 /// One layer's part in a step.
@@ -60,21 +66,23 @@ pub struct LayerUpdate<'a> {
 }
 
 impl Optimizer {
-    /// `sizes` gives the weight and bias length of each trained layer.
+    /// `sizes` gives the weight and bias length of each layer, 0 for one that is never trained.
     pub fn new(kind: OptimizerKind, sizes: impl IntoIterator<Item = [usize; 2]>) -> Self {
         let slot = |len| match kind {
             OptimizerKind::Adamw { .. } => Slot { first: vec![0.0; len], second: vec![0.0; len] },
             OptimizerKind::Sgd { .. } => Slot { first: vec![0.0; len], second: Vec::new() },
         };
-        Self { kind, step: 0, slots: sizes.into_iter().map(|[w, b]| [slot(w), slot(b)]).collect() }
+        let layer = |[w, b]: [usize; 2]| LayerSlots { steps: 0, slots: [slot(w), slot(b)] };
+        Self { kind, layers: sizes.into_iter().map(layer).collect() }
     }
 
     /// Moves layer `i`; `gradient_scale` multiplies both gradients (normaliser and clipping).
-    /// Call [`Optimizer::advance`] once after all layers of a step.
     pub fn update(&mut self, i: usize, layer: LayerUpdate, rates: Rates, gradient_scale: f64) {
         let before = layer.mean.map(|m| m.response(layer.weight, layer.scale, layer.depthwise));
-        let (kind, step) = (self.kind, self.step + 1);
-        let [weight_slot, bias_slot] = &mut self.slots[i];
+        let kind = self.kind;
+        let LayerSlots { steps, slots: [weight_slot, bias_slot] } = &mut self.layers[i];
+        *steps += 1;
+        let step = *steps;
         let apply = |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64| match kind {
             OptimizerKind::Adamw { beta1, beta2, epsilon } => {
                 let step = AdamwStep {
@@ -106,10 +114,5 @@ impl Optimizer {
                 *b -= after - before;
             }
         }
-    }
-
-    /// Ends a step.
-    pub fn advance(&mut self) {
-        self.step += 1;
     }
 }

@@ -32,7 +32,8 @@ pub struct Header {
     pub class_names: Vec<String>,
     pub recipe: Recipe,
     pub progress: Progress,
-    pub optimizer_step: u64,
+    /// Optimizer steps that each layer took part in.
+    pub layer_steps: Vec<u64>,
     /// Training images per epoch: the schedule and the position depend on it.
     pub train_images: usize,
     /// CRC-32 over the bytes of all tensors in the order of their names.
@@ -53,7 +54,7 @@ fn tensors(state: &TrainState) -> BTreeMap<String, Vec<f32>> {
         all.insert(format!("weight.{i}"), weights.weight);
         all.insert(format!("bias.{i}"), weights.bias);
         all.insert(format!("scale.{i}"), weights.scale);
-        for (part, slot) in ["weight", "bias"].iter().zip(&state.optimizer.slots[i]) {
+        for (part, slot) in ["weight", "bias"].iter().zip(&state.optimizer.layers[i].slots) {
             all.insert(format!("first.{part}.{i}"), slot.first.clone());
             all.insert(format!("second.{part}.{i}"), slot.second.clone());
         }
@@ -84,7 +85,7 @@ impl Checkpoint {
         let header = Header {
             crc32: crc.finalize(),
             progress: state.progress.clone(),
-            optimizer_step: state.optimizer.step,
+            layer_steps: state.optimizer.layers.iter().map(|l| l.steps).collect(),
             ..header
         };
         let json = serde_json::to_string(&header).expect("a header has no key that JSON cannot hold");
@@ -187,7 +188,7 @@ impl Checkpoint {
         let mut state = TrainState::new(&network, &self.header.recipe);
         for i in 0..state.model.layers.len() {
             for (part, name) in ["weight", "bias"].iter().enumerate() {
-                let slot = &mut state.optimizer.slots[i][part];
+                let slot = &mut state.optimizer.layers[i].slots[part];
                 slot.first = take(format!("first.{name}.{i}"), Some(slot.first.len()))?;
                 slot.second = take(format!("second.{name}.{i}"), Some(slot.second.len()))?;
                 if let Some(ema) = &mut state.ema {
@@ -197,7 +198,17 @@ impl Checkpoint {
             }
             state.means[i] = InputMean { mean: take(format!("mean.{i}"), None)? };
         }
-        state.optimizer.step = self.header.optimizer_step;
+        if self.header.layer_steps.len() != state.optimizer.layers.len() {
+            return Err(TrainError::Checkpoint {
+                file: path.into(),
+                found: format!("step counts of {} layers", self.header.layer_steps.len()),
+                expected: format!("{}", state.optimizer.layers.len()),
+                help: "resume from previous.ckpt beside it, or start anew".into(),
+            });
+        }
+        for (layer, steps) in state.optimizer.layers.iter_mut().zip(&self.header.layer_steps) {
+            layer.steps = *steps;
+        }
         state.progress = self.header.progress;
         Ok(state)
     }
@@ -219,7 +230,7 @@ impl Header {
             class_names: class_names.to_vec(),
             recipe: recipe.clone(),
             progress: Progress::default(),
-            optimizer_step: 0,
+            layer_steps: Vec::new(),
             train_images,
             crc32: 0,
         }

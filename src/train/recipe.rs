@@ -184,13 +184,18 @@ impl Recipe {
         if depth < self.freeze { Training::Frozen } else { Training::Trained }
     }
 
+    /// Steps at the start of the run in which the backbone is held.
+    pub fn held_steps(&self, schedule: &Schedule) -> u64 {
+        (self.hold * schedule.total as f64).round() as u64
+    }
+
     /// Rates of a stage's layers at `step` of the run that `schedule` describes.
     pub fn rates(&self, stage: Stage, schedule: &Schedule, step: u64) -> Rates {
         let base = self.lr * schedule.factor(step);
         if !stage.is_backbone() {
             return Rates { weight: base, bias: base * self.bias_rate, decay: self.weight_decay, decay_bias: false };
         }
-        let held = (self.hold * schedule.total as f64).round() as u64;
+        let held = self.held_steps(schedule);
         let rise = match step.checked_sub(held) {
             None => 0.0,
             Some(_) if held == 0 => 1.0,

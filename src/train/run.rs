@@ -18,7 +18,7 @@ use crate::loss::{SsdLoss, TargetEncoder};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::onnx::{ExportOptions, Form, Images, export};
 use crate::ops;
-use crate::optim::Schedule;
+use crate::optim::{InputSum, Schedule};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -130,6 +130,7 @@ pub fn train(
         loss: job.recipe.ssd_loss(&job.class_names),
         training,
         encoder,
+        held: None,
         saved: Instant::now(),
         began: Instant::now(),
         seen: 0,
@@ -157,6 +158,8 @@ struct Run<'a> {
     loss: SsdLoss,
     training: &'a Records,
     encoder: TargetEncoder,
+    /// Whether the backbone is held; `None` before the first step of this call.
+    held: Option<bool>,
     saved: Instant,
     began: Instant,
     /// Images trained on since `began`.
@@ -188,6 +191,9 @@ impl Run<'_> {
         let mut window = Window::default();
         let batches = self.loader(state.progress.epoch).epoch(plan, state.progress.position);
         for batch in batches {
+            if window.images == 0 {
+                self.hold(state);
+            }
             self.micro_batch(state, batch?, &mut window);
             let at = state.progress.position + window.images;
             if window.images < recipe.batch && at < self.training.len() {
@@ -205,7 +211,16 @@ impl Run<'_> {
         Ok(Ending::Finished)
     }
 
-    fn micro_batch(&self, state: &mut TrainState, batch: Batch, window: &mut Window) {
+    /// Holds the backbone or lets it go, where the step that begins changes that.
+    fn hold(&mut self, state: &mut TrainState) {
+        let held = state.progress.step < self.job.recipe.held_steps(&self.schedule);
+        if self.held != Some(held) {
+            state.model.hold_backbone(held);
+            self.held = Some(held);
+        }
+    }
+
+    fn micro_batch(&self, state: &TrainState, batch: Batch, window: &mut Window) {
         let targets = batch.objects.iter().map(|objects| {
             let columns: Vec<u32> = objects.iter().map(|o| o.class as u32 + 1).collect();
             let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
@@ -214,15 +229,18 @@ impl Run<'_> {
         let targets = targets.collect();
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
         let step = state.progress.step;
-        let due = window.images == 0 && (step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY));
+        let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
         if self.job.recipe.centred && due {
-            let TrainState { model, means, .. } = state;
+            // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
+            let (model, mut inputs) = (&state.model, std::mem::take(&mut window.inputs));
+            inputs.resize(model.layers.len(), InputSum::default());
             micro_step(model, &self.loss, batch, window, &mut |i, x| {
                 if model.layers[i].is_trained() {
                     let [_, _, _, channels] = x.dims();
-                    ops::read(x, |x| means[i].observe(x, channels));
+                    ops::read(x, |x| inputs[i].add(x, channels));
                 }
             });
+            window.inputs = inputs;
         } else {
             micro_step(&state.model, &self.loss, batch, window, &mut |_, _| {});
         }

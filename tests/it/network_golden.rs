@@ -184,7 +184,6 @@ fn ten_steps_equal_pytorch() {
                     });
                 });
             }
-            optimizer.advance();
         }
     }
 }
