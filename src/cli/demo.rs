@@ -72,11 +72,13 @@ pub fn run(arguments: DemoArguments) -> Result<u8> {
             conv.unfold();
         }
     }
+    let folder = new_run(&arguments.out, None, Path::new("scenes"))?;
+    super::log_file::follow(&folder)?;
     let job = Job {
         recipe: recipe.clone(),
         size: arguments.imgsz,
         class_names,
-        folder: new_run(&arguments.out, None, Path::new("scenes"))?,
+        folder,
         checkpoint_every: Duration::from_secs(300),
         loader_threads: if threads > 1 { 1 } else { 0 },
     };

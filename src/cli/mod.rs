@@ -1,13 +1,16 @@
 //! The command line: typed arguments, one plain function per verb, and the mapping of results to exit codes.
 
+mod bench;
 mod check;
 mod demo;
 mod export;
 mod loaded;
+mod log_file;
 mod pack;
 mod predict;
 mod process;
 mod progress;
+mod resume;
 mod run_folder;
 mod train;
 mod train_report;
@@ -44,6 +47,8 @@ pub enum Command {
     Pack(pack::PackArguments),
     /// Look for every defect in a data set
     Check(check::CheckArguments),
+    /// Measure this machine
+    Bench(bench::BenchArguments),
     /// Train on generated scenes in a minute or two: nothing to download
     Demo(demo::DemoArguments),
 }
@@ -57,12 +62,14 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Export(a) => export::run(a),
         Command::Pack(a) => pack::run(a),
         Command::Check(a) => check::run(a),
+        Command::Bench(a) => bench::run(a),
         Command::Demo(a) => demo::run(a),
     };
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
+            log_file::note_failure(&error);
             ExitCode::FAILURE
         }
     }

@@ -1,16 +1,26 @@
 //! Settings of the whole process: logging, allocator, threads, signals.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// More than any machine this is for has cores.
+const MOST_THREADS: usize = 256;
+
 /// Logging and the allocator. Call once, first.
 pub fn prepare_process() {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
-        .format_target(false)
-        .filter_module("tract", log::LevelFilter::Error)
-        .init();
+    super::log_file::start();
     keep_freed_memory();
+    end_quietly_on_closed_pipe();
+}
+
+/// Rust ignores SIGPIPE, so that `fieldtune check | head` would end in a panic instead of ending.
+fn end_quietly_on_closed_pipe() {
+    #[cfg(unix)]
+    // SAFETY: sets a signal's disposition to the system's default; no handler of ours is involved.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
 }
 
 /// glibc gives large blocks back to the system when they are freed and faults them in again at the next step; a
@@ -27,8 +37,11 @@ fn keep_freed_memory() {
 /// Sets the number of threads that the kernels share; all cores if `None`. Returns it.
 ///
 /// # Errors
-/// If the threads cannot be started.
+/// If there are too many, or they cannot be started.
 pub fn set_threads(threads: Option<usize>) -> Result<usize> {
+    if let Some(count) = threads.filter(|&n| n > MOST_THREADS) {
+        bail!("threads = {count}, expected at most {MOST_THREADS}, or 0 for all cores");
+    }
     let count = threads.filter(|&n| n > 0).or_else(|| std::thread::available_parallelism().ok().map(Into::into));
     let count = count.unwrap_or(1);
     rayon::ThreadPoolBuilder::new().num_threads(count).build_global().context("cannot start the worker threads")?;

@@ -1,21 +1,55 @@
 //! `fieldtune train`.
 
 use super::loaded::DEFAULT_SIZE;
+use super::log_file;
 use super::process::{set_threads, stop_on_signal};
 use super::progress::TrainingProgress;
+use super::resume::{Overrides, resume};
 use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
 use super::{RESUMABLE, train_report};
 use crate::config::JobFile;
 use crate::data::{AugmentOptions, Split};
 use crate::onnx::{Imported, import};
 use crate::optim::{Decay, OptimizerKind};
-use crate::train::{Checkpoint, Ending, Event, Job, LossKind, Records, TrainError, TrainState, start, train};
+use crate::train::{Ending, Event, Job, LossKind, Records, TrainError, TrainState, start, train};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What a run keeps from its beginning: all but threads and the time between checkpoints.
+const FIXED: [&str; 27] = [
+    "data",
+    "weights",
+    "config",
+    "epochs",
+    "batch",
+    "micro_batch",
+    "imgsz",
+    "lr",
+    "backbone_rate",
+    "weight_decay",
+    "optimizer",
+    "decay",
+    "warmup",
+    "clip",
+    "ema",
+    "freeze",
+    "hold",
+    "loss",
+    "class_weight",
+    "no_augment",
+    "patience",
+    "seed",
+    "train_split",
+    "val_split",
+    "val_share",
+    "name",
+    "out",
+];
+
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct TrainArguments {
     /// Folder of labelled photos, a label file, or a pack
     pub data: Option<PathBuf>,
@@ -26,7 +60,7 @@ pub struct TrainArguments {
     #[arg(long)]
     pub config: Option<PathBuf>,
     /// Continue a run: its folder, or one of its checkpoints
-    #[arg(long, conflicts_with_all = ["data", "weights", "config"])]
+    #[arg(long, conflicts_with_all = FIXED)]
     pub resume: Option<PathBuf>,
     /// Passes over the training images [default: 20]
     #[arg(long)]
@@ -98,7 +132,7 @@ pub struct TrainArguments {
     /// Folder for run folders [default: runs/train]
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Longest time between checkpoints, in seconds
+    /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]
     #[arg(long)]
     pub checkpoint_every: Option<u64>,
 }
@@ -182,21 +216,17 @@ fn job_file(a: TrainArguments) -> Result<JobFile> {
 }
 
 pub fn run(mut arguments: TrainArguments) -> Result<u8> {
-    let resume = arguments.resume.take();
-    match resume {
-        Some(path) => resume_run(&path, arguments.threads),
+    match arguments.resume.take() {
+        Some(path) => {
+            let (threads, checkpoint_every_s) = (arguments.threads, arguments.checkpoint_every);
+            resume(&path, &Overrides { threads, checkpoint_every_s })
+        }
         None => new_training(job_file(arguments)?),
     }
 }
 
-/// Records of a split without crowds' sake: the loader removes those.
-fn records(split: &Split) -> Records {
-    let split = split.clone();
-    Records::new(split.len(), move |i| split.record(i))
-}
-
 /// The splits that a job trains and validates on.
-fn splits(job: &JobFile, source: &Source) -> Result<[Split; 2]> {
+pub fn splits(job: &JobFile, source: &Source) -> Result<[Split; 2]> {
     let roles = source.pack.roles();
     let training = source.pack.split(job.train_split.as_deref().unwrap_or(&roles.train))?;
     let name = job.val_split.as_deref().or(roles.val.as_deref());
@@ -216,15 +246,32 @@ fn splits(job: &JobFile, source: &Source) -> Result<[Split; 2]> {
     Ok([training, validation])
 }
 
-/// Prints where the file's tensors went, shortly.
+/// Says in one line what came out of the weight file; `import.txt` has it tensor by tensor.
 fn tell_import(path: &Path, imported: &Imported) {
     log::info!("{}: {} tensors, {} parameters", path.display(), imported.tensor_count(), imported.parameter_count());
-    imported.render().lines().for_each(|line| log::debug!("{line}"));
     imported.warnings.iter().for_each(|w| log::warn!("{}: {w}", path.display()));
+}
+
+/// # Errors
+/// If nothing in the split can be learned.
+fn check_labelled(split: &Split) -> Result<()> {
+    for i in 0..split.len() {
+        if split.objects(i)?.iter().any(|o| !o.crowd) {
+            return Ok(());
+        }
+    }
+    let found = match split.len() {
+        0 => "no image".to_string(),
+        n => format!("{n} images without a single object"),
+    };
+    Err(TrainError::Empty { split: format!("training split {}", split.name()), found }.into())
 }
 
 fn new_training(mut file: JobFile) -> Result<u8> {
     file.recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
+    if !(0.0..1.0).contains(&file.val_share) {
+        bail!("val_share = {}, expected 0 or more and below 1", file.val_share);
+    }
     let data = file
         .data
         .clone()
@@ -239,23 +286,27 @@ fn new_training(mut file: JobFile) -> Result<u8> {
     check_size(size)?;
     let source = open_source(&data, &file.out, file.val_share, file.recipe.seed)?;
     tell_findings(&source.findings);
-    let [training, validation] = splits(&file, &source)?;
-    if training.is_empty() {
-        return Err(TrainError::Empty { split: "training split", found: "no image".into() }.into());
-    }
+    let splits = splits(&file, &source)?;
+    check_labelled(&splits[0])?;
     let class_names = source.pack.classes().to_vec();
+    file.recipe.check_classes(&class_names).map_err(|e| anyhow!("recipe: {e}"))?;
     let same_classes = imported.metadata.class_names.as_ref() == Some(&class_names);
-    let (training, validation) = (records(&training), records(&validation));
+    let [training, validation] = splits.each_ref().map(Records::of_split);
+    let mut report = imported.render();
     let begin = start(imported.network, same_classes, class_names.len() + 1, &file.recipe, &training, size)?;
-    begin.notes.iter().for_each(|n| log::info!("{n}"));
+    for note in &begin.notes {
+        log::info!("{note}");
+        report.push_str(&format!("note: {note}\n"));
+    }
     let folder = new_run(&file.out, file.name.as_deref(), &data)?;
+    log_file::follow(&folder)?;
+    write(&folder.join("import.txt"), &report)?;
     // Absolute, so that the run can be resumed from anywhere.
     file.data = Some(data.canonicalize().unwrap_or(data));
     file.weights = Some(weights.canonicalize().unwrap_or(weights));
     file.imgsz = Some(size);
     file.name = folder.file_name().and_then(|n| n.to_str()).map(str::to_string);
-    let config = folder.join("config.toml");
-    std::fs::write(&config, file.to_toml()).with_context(|| format!("{}: cannot write", config.display()))?;
+    write(&folder.join("config.toml"), &file.to_toml())?;
     let job = Job {
         recipe: file.recipe.clone(),
         size,
@@ -269,47 +320,12 @@ fn new_training(mut file: JobFile) -> Result<u8> {
 }
 
 /// One worker keeps a small board's network fed; more only take its cores.
-fn loader_threads(threads: usize) -> usize {
+pub fn loader_threads(threads: usize) -> usize {
     if threads > 2 { 2 } else { 1 }
 }
 
-fn resume_run(path: &Path, threads: Option<usize>) -> Result<u8> {
-    let (folder, checkpoint) = if path.is_dir() {
-        (path.to_path_buf(), path.join("weights/last.ckpt"))
-    } else {
-        let folder = path.parent().and_then(Path::parent).unwrap_or(Path::new(".")).to_path_buf();
-        (folder, path.to_path_buf())
-    };
-    let file = JobFile::read(&folder.join("config.toml"))?;
-    let loaded = Checkpoint::load(&checkpoint)?;
-    let header = loaded.header.clone();
-    let threads = set_threads(threads.or(file.threads))?;
-    let data = file.data.clone().context("config.toml: no data set named")?;
-    let out = folder.parent().unwrap_or(Path::new(".")).to_path_buf();
-    let source = open_source(&data, &out, file.val_share, header.recipe.seed)?;
-    let [training, validation] = splits(&file, &source)?;
-    if training.len() != header.train_images || source.pack.classes() != header.class_names {
-        bail!(
-            "{}: the data set has changed since the run began: {} training images of classes {}, expected {} of classes {}\n\
-             help: start a new run from weights/best.onnx",
-            data.display(),
-            training.len(),
-            source.pack.classes().join(", "),
-            header.train_images,
-            header.class_names.join(", ")
-        );
-    }
-    let job = Job {
-        recipe: header.recipe.clone(),
-        size: header.size,
-        class_names: header.class_names.clone(),
-        folder,
-        checkpoint_every: Duration::from_secs(file.checkpoint_every_s),
-        loader_threads: loader_threads(threads),
-    };
-    let state = loaded.restore(&checkpoint)?;
-    log::info!("resuming at step {}, epoch {}", state.progress.step, state.progress.epoch + 1);
-    execute(&job, state, &records(&training), &records(&validation))
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("{}: cannot write", path.display()))
 }
 
 /// Runs a job to its end, says what came of it, and verifies the exported file.

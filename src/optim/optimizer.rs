@@ -17,6 +17,24 @@ impl OptimizerKind {
     pub fn adamw() -> Self {
         OptimizerKind::Adamw { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     }
+
+    /// # Errors
+    /// A sentence naming the key, what was found and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        let share = |key: &str, value: f64| match value {
+            v if (0.0..1.0).contains(&v) => Ok(()),
+            v => Err(format!("{key} = {v}, expected 0 or more and below 1")),
+        };
+        match *self {
+            OptimizerKind::Sgd { momentum } => share("momentum", momentum),
+            OptimizerKind::Adamw { beta1, beta2, epsilon } => {
+                share("beta1", beta1)?;
+                share("beta2", beta2)?;
+                let usable = epsilon.is_finite() && epsilon > 0.0;
+                if usable { Ok(()) } else { Err(format!("epsilon = {epsilon}, expected more than 0")) }
+            }
+        }
+    }
 }
 
 /// Learning rates and decay of one layer at one step.

@@ -1,16 +1,17 @@
-//! A run on disk: one safetensors file with every tensor of the state, and the rest as JSON in its header.
+//! A run on disk: one safetensors file with every tensor of the state, and the rest as TOML in its header.
 //!
-//! Written to a temporary file, synced, renamed over the old one, and the folder synced: a power cut leaves either
-//! the old state or the new one. The one before is kept as `previous.ckpt`. A checksum over all tensors tells a
-//! damaged file from a sound one.
+//! A power cut leaves either the old state or the new one, and the one before is kept as `previous.ckpt`. Checksums
+//! tell a damaged file from a sound one. TOML, because its numbers come back bit for bit: JSON readers are commonly
+//! off by a last digit, and a resumed run would not be the same run.
 
+use super::atomic_file;
 use super::error::TrainError;
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::state::TrainState;
 use crate::model::{ConvSpec, ConvWeights, Ssd};
-
 use crate::optim::InputMean;
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -19,8 +20,11 @@ use std::path::Path;
 /// Raised whenever an older program could not read what this one writes.
 const VERSION: u32 = 1;
 
-/// Key of the JSON in the file's metadata.
+/// Key of the header in the file's metadata: its CRC-32 in hexadecimal digits, a line end, TOML.
 const HEADER: &str = "fieldtune";
+
+/// Name of the checkpoint before the last.
+pub const PREVIOUS: &str = "previous.ckpt";
 
 /// What a checkpoint says about itself besides its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +38,33 @@ pub struct Header {
     pub progress: Progress,
     /// Optimizer steps that each layer took part in.
     pub layer_steps: Vec<u64>,
-    /// Training images per epoch: the schedule and the position depend on it.
-    pub train_images: usize,
+    /// The schedule, the order and the position depend on it.
+    pub training: TrainingData,
     /// CRC-32 over the bytes of all tensors in the order of their names.
     pub crc32: u32,
+}
+
+/// Tells whether a run goes on with the data it began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingData {
+    /// Training images per epoch.
+    pub images: usize,
+    /// CRC-32 over the training images and their labels; 0 where they are generated.
+    pub crc32: u32,
+}
+
+/// What the header of any version has.
+#[derive(Default, Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// What to do instead of resuming from a damaged checkpoint.
+fn way_out(path: &Path) -> &'static str {
+    match path.file_name() {
+        Some(name) if name == PREVIOUS => "resume from last.ckpt beside it, or start anew",
+        _ => "resume from previous.ckpt beside it (fieldtune train --resume RUN/weights/previous.ckpt), or start anew",
+    }
 }
 
 /// A checkpoint that was read and found sound.
@@ -77,7 +104,6 @@ impl Checkpoint {
     /// # Errors
     /// If the disk refuses; the file that was there is untouched then.
     pub fn save(path: &Path, state: &TrainState, header: Header) -> Result<(), TrainError> {
-        let folder = path.parent().unwrap_or(Path::new("."));
         let tensors: BTreeMap<String, Vec<u8>> =
             tensors(state).into_iter().map(|(name, values)| (name, bytes(&values))).collect();
         let mut crc = crc32fast::Hasher::new();
@@ -88,23 +114,23 @@ impl Checkpoint {
             layer_steps: state.optimizer.layers.iter().map(|l| l.steps).collect(),
             ..header
         };
-        let json = serde_json::to_string(&header).expect("a header has no key that JSON cannot hold");
+        let text = toml::to_string(&header).expect("a header has only keys that TOML can hold");
+        let text = format!("{:08x}\n{text}", crc32fast::hash(text.as_bytes()));
+        let metadata = HashMap::from([(HEADER.into(), text)]);
         let views = tensors.iter().map(|(name, data)| {
             let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data).expect("four bytes a number");
             (name.as_str(), view)
         });
-        let temporary = tempfile::NamedTempFile::new_in(folder).map_err(TrainError::io(folder, "create a file"))?;
-        safetensors::serialize_to_file(views, Some(HashMap::from([(HEADER.into(), json)])), temporary.path())
-            .map_err(|e| TrainError::io(path, "write the checkpoint")(std::io::Error::other(e)))?;
-        let synced = std::fs::File::open(temporary.path()).and_then(|f| f.sync_all());
-        synced.map_err(TrainError::io(path, "sync the checkpoint"))?;
-        if path.exists() {
-            let previous = path.with_file_name("previous.ckpt");
-            std::fs::rename(path, &previous).map_err(TrainError::io(&previous, "keep the previous checkpoint"))?;
-        }
-        temporary.persist(path).map_err(|e| TrainError::io(path, "put the checkpoint in place")(e.error))?;
-        let synced = std::fs::File::open(folder).and_then(|f| f.sync_all());
-        synced.map_err(TrainError::io(folder, "sync the folder"))
+        atomic_file::replace(
+            path,
+            |temporary| {
+                safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(|e| match e {
+                    SafeTensorError::IoError(error) => error,
+                    other => std::io::Error::other(other),
+                })
+            },
+            |path| atomic_file::keep_as(path, &path.with_file_name(PREVIOUS)),
+        )
     }
 
     /// Reads and verifies a checkpoint.
@@ -118,27 +144,29 @@ impl Checkpoint {
             expected: expected.into(),
             help: help.into(),
         };
-        let previous = "resume from previous.ckpt beside it, or start anew";
+        let previous = way_out(path);
         let data = std::fs::read(path).map_err(TrainError::io(path, "read the checkpoint"))?;
         let (_, metadata) = SafeTensors::read_metadata(&data)
             .map_err(|e| bad(format!("not a whole safetensors file ({e})"), "a fieldtune checkpoint", previous))?;
-        let json = metadata.metadata().as_ref().and_then(|m| m.get(HEADER)).ok_or_else(|| {
+        let text = metadata.metadata().as_ref().and_then(|m| m.get(HEADER)).ok_or_else(|| {
             bad(
                 "a safetensors file of another program".into(),
                 "a fieldtune checkpoint",
                 "give a run's weights/last.ckpt",
             )
         })?;
-        let version: u32 = serde_json::from_str::<serde_json::Value>(json)
-            .ok()
-            .and_then(|v| v["version"].as_u64())
-            .map_or(0, |v| v as u32);
-        if version != VERSION {
-            let help = "resume with the program that wrote it, or start anew";
-            return Err(bad(format!("a checkpoint of version {version}"), &format!("version {VERSION}"), help));
+        let (expected, text) = text.split_once('\n').unwrap_or_default();
+        let crc = format!("{:08x}", crc32fast::hash(text.as_bytes()));
+        if crc != expected {
+            return Err(bad(format!("header checksum {crc}"), expected, previous));
         }
-        let header: Header = serde_json::from_str(json)
-            .map_err(|e| bad(format!("a header that cannot be read ({e})"), "a whole header", previous))?;
+        let version: Version = toml::from_str(text).unwrap_or_default();
+        if version.version != VERSION {
+            let help = "resume with the program that wrote it, or start anew";
+            return Err(bad(format!("a checkpoint of version {}", version.version), &format!("version {VERSION}"), help));
+        }
+        let header: Header = toml::from_str(text)
+            .map_err(|e| bad(format!("a header that cannot be read ({})", e.message()), "a whole header", previous))?;
         let file = SafeTensors::deserialize(&data)
             .map_err(|e| bad(format!("the tensors are cut off ({e})"), "a whole checkpoint", previous))?;
         let mut views: Vec<(String, TensorView)> = file.tensors();
@@ -169,7 +197,7 @@ impl Checkpoint {
                     found: other
                         .map_or(format!("no tensor {name}"), |t| format!("tensor {name} with {} values", t.len())),
                     expected: len.map_or("one".into(), |len| format!("{len} values")),
-                    help: "resume from previous.ckpt beside it, or start anew".into(),
+                    help: way_out(path).into(),
                 }),
             }
         };
@@ -203,7 +231,7 @@ impl Checkpoint {
                 file: path.into(),
                 found: format!("step counts of {} layers", self.header.layer_steps.len()),
                 expected: format!("{}", state.optimizer.layers.len()),
-                help: "resume from previous.ckpt beside it, or start anew".into(),
+                help: way_out(path).into(),
             });
         }
         for (layer, steps) in state.optimizer.layers.iter_mut().zip(&self.header.layer_steps) {
@@ -221,7 +249,7 @@ impl Header {
         size: usize,
         class_names: &[String],
         recipe: &Recipe,
-        train_images: usize,
+        training: TrainingData,
     ) -> Self {
         Self {
             version: VERSION,
@@ -231,7 +259,7 @@ impl Header {
             recipe: recipe.clone(),
             progress: Progress::default(),
             layer_steps: Vec::new(),
-            train_images,
+            training,
             crc32: 0,
         }
     }

@@ -20,15 +20,16 @@ pub enum TrainError {
     Checkpoint { file: PathBuf, found: String, expected: String, help: String },
     /// The numbers left the range of f32.
     #[error(
-        "step {step}: the loss is {loss}, expected a finite number\nhelp: lower the learning rate (lr = {lr:e}); the last checkpoint is kept and can be resumed with another rate"
+        "step {step}: the loss is {loss} and its gradient's norm {grad_norm}, expected finite numbers\n\
+         help: start a new run with a lower learning rate (it was {lr:e} here); the last checkpoint is kept"
     )]
-    Diverged { step: u64, loss: f64, lr: f64 },
+    Diverged { step: u64, loss: f64, grad_norm: f64, lr: f64 },
     /// A setting that cannot work.
     #[error("recipe: {0}")]
     Recipe(String),
     /// A split without anything to learn from.
-    #[error("{split}: {found}, expected at least one labelled image\nhelp: check the data set with `fieldtune check`")]
-    Empty { split: &'static str, found: String },
+    #[error("{split}: {found}, expected at least one labelled object\nhelp: check the data set with `fieldtune check`")]
+    Empty { split: String, found: String },
 }
 
 impl TrainError {

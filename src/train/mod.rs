@@ -1,6 +1,7 @@
 //! The training step, read from top to bottom: batch, predictions, loss, gradients, window, step; and around it the
 //! epoch, the checkpoint and the run.
 
+mod atomic_file;
 mod checkpoint;
 mod error;
 mod evaluation;
@@ -15,7 +16,7 @@ mod step;
 mod update;
 mod window;
 
-pub use checkpoint::{Checkpoint, Header};
+pub use checkpoint::{Checkpoint, Header, PREVIOUS, TrainingData};
 pub use error::TrainError;
 pub use evaluation::{Evaluation, detect, evaluate};
 pub use progress::{Best, EpochRecord, LossSums, Progress};

@@ -26,6 +26,13 @@ impl LossKind {
     }
 }
 
+/// The stem, 17 blocks and the last layer.
+const BACKBONE_STAGES: u64 = 19;
+
+/// Far beyond any use: they keep sums of steps and sizes of batches away from overflow.
+const MOST_EPOCHS: u64 = 1_000_000;
+const MOST_IMAGES: u64 = 4096;
+
 /// The knobs of a run. Unknown keys in a file are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -123,6 +130,20 @@ impl Recipe {
                 return Err(format!("{key} = {value}, expected more than 0"));
             }
         }
+        for (key, value, most) in [
+            ("epochs", self.epochs, MOST_EPOCHS),
+            ("batch", self.batch as u64, MOST_IMAGES),
+            ("freeze", self.freeze as u64, BACKBONE_STAGES),
+            // TOML's integers have a sign, and job files and checkpoints are TOML.
+            ("seed", self.seed, i64::MAX as u64),
+            ("warmup", self.warmup, i64::MAX as u64),
+            ("patience", self.patience, i64::MAX as u64),
+            ("min_anchors", self.min_anchors as u64, 1000),
+        ] {
+            if value > most {
+                return Err(format!("{key} = {value}, expected at most {most}"));
+            }
+        }
         if self.micro_batch == 0 || !self.batch.is_multiple_of(self.micro_batch) {
             let (micro, batch) = (self.micro_batch, self.batch);
             return Err(format!("micro_batch = {micro}, expected a divisor of batch = {batch}"));
@@ -150,7 +171,17 @@ impl Recipe {
                 return Err(format!("class_weights.{name} = {weight}, expected more than 0"));
             }
         }
-        Ok(())
+        self.optimizer.check().map_err(|e| format!("optimizer.{e}"))?;
+        self.augment.check().map_err(|e| format!("augment.{e}"))
+    }
+
+    /// # Errors
+    /// If a class weight is for a class that the data set does not have.
+    pub fn check_classes(&self, classes: &[String]) -> Result<(), String> {
+        match self.class_weights.keys().find(|name| !classes.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(format!("class_weights.{name}: no such class, expected one of {}", classes.join(", "))),
+        }
     }
 
     /// Optimizer steps per epoch over `images`; an unfinished window at the end is a step too.

@@ -1,6 +1,6 @@
 //! The labelled photos of one split, wherever they live.
 
-use crate::data::{DataError, Record};
+use crate::data::{DataError, Record, Split};
 use std::sync::Arc;
 
 type Read = dyn Fn(usize) -> Result<Record, DataError> + Send + Sync;
@@ -9,12 +9,19 @@ type Read = dyn Fn(usize) -> Result<Record, DataError> + Send + Sync;
 #[derive(Clone)]
 pub struct Records {
     len: usize,
+    crc32: u32,
     read: Arc<Read>,
 }
 
 impl Records {
     pub fn new(len: usize, read: impl Fn(usize) -> Result<Record, DataError> + Send + Sync + 'static) -> Self {
-        Self { len, read: Arc::new(read) }
+        Self { len, crc32: 0, read: Arc::new(read) }
+    }
+
+    /// The records of a pack's split.
+    pub fn of_split(split: &Split) -> Self {
+        let (split, crc32) = (split.clone(), split.crc32());
+        Self { crc32, ..Self::new(split.len(), move |i| split.record(i)) }
     }
 
     /// Records that are in memory already.
@@ -25,6 +32,11 @@ impl Records {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// CRC-32 over images and labels, 0 where nobody counted it.
+    pub fn crc32(&self) -> u32 {
+        self.crc32
     }
 
     pub fn is_empty(&self) -> bool {

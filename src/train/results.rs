@@ -1,5 +1,6 @@
 //! results.csv: one line per epoch, rewritten whole from the history, so a resumed run leaves no line twice.
 
+use super::atomic_file;
 use super::error::TrainError;
 use super::progress::EpochRecord;
 use std::fmt::Write as _;
@@ -20,5 +21,5 @@ pub fn write_results(path: &Path, history: &[EpochRecord]) -> Result<(), TrainEr
             r.epoch, r.step, r.class_loss, r.box_loss, r.grad_norm, r.lr
         );
     }
-    std::fs::write(path, text).map_err(TrainError::io(path, "write the results"))
+    atomic_file::replace(path, |temporary| std::fs::write(temporary, text), |_| Ok(()))
 }

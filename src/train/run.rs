@@ -1,6 +1,6 @@
 //! A run: epochs of windows of micro-batches, judged after each epoch, saved on the way.
 
-use super::checkpoint::{Checkpoint, Header};
+use super::checkpoint::{Checkpoint, Header, TrainingData};
 use super::error::TrainError;
 use super::evaluation::{Evaluation, evaluate};
 use super::progress::{Best, EpochRecord, LossSums};
@@ -116,8 +116,9 @@ pub fn train(
     on: &mut dyn FnMut(Event),
 ) -> Result<Ending, TrainError> {
     job.recipe.check().map_err(TrainError::Recipe)?;
+    job.recipe.check_classes(&job.class_names).map_err(TrainError::Recipe)?;
     if training.is_empty() {
-        return Err(TrainError::Empty { split: "training split", found: "no image".into() });
+        return Err(TrainError::Empty { split: "training split".into(), found: "no image".into() });
     }
     let encoder = TargetEncoder {
         anchors: job.anchors(&state.model),
@@ -135,17 +136,21 @@ pub fn train(
         began: Instant::now(),
         seen: 0,
     };
+    if state.progress.step == 0 {
+        // A run can be resumed from its first moment on, and a disk that refuses is known before the work.
+        run.save(state, on)?;
+    }
     while state.progress.epoch < job.recipe.epochs {
-        if run.epoch(state, stop, on)? == Ending::Stopped {
-            run.save(state, on)?;
-            return Ok(Ending::Stopped);
-        }
-        run.judge(state, validation, on)?;
         let since = state.progress.epoch - state.progress.best.map_or(0, |b| b.epoch);
         if job.recipe.patience > 0 && since >= job.recipe.patience {
             run.save(state, on)?;
             return Ok(Ending::Patience);
         }
+        if run.epoch(state, stop, on)? == Ending::Stopped {
+            run.save(state, on)?;
+            return Ok(Ending::Stopped);
+        }
+        run.judge(state, validation, on)?;
     }
     run.save(state, on)?;
     Ok(Ending::Finished)
@@ -248,12 +253,11 @@ impl Run<'_> {
 
     fn step(&mut self, state: &mut TrainState, window: Window, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         self.seen += window.images;
-        let total = (window.class + window.boxes) / window.normaliser();
-        if !total.is_finite() {
-            let lr = self.job.recipe.lr * self.schedule.factor(state.progress.step);
-            return Err(TrainError::Diverged { step: state.progress.step, loss: total, lr });
-        }
+        let (step, loss) = (state.progress.step, (window.class + window.boxes) / window.normaliser());
         let stats = apply(state, window, &self.job.recipe, &self.schedule);
+        if !(loss.is_finite() && stats.grad_norm.is_finite()) {
+            return Err(TrainError::Diverged { step, loss, grad_norm: stats.grad_norm, lr: stats.lr });
+        }
         let sums = &mut state.progress.sums;
         sums.steps += 1;
         sums.class += stats.class;
@@ -276,7 +280,9 @@ impl Run<'_> {
         validation: &Records,
         on: &mut dyn FnMut(Event),
     ) -> Result<(), TrainError> {
-        let averaged = state.averaged();
+        let mut averaged = state.averaged();
+        // Judged is what will be exported, to the last bit.
+        averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
         let model = SsdModel::for_inference(&averaged);
         let job = self.job;
         let evaluation = evaluate(&model, validation, job.size, &job.detector(&model), &job.class_names)?;
@@ -302,15 +308,14 @@ impl Run<'_> {
         let best = metrics.ap.is_none() || progress.best.is_none_or(|b| ap > b.ap);
         if best {
             progress.best = Some(Best { epoch: progress.epoch, ap });
-            self.export(averaged)?;
+            self.export(&averaged)?;
         }
         write_results(&job.folder.join("results.csv"), &state.progress.history)?;
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
         Ok(())
     }
 
-    fn export(&self, mut network: Ssd<ConvWeights>) -> Result<(), TrainError> {
-        network.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
+    fn export(&self, network: &Ssd<ConvWeights>) -> Result<(), TrainError> {
         let options = ExportOptions {
             size: self.job.size,
             images: Images::Any,
@@ -320,12 +325,13 @@ impl Run<'_> {
             scores: self.job.recipe.loss.scores(),
             form: Form::RawHeads,
         };
-        Ok(export(&network, &self.job.best_path(), &options)?)
+        Ok(export(network, &self.job.best_path(), &options)?)
     }
 
     fn save(&mut self, state: &TrainState, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         let job = self.job;
-        let header = Header::of(state.model.specs(), job.size, &job.class_names, &job.recipe, self.training.len());
+        let training = TrainingData { images: self.training.len(), crc32: self.training.crc32() };
+        let header = Header::of(state.model.specs(), job.size, &job.class_names, &job.recipe, training);
         Checkpoint::save(&job.checkpoint_path(), state, header)?;
         self.saved = Instant::now();
         on(Event::Checkpoint { step: state.progress.step });

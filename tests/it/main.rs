@@ -13,6 +13,8 @@ mod onnx_variants;
 mod optimizers;
 mod pack;
 mod photos;
+mod pipeline;
+mod runs;
 mod scenes;
 mod shared;
 mod windows;

@@ -92,6 +92,46 @@ impl AugmentOptions {
         }
     }
 
+    /// What is wrong with the numbers, if anything.
+    ///
+    /// # Errors
+    /// A sentence naming the key, what was found and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        let within = |key: &str, value: f64, least: f64, most: f64| match value {
+            v if (least..=most).contains(&v) => Ok(()),
+            v => Err(format!("{key} = {v}, expected {least} to {most}")),
+        };
+        for (key, probability) in [
+            ("zoom_out_probability", self.zoom_out_probability),
+            ("brightness_probability", self.brightness_probability),
+            ("contrast_probability", self.contrast_probability),
+            ("color_probability", self.color_probability),
+            ("saturation_probability", self.saturation_probability),
+            ("hue_probability", self.hue_probability),
+            ("flip_horizontal", self.flip_horizontal),
+            ("flip_vertical", self.flip_vertical),
+        ] {
+            within(key, probability, 0.0, 1.0)?;
+        }
+        within("max_zoom_out", self.max_zoom_out, 1.0, 16.0)?;
+        within("min_crop", self.min_crop, 0.01, 1.0)?;
+        within("max_crop_aspect", self.max_crop_aspect, 1.0, 16.0)?;
+        within("brightness", self.brightness, 0.0, 255.0)?;
+        within("hue_degrees", self.hue_degrees, 0.0, 180.0)?;
+        within("min_object_px", self.min_object_px, 0.0, 1000.0)?;
+        for (key, [least, most]) in [("contrast", self.contrast), ("saturation", self.saturation)] {
+            if !(0.0 <= least && least <= most && most <= 10.0) {
+                return Err(format!("{key} = [{least}, {most}], expected a smaller and a larger number from 0 to 10"));
+            }
+        }
+        for crop in &self.crops {
+            if let Crop::MinIou(iou) = *crop {
+                within("crops: min-iou", iou, 0.0, 1.0)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The same geometry in the photo's own colours.
     pub fn without_photometric(self) -> Self {
         Self { brightness_probability: 0.0, contrast_probability: 0.0, color_probability: 0.0, ..self }

@@ -131,6 +131,13 @@ impl Split {
         self.members.is_empty()
     }
 
+    /// CRC-32 over the split's images and labels in their order, as they were packed.
+    pub fn crc32(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        self.members.iter().for_each(|&i| crc.update(&self.pack.index.records[i as usize].crc.to_le_bytes()));
+        crc.finalize()
+    }
+
     /// Record `i` of the split, pixels copied.
     ///
     /// # Errors

@@ -1,0 +1,141 @@
+//! `fieldtune bench step`: what one training step costs on this machine.
+
+use super::process::set_threads;
+use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use crate::kernel::Isa;
+use crate::loss::TargetEncoder;
+use crate::model::{initialise_network, ssdlite_mobilenet_v2};
+use crate::ops;
+use crate::train::{Recipe, TrainBatch, TrainState, Window, apply, micro_step};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use serde_json::json;
+use std::time::Instant;
+
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    #[command(subcommand)]
+    pub what: What,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// One training step of SSDLite-MobileNet-V2 1.0 on made-up images: forward, backward, optimizer
+    Step(StepArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct StepArguments {
+    /// Micro-batches to measure
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8")]
+    pub micro_batch: Vec<usize>,
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Leading stages not trained, as in `train`
+    #[arg(long, default_value_t = 0)]
+    pub freeze: usize,
+    /// Classes without the background
+    #[arg(long, default_value_t = 4)]
+    pub classes: usize,
+    #[arg(long, default_value_t = 300)]
+    pub imgsz: usize,
+    /// Steps measured after one to warm up; the fastest counts
+    #[arg(long, default_value_t = 10)]
+    pub steps: usize,
+    /// One JSON object a row
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Fastest times of one setting, milliseconds per image.
+struct Row {
+    micro_batch: usize,
+    forward: f64,
+    backward: f64,
+    optimizer: f64,
+}
+
+pub fn run(arguments: BenchArguments) -> Result<u8> {
+    let What::Step(arguments) = arguments.what;
+    super::run_folder::check_size(arguments.imgsz)?;
+    let threads = set_threads(arguments.threads)?;
+    if !arguments.json {
+        println!("micro-batch  threads  forward  backward  optimizer    total ms/image  peak RSS MB");
+    }
+    for &micro_batch in &arguments.micro_batch {
+        let row = measure(&arguments, micro_batch.max(1));
+        let total = row.forward + row.backward + row.optimizer;
+        let rss = peak_rss_mb();
+        if arguments.json {
+            let parts = json!({
+                "forward": row.forward, "backward": row.backward, "optimizer": row.optimizer, "total": total
+            });
+            let backend = format!("{:?}", Isa::best()).to_lowercase();
+            println!(
+                "{}",
+                json!({"microbatch": row.micro_batch, "threads": threads, "backend": backend, "freeze": arguments.freeze,
+                       "ms_per_image": parts, "peak_rss_mb": rss})
+            );
+        } else {
+            println!(
+                "{:>11}  {threads:>7}  {:>7.1}  {:>8.1}  {:>9.1}  {total:>17.1}  {}",
+                row.micro_batch,
+                row.forward,
+                row.backward,
+                row.optimizer,
+                rss.map_or("-".to_string(), |mb| format!("{mb:.0}"))
+            );
+        }
+    }
+    Ok(0)
+}
+
+fn measure(arguments: &StepArguments, n: usize) -> Row {
+    let specs = ssdlite_mobilenet_v2(1.0, arguments.classes + 1, false);
+    let network = initialise_network(&specs, &mut Pcg64Mcg::seed_from_u64(1));
+    let recipe = Recipe { freeze: arguments.freeze, batch: n, micro_batch: n, hold: 0.0, ..Recipe::default() };
+    let schedule = recipe.schedule(1000);
+    let mut state = TrainState::new(&network, &recipe);
+    let names: Vec<String> = (0..arguments.classes).map(|i| format!("class {i}")).collect();
+    let loss = recipe.ssd_loss(&names);
+    let encoder = TargetEncoder {
+        anchors: Anchors::tf_ssd(&specs.map_sizes(arguments.imgsz)),
+        coder: BoxCoder::default(),
+        matcher: Matcher::default(),
+    };
+    let last = arguments.classes as u32;
+    let objects = [CornerBox::new(0.1, 0.1, 0.5, 0.5), CornerBox::new(0.4, 0.4, 0.8, 0.9)];
+    let targets = vec![encoder.encode(&[1, last], &objects); n];
+    let size = arguments.imgsz;
+    let images: Vec<f32> = (0..n * size * size * 3).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+    let mut fastest = [f64::INFINITY; 3];
+    for step in 0..=arguments.steps {
+        let began = Instant::now();
+        drop(state.model.forward(ops::tensor(images.clone(), [n, size, size, 3])));
+        let forward = began.elapsed().as_secs_f64();
+        let batch = TrainBatch { images: images.clone(), size, targets: targets.clone() };
+        let mut window = Window::default();
+        let began = Instant::now();
+        micro_step(&state.model, &loss, batch, &mut window, &mut |_, _| {});
+        let both = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        apply(&mut state, window, &recipe, &schedule);
+        let optimizer = began.elapsed().as_secs_f64();
+        if step > 0 {
+            for (best, time) in fastest.iter_mut().zip([forward, both, optimizer]) {
+                *best = best.min(time);
+            }
+        }
+    }
+    let [forward, both, optimizer] = fastest.map(|seconds| seconds * 1e3 / n as f64);
+    Row { micro_batch: n, forward, backward: (both - forward).max(0.0), optimizer }
+}
+
+/// The most memory this process has held so far, in MB (2^20 bytes), where the system tells.
+fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+}

@@ -1,0 +1,108 @@
+//! What is said goes to the terminal, and to `train.log` of the run folder as soon as there is one.
+
+use anyhow::{Context, Result, bail};
+use env_logger::{Builder, Env, Logger, Target};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Most bytes that wait for a file; what a command says before it has a run folder is far less.
+const WAITING_BYTES: usize = 1 << 16;
+
+/// Where the log of this process goes.
+static LOG: Mutex<Sink> = Mutex::new(Sink::Waiting(Vec::new()));
+
+/// The logger behind `train.log`, for what is not said through `log`.
+static FILE_LOGGER: OnceLock<Logger> = OnceLock::new();
+
+enum Sink {
+    Waiting(Vec<u8>),
+    Open(File),
+}
+
+/// Writes to [`LOG`].
+struct Pipe;
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *LOG.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::Waiting(waiting) if waiting.len() + bytes.len() <= WAITING_BYTES => waiting.extend(bytes),
+            Sink::Waiting(_) => {}
+            Sink::Open(file) => file.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The terminal's logger with the file's beside it.
+struct Tee {
+    terminal: Logger,
+}
+
+impl log::Log for Tee {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        self.terminal.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record) {
+        self.terminal.log(record);
+        if let Some(file) = FILE_LOGGER.get() {
+            file.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.terminal.flush();
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::from_env(Env::default().default_filter_or("info"));
+    builder.format_target(false).filter_module("tract", log::LevelFilter::Error);
+    builder
+}
+
+/// Sets up logging. Call once.
+pub fn start() {
+    let terminal = builder().build();
+    let level = terminal.filter();
+    FILE_LOGGER.get_or_init(|| builder().target(Target::Pipe(Box::new(Pipe))).build());
+    if log::set_boxed_logger(Box::new(Tee { terminal })).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Appends the log of this process to `train.log` in a run folder, with what was said so far, and locks the file:
+/// two processes that train in one folder would ruin each other's checkpoints.
+///
+/// # Errors
+/// If the file cannot be written, or another process holds it.
+pub fn follow(folder: &Path) -> Result<()> {
+    let path = folder.join("train.log");
+    let opened = OpenOptions::new().append(true).create(true).open(&path);
+    let mut file = opened.with_context(|| format!("{}: cannot write the log", path.display()))?;
+    // A file system without locks is no reason not to train.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        bail!(
+            "{}: another process is training in this folder\nhelp: let it finish, or stop it with SIGTERM first",
+            folder.display()
+        );
+    }
+    let mut sink = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Sink::Waiting(said) = &*sink {
+        file.write_all(said).with_context(|| format!("{}: cannot write the log", path.display()))?;
+    }
+    *sink = Sink::Open(file);
+    Ok(())
+}
+
+/// Notes in the log alone why the command failed: the terminal is told otherwise.
+pub fn note_failure(error: &anyhow::Error) {
+    let Some(logger) = FILE_LOGGER.get() else { return };
+    log::Log::log(logger, &log::Record::builder().level(log::Level::Error).args(format_args!("{error:#}")).build());
+}

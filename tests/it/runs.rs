@@ -1,0 +1,133 @@
+//! The program as a process on small generated data: what the pipeline's and the command line's stories share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use fieldtune::boxes::BoxCoder;
+use fieldtune::data::{SceneOptions, write_voc};
+use fieldtune::model::{initialise_network, ssdlite_mobilenet_v2};
+use fieldtune::onnx::{ExportOptions, Form, Images, export};
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+
+/// Input size of the small network, and the side of the scenes, in pixels.
+pub const SIZE: usize = 96;
+
+/// Scenes of the set, three quarters of them for training.
+pub const SCENES: usize = 16;
+
+/// The program, said to be talkative, in a folder of its own choice.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fieldtune"));
+    command.args(arguments).env("RUST_LOG", "debug").env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    let output = program(arguments).output().expect("the program starts");
+    let said = stderr(&output);
+    assert!(!said.contains("panicked"), "{arguments:?}\n{said}");
+    output
+}
+
+/// Runs the program, which must succeed. Returns what it printed.
+pub fn succeed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{}", stderr(&output));
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("test folders have plain names")
+}
+
+pub fn scenes() -> SceneOptions {
+    SceneOptions {
+        images: SCENES,
+        size: SIZE,
+        classes: 2,
+        max_objects: 2,
+        min_object_px: 24,
+        val_share: 0.25,
+        ..SceneOptions::default()
+    }
+}
+
+/// What every story starts from: generated scenes as a Pascal VOC set, and a network that has seen nothing. Made
+/// once; nothing is ever written into it.
+pub struct Basis {
+    dir: tempfile::TempDir,
+}
+
+impl Basis {
+    pub fn get() -> &'static Basis {
+        static BASIS: OnceLock<Basis> = OnceLock::new();
+        BASIS.get_or_init(|| {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            write_voc(&dir.path().join("photos"), &scenes()).expect("the scenes are written");
+            write_weights(&dir.path().join("fresh.onnx"), scenes().class_names());
+            Basis { dir }
+        })
+    }
+
+    pub fn photos(&self) -> PathBuf {
+        self.dir.path().join("photos")
+    }
+
+    pub fn weights(&self) -> PathBuf {
+        self.dir.path().join("fresh.onnx")
+    }
+}
+
+/// A fresh narrow network as an ONNX file.
+pub fn write_weights(path: &Path, class_names: &[&str]) {
+    let specs = ssdlite_mobilenet_v2(0.35, class_names.len() + 1, true);
+    let network = initialise_network(&specs, &mut Pcg64Mcg::seed_from_u64(5));
+    let class_names: Vec<String> = class_names.iter().map(|n| n.to_string()).collect();
+    let options = ExportOptions {
+        size: SIZE,
+        images: Images::Any,
+        class_names: &class_names,
+        coder: BoxCoder::default(),
+        anchors: "tf-ssd",
+        scores: "softmax",
+        form: Form::RawHeads,
+    };
+    export(&network, path, &options).expect("the network is exported");
+}
+
+/// Arguments of a training run on the basis into `out/run`: everything learns from the first step, as fresh
+/// weights need it.
+pub fn training<'a>(basis: &'a [String; 2], out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let [photos, weights] = basis;
+    let mut all = vec!["train", photos, "--weights", weights, "--out", text(out), "--name", "run"];
+    all.extend(["--freeze", "0", "--backbone-rate", "1", "--warmup", "2", "--ema", "0.9"]);
+    all.extend(more);
+    all
+}
+
+/// Photos and weights of the basis as arguments.
+pub fn basis() -> [String; 2] {
+    let basis = Basis::get();
+    [text(&basis.photos()).to_string(), text(&basis.weights()).to_string()]
+}
+
+/// Copies a run folder, which holds only files and one level of folders.
+pub fn copy_run(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the folder is made");
+    for entry in fs::read_dir(from).expect("the folder is read").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_run(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("the file is copied");
+        }
+    }
+}
