@@ -19,7 +19,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("report", &["boxes", "data", "eval"]),
     ("train", &["boxes", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim"]),
     ("config", &["data", "loss", "optim", "train"]),
-    ("cli", &["boxes", "config", "data", "eval", "loss", "model", "onnx", "ops", "optim", "report", "train"]),
+    ("cli", &["boxes", "config", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "report", "train"]),
     ("main", &["cli"]),
 ];
 
