@@ -6,7 +6,7 @@ use super::train::execute;
 use crate::data::{Record, SceneOptions, scene, write_voc};
 use crate::model::{initialise_network, ssdlite_mobilenet_v2};
 use crate::train::{Job, Recipe, Records, TrainState};
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// Width of the demo's network.
 const WIDTH: f64 = 0.35;
+
+/// Scenes below which nothing would be left to judge on.
+const FEWEST: usize = 10;
 
 #[derive(Debug, Args)]
 pub struct DemoArguments {
@@ -46,6 +49,9 @@ pub fn run(arguments: DemoArguments) -> Result<u8> {
         return Ok(0);
     }
     super::run_folder::check_size(arguments.imgsz)?;
+    if arguments.images < FEWEST {
+        bail!("images = {}, expected at least {FEWEST}", arguments.images);
+    }
     let threads = set_threads(arguments.threads)?;
     log::info!("generating {} scenes", options.images);
     let scenes = |range: std::ops::Range<usize>| {
@@ -63,6 +69,7 @@ pub fn run(arguments: DemoArguments) -> Result<u8> {
         backbone_rate: 1.0,
         ..Recipe::default()
     };
+    recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     let mut rng = Pcg64Mcg::seed_from_u64(arguments.seed);
     let specs = ssdlite_mobilenet_v2(WIDTH, class_names.len() + 1, true);
     let mut network = initialise_network(&specs, &mut rng);

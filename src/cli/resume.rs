@@ -11,8 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What may change when a run goes on: neither changes its result.
+/// What may change when a run goes on.
 pub struct Overrides {
+    /// Another number adds up gradients in another order: the result differs by rounding.
     pub threads: Option<usize>,
     pub checkpoint_every_s: Option<u64>,
 }
@@ -28,6 +29,9 @@ pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
     let header = loaded.header.clone();
     log_file::follow(&folder)?;
     let threads = set_threads(overrides.threads.or(file.threads))?;
+    if let Some(began) = file.threads.filter(|&began| began != threads) {
+        log::warn!("{threads} threads, the run began with {began}: the weights will differ by rounding");
+    }
     let data = file.data.clone().context("config.toml: no data set named")?;
     let out = folder.parent().unwrap_or(Path::new(".")).to_path_buf();
     let source = open_source(&data, &out, file.val_share, header.recipe.seed)?;

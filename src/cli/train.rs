@@ -305,6 +305,8 @@ fn new_training(mut file: JobFile) -> Result<u8> {
     file.data = Some(data.canonicalize().unwrap_or(data));
     file.weights = Some(weights.canonicalize().unwrap_or(weights));
     file.imgsz = Some(size);
+    // Sums are made in an order that depends on the threads: going on with as many gives the same bits.
+    file.threads = Some(threads);
     file.name = folder.file_name().and_then(|n| n.to_str()).map(str::to_string);
     write(&folder.join("config.toml"), &file.to_toml())?;
     let job = Job {

@@ -163,7 +163,11 @@ impl Checkpoint {
         let version: Version = toml::from_str(text).unwrap_or_default();
         if version.version != VERSION {
             let help = "resume with the program that wrote it, or start anew";
-            return Err(bad(format!("a checkpoint of version {}", version.version), &format!("version {VERSION}"), help));
+            return Err(bad(
+                format!("a checkpoint of version {}", version.version),
+                &format!("version {VERSION}"),
+                help,
+            ));
         }
         let header: Header = toml::from_str(text)
             .map_err(|e| bad(format!("a header that cannot be read ({})", e.message()), "a whole header", previous))?;

@@ -1,6 +1,7 @@
 //! One binary, one story per module.
 
 mod boxes_golden;
+mod cli;
 mod data;
 mod eval_golden;
 mod gradients;

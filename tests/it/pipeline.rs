@@ -162,12 +162,12 @@ fn killed_five_times_and_resumed_the_run_ends_in_the_same_bits() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let folder = dir.path().join("run");
     let mut rng = Pcg64Mcg::seed_from_u64(2024);
-    let (mut step, mut threads) = (0, ["1", "2"].into_iter().cycle());
+    let mut step = 0;
     for kill in 0..5 {
         let mut child = match kill {
             0 => whole.start(dir.path()),
             _ => {
-                let arguments = ["train", "--resume", text(&folder), "--threads", threads.next().expect("a cycle")];
+                let arguments = ["train", "--resume", text(&folder)];
                 program(&arguments).stderr(Stdio::piped()).spawn().expect("the program starts")
             }
         };
@@ -219,7 +219,10 @@ fn asked_to_stop_a_run_says_75_and_goes_on_from_any_sound_checkpoint() {
         let refused = run(&["train", "--resume", text(folder)]);
         let message = stderr(&refused);
         assert_eq!(refused.status.code(), Some(1), "{message}");
-        assert!(message.contains(said) && message.contains("previous.ckpt") && message.contains("last.ckpt"), "{message}");
+        assert!(
+            message.contains(said) && message.contains("previous.ckpt") && message.contains("last.ckpt"),
+            "{message}"
+        );
         succeed(&["train", "--resume", text(&folder.join("weights/previous.ckpt"))]);
         whole.assert_same(folder, said);
         assert!(folder.join("weights/abandoned.ckpt").exists());
