@@ -33,6 +33,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // one exists, once per process
 pub enum Command {
     /// Fine-tune a detector on labelled photos
     Train(Box<train::TrainArguments>),

@@ -1,6 +1,6 @@
 //! The arithmetic: convolutions forward and backward on plain slices, NHWC, `f32`.
 //!
-//! This layer knows no tensor library. Every kernel is proven against [`reference`], the obvious loops in `f64`.
+//! This layer knows no tensor library. Every kernel is proven against [`mod@reference`], the obvious loops in `f64`.
 //! All `unsafe` of the crate that is not a memory map stands here.
 //!
 //! Work is split over the threads of the surrounding rayon pool, in pieces whose borders depend on the shape and the

@@ -21,10 +21,18 @@ pub struct InputMean {
 /// Share of a new observation in the running mean.
 const OBSERVED_SHARE: f32 = 0.3;
 
-impl InputMean {
-    /// Takes in the channel means of an input `[rows, cin]`.
-    pub fn observe(&mut self, x: &[f32], cin: usize) {
-        let mut sums = vec![0f64; cin];
+/// A layer's inputs over the micro-batches of one window, summed per channel.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InputSum {
+    /// `[Cin]`; empty until something was seen.
+    sums: Vec<f64>,
+    rows: usize,
+}
+
+impl InputSum {
+    /// Adds an input `[rows, cin]`.
+    pub fn add(&mut self, x: &[f32], cin: usize) {
+        self.sums.resize(cin, 0.0);
         for block in x.chunks(cin * 64) {
             let mut partial = vec![0f32; cin];
             for row in block.chunks_exact(cin) {
@@ -32,16 +40,23 @@ impl InputMean {
                     *sum += v;
                 }
             }
-            for (sum, p) in sums.iter_mut().zip(partial) {
+            for (sum, p) in self.sums.iter_mut().zip(partial) {
                 *sum += f64::from(p);
             }
         }
-        let rows = (x.len() / cin).max(1) as f64;
+        self.rows += x.len() / cin;
+    }
+}
+
+impl InputMean {
+    /// Moves towards the mean of what was seen; stays where nothing was.
+    pub fn follow(&mut self, seen: &InputSum) {
+        let means = seen.sums.iter().map(|sum| (sum / seen.rows.max(1) as f64) as f32);
         if self.mean.is_empty() {
-            self.mean = sums.iter().map(|s| (s / rows) as f32).collect();
+            self.mean = means.collect();
         } else {
-            for (mean, sum) in self.mean.iter_mut().zip(&sums) {
-                *mean += OBSERVED_SHARE * ((sum / rows) as f32 - *mean);
+            for (mean, observed) in self.mean.iter_mut().zip(means) {
+                *mean += OBSERVED_SHARE * (observed - *mean);
             }
         }
     }
@@ -116,9 +131,17 @@ mod tests {
     #[test]
     fn the_mean_is_that_of_each_channel() {
         let mut mean = InputMean::default();
-        mean.observe(&[1.0, 10.0, 3.0, 30.0], 2);
+        let mut seen = InputSum::default();
+        mean.follow(&seen);
+        assert!(mean.mean.is_empty());
+        seen.add(&[1.0, 10.0], 2);
+        seen.add(&[3.0, 30.0], 2);
+        mean.follow(&seen);
         assert_eq!(mean.mean, [2.0, 20.0]);
-        mean.observe(&[12.0, 20.0], 2);
+        let mut seen = InputSum::default();
+        seen.add(&[12.0, 20.0], 2);
+        mean.follow(&seen);
+        mean.follow(&InputSum::default());
         assert_eq!(mean.mean, [5.0, 20.0]);
     }
 }

@@ -18,7 +18,7 @@ use crate::loss::{SsdLoss, TargetEncoder};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::onnx::{ExportOptions, Form, Images, export};
 use crate::ops;
-use crate::optim::Schedule;
+use crate::optim::{InputSum, Schedule};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -225,7 +225,7 @@ impl Run<'_> {
         }
     }
 
-    fn micro_batch(&self, state: &mut TrainState, batch: Batch, window: &mut Window) {
+    fn micro_batch(&self, state: &TrainState, batch: Batch, window: &mut Window) {
         let targets = batch.objects.iter().map(|objects| {
             let columns: Vec<u32> = objects.iter().map(|o| o.class as u32 + 1).collect();
             let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
@@ -234,15 +234,18 @@ impl Run<'_> {
         let targets = targets.collect();
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
         let step = state.progress.step;
-        let due = window.images == 0 && (step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY));
+        let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
         if self.job.recipe.centred && due {
-            let TrainState { model, means, .. } = state;
+            // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
+            let (model, mut inputs) = (&state.model, std::mem::take(&mut window.inputs));
+            inputs.resize(model.layers.len(), InputSum::default());
             micro_step(model, &self.loss, batch, window, &mut |i, x| {
                 if model.layers[i].is_trained() {
                     let [_, _, _, channels] = x.dims();
-                    ops::read(x, |x| means[i].observe(x, channels));
+                    ops::read(x, |x| inputs[i].add(x, channels));
                 }
             });
+            window.inputs = inputs;
         } else {
             micro_step(&state.model, &self.loss, batch, window, &mut |_, _| {});
         }

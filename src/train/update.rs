@@ -31,6 +31,7 @@ pub fn apply(state: &mut TrainState, window: Window, recipe: &Recipe, schedule: 
     let (positives, images) = (window.positives, window.images);
     let mut gradients = window.gradients;
     if recipe.centred {
+        state.means.iter_mut().zip(&window.inputs).for_each(|(mean, seen)| mean.follow(seen));
         centre(state, &mut gradients);
     }
     let square: f64 =

@@ -5,6 +5,7 @@
 
 use crate::model::SsdModel;
 use crate::ops;
+use crate::optim::InputSum;
 use burn::tensor::{Gradients, Tensor};
 
 /// Gradient sums of one trained layer.
@@ -19,6 +20,8 @@ pub struct LayerGradients {
 pub struct Window {
     /// By layer position; `None` for frozen layers and before the first micro-batch.
     pub gradients: Vec<Option<LayerGradients>>,
+    /// Inputs by layer position, where this window observed them.
+    pub inputs: Vec<InputSum>,
     pub images: usize,
     /// Matched anchors.
     pub positives: usize,

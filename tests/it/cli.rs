@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
-use crate::photos::{jpeg, shared, voc_xml};
+use crate::photos::{jpeg, voc_xml};
 use crate::runs::{basis, copy_run, run, stderr, succeed, text, training, write_weights};
+use crate::shared::shared;
 
 /// A folder that bad input is made in.
 struct Corner {

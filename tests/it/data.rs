@@ -5,7 +5,8 @@ use std::path::Path;
 use fieldtune::boxes::Anchors;
 use fieldtune::data::{Action, CheckOptions, DataSet, Finding, Format, Kind, Report, Severity, SplitOptions, check};
 
-use crate::photos::{Photos, jpeg, shared, voc_xml};
+use crate::photos::{Photos, jpeg, voc_xml};
+use crate::shared::shared;
 
 fn open(path: &Path) -> DataSet {
     DataSet::open(path).unwrap_or_else(|e| panic!("{e}"))

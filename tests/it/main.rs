@@ -6,6 +6,7 @@ mod data;
 mod eval_golden;
 mod gradients;
 mod kernels;
+mod layering;
 mod network_golden;
 mod onnx;
 mod onnx_bad_input;

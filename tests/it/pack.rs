@@ -5,7 +5,8 @@ use std::path::Path;
 
 use fieldtune::data::{DataSet, Kind, Pack, PackOptions, PackReport, is_current, pack_or_reuse, write_pack};
 
-use crate::photos::{Photos, jpeg, shared, voc_xml};
+use crate::photos::{Photos, jpeg, voc_xml};
+use crate::shared::shared;
 
 /// Ten labelled photos, one background, one cut-off image; two splits by folder.
 fn photos() -> Photos {

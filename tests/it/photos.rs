@@ -1,19 +1,9 @@
-//! Generated photos and label files, and where the shared real ones are.
+//! Generated photos and label files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::ExtendedColorType;
-
-/// A folder of the shared material, or `None` (said aloud) where it is not there.
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
-    if !path.exists() {
-        eprintln!("SKIPPED: no {}", path.display());
-        return None;
-    }
-    Some(path)
-}
 
 /// A data set that is written file by file.
 pub struct Photos {

@@ -9,7 +9,7 @@ use fieldtune::data::{AugmentOptions, Object, Record, RgbImage};
 use fieldtune::loss::SsdLoss;
 use fieldtune::model::{ConvWeights, Ssd};
 use fieldtune::ops;
-use fieldtune::optim::{Decay, OptimizerKind, Schedule};
+use fieldtune::optim::{Decay, InputSum, OptimizerKind, Schedule};
 use fieldtune::train::{
     Event, Job, Recipe, Records, StepReport, TrainBatch, TrainState, Window, apply, micro_step, train,
 };
@@ -18,6 +18,10 @@ use rand_pcg::Pcg64Mcg;
 
 /// What sums in another order differ by, relative to the norm of the sum.
 const ROUNDING: f64 = 1e-5;
+
+/// The same where updates are centred: what is left after the mean's part was taken out of a gradient, and the shift
+/// of a layer's average output that moves its bias, are small differences of larger sums.
+const CENTRED_ROUNDING: f64 = 2e-3;
 
 const IMAGES: usize = 8;
 
@@ -84,15 +88,16 @@ fn step_distance(start: &Ssd<ConvWeights>, got: &Ssd<ConvWeights>, want: &Ssd<Co
 #[test]
 fn micro_batches_of_any_size_sum_to_the_same_step() {
     let (network, whole) = (network(), batch(IMAGES));
-    for centred in [false, true] {
+    for (centred, rounding) in [(false, ROUNDING), (true, CENTRED_ROUNDING)] {
         let recipe = recipe(centred);
         let schedule = Schedule { decay: Decay::Constant, warmup: 0, total: 1 };
         let fresh = || {
             let mut state = TrainState::new(&network, &recipe);
             let TrainState { model, means, .. } = &mut state;
             model.forward_observed(ops::tensor(part(&whole, 0, 2).images, [2, SIZE, SIZE, 3]), &mut |i, x| {
-                let [_, _, _, channels] = x.dims();
-                ops::read(x, |x| means[i].observe(x, channels));
+                let ([_, _, _, channels], mut seen) = (x.dims(), InputSum::default());
+                ops::read(x, |x| seen.add(x, channels));
+                means[i].follow(&seen);
             });
             state
         };
@@ -120,7 +125,7 @@ fn micro_batches_of_any_size_sum_to_the_same_step() {
             let same = apply(&mut state, summed, &recipe, &schedule);
             assert_eq!((same.images, same.positives), (stats.images, stats.positives));
             let moved = step_distance(&network, &state.model.weights(), &stepped);
-            assert!(moved <= ROUNDING, "{IMAGES} images in micro-batches of {micro}: steps differ by {moved:.1e}");
+            assert!(moved <= rounding, "{IMAGES} images in micro-batches of {micro}: steps differ by {moved:.1e}");
             println!("{IMAGES} / {micro}, centred {centred}: gradients differ by {worst:.1e}, steps by {moved:.1e}");
         }
     }
@@ -174,7 +179,7 @@ fn run(recipe: Recipe, photos: &Records) -> (Vec<StepReport>, Ssd<ConvWeights>) 
 #[test]
 fn a_run_does_not_depend_on_the_micro_batch() {
     let photos = photos(2 * IMAGES);
-    for centred in [false, true] {
+    for (centred, rounding) in [(false, ROUNDING), (true, CENTRED_ROUNDING)] {
         let at = |micro_batch| run(Recipe { epochs: 1, batch: IMAGES, micro_batch, ..recipe(centred) }, &photos);
         let (steps, once) = at(IMAGES);
         assert_eq!(steps.len(), 2);
@@ -185,7 +190,7 @@ fn a_run_does_not_depend_on_the_micro_batch() {
             }
             let moved = step_distance(&network(), &summed, &once);
             println!("runs with micro-batches of {micro_batch}, centred {centred}, differ by {moved:.1e}");
-            assert!(moved <= 10.0 * ROUNDING, "micro-batches of {micro_batch}, centred {centred}: {moved:.1e}");
+            assert!(moved <= rounding, "micro-batches of {micro_batch}, centred {centred}: {moved:.1e}");
         }
     }
 }
