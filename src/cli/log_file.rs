@@ -84,8 +84,9 @@ pub fn start() {
 /// If the file cannot be written, or another process holds it.
 pub fn follow(folder: &Path) -> Result<()> {
     let path = folder.join("train.log");
-    let opened = OpenOptions::new().append(true).create(true).open(&path);
-    let mut file = opened.with_context(|| format!("{}: cannot write the log", path.display()))?;
+    let refused =
+        || format!("{}: cannot write the log, check that the folder is writable and has room", path.display());
+    let mut file = OpenOptions::new().append(true).create(true).open(&path).with_context(refused)?;
     // A file system without locks is no reason not to train.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
         bail!(
@@ -95,7 +96,7 @@ pub fn follow(folder: &Path) -> Result<()> {
     }
     let mut sink = LOG.lock().unwrap_or_else(PoisonError::into_inner);
     if let Sink::Waiting(said) = &*sink {
-        file.write_all(said).with_context(|| format!("{}: cannot write the log", path.display()))?;
+        file.write_all(said).with_context(refused)?;
     }
     *sink = Sink::Open(file);
     Ok(())

@@ -36,7 +36,7 @@ pub struct Arguments {
 #[allow(clippy::large_enum_variant)] // one exists, once per process
 pub enum Command {
     /// Fine-tune a detector on labelled photos
-    Train(train::TrainArguments),
+    Train(Box<train::TrainArguments>),
     /// Judge a detector on a split, or COCO detections against COCO ground truth
     Val(val::ValArguments),
     /// Find objects in photos: annotated pictures and JSON
@@ -56,7 +56,7 @@ pub enum Command {
 /// Runs a command and maps its result to an exit code: 0 done, 1 failure, 75 stopped and resumable.
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
-        Command::Train(a) => train::run(a),
+        Command::Train(a) => train::run(*a),
         Command::Val(a) => val::run(a),
         Command::Predict(a) => predict::run(a),
         Command::Export(a) => export::run(a),

@@ -254,7 +254,7 @@ fn tell_import(path: &Path, imported: &Imported) {
 
 /// # Errors
 /// If nothing in the split can be learned.
-fn check_labelled(split: &Split) -> Result<()> {
+fn check_labelled(data: &Path, split: &Split) -> Result<()> {
     for i in 0..split.len() {
         if split.objects(i)?.iter().any(|o| !o.crowd) {
             return Ok(());
@@ -264,7 +264,7 @@ fn check_labelled(split: &Split) -> Result<()> {
         0 => "no image".to_string(),
         n => format!("{n} images without a single object"),
     };
-    Err(TrainError::Empty { split: format!("training split {}", split.name()), found }.into())
+    Err(TrainError::Empty { split: format!("{}: training split {}", data.display(), split.name()), found }.into())
 }
 
 fn new_training(mut file: JobFile) -> Result<u8> {
@@ -287,7 +287,7 @@ fn new_training(mut file: JobFile) -> Result<u8> {
     let source = open_source(&data, &file.out, file.val_share, file.recipe.seed)?;
     tell_findings(&source.findings);
     let splits = splits(&file, &source)?;
-    check_labelled(&splits[0])?;
+    check_labelled(&data, &splits[0])?;
     let class_names = source.pack.classes().to_vec();
     file.recipe.check_classes(&class_names).map_err(|e| anyhow!("recipe: {e}"))?;
     let same_classes = imported.metadata.class_names.as_ref() == Some(&class_names);

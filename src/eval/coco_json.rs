@@ -180,7 +180,7 @@ pub fn read_results(path: &Path, truth: &CocoTruth) -> Result<CocoResults, EvalE
 }
 
 fn read<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<T, EvalError> {
-    let bytes = fs::read(path).map_err(|source| EvalError::Unreadable { path: path.into(), source })?;
+    let bytes = fs::read(path).map_err(|error| EvalError::Unreadable { path: path.into(), error })?;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     serde_json::from_slice(text).map_err(|e| {
         let (line, column) = (e.line(), e.column());

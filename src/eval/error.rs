@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// Every message names the file and the place, what was found and what was expected, and ends with a `help:` line.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
-    #[error("{}: cannot be read: {source}\nhelp: check the path and its permissions", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: cannot be read: {error}\nhelp: check the path and its permissions", path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
 
     /// Not JSON, or JSON of another shape; line and column from 1.
     #[error("{}:{line}:{column}: {problem}\nhelp: {help}", path.display())]

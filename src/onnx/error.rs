@@ -8,11 +8,11 @@ use thiserror::Error;
 /// Why a file could not be read, matched, written or run.
 #[derive(Debug, Error)]
 pub enum OnnxError {
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("{}: cannot read: {error}\nhelp: check the path and its permissions", path.display())]
+    Read { path: PathBuf, error: io::Error },
 
-    #[error("{}: cannot write: {source}\nhelp: check that the folder exists, is writable and has room", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error("{}: cannot write: {error}\nhelp: check that the folder exists, is writable and has room", path.display())]
+    Write { path: PathBuf, error: io::Error },
 
     /// The bytes are not an ONNX model.
     #[error("{}: found {found}, expected an ONNX model\nhelp: {help}", path.display())]

@@ -28,7 +28,7 @@ const LOOKALIKES: [(usize, &[u8], &str); 7] = [
 /// # Errors
 /// If the file cannot be read, is empty, is not ONNX, or ends early.
 pub(super) fn read(path: &Path) -> Result<ModelProto, OnnxError> {
-    let unreadable = |source| OnnxError::Read { path: path.into(), source };
+    let unreadable = |error| OnnxError::Read { path: path.into(), error };
     let not_onnx = |found: String| OnnxError::NotOnnx {
         path: path.into(),
         found,
@@ -76,7 +76,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), OnnxError> {
         }
         moved
     });
-    written.and_then(|()| sync_folder(folder)).map_err(|source| OnnxError::Write { path: path.into(), source })
+    written.and_then(|()| sync_folder(folder)).map_err(|error| OnnxError::Write { path: path.into(), error })
 }
 
 fn temporary(path: &Path) -> io::Result<PathBuf> {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    #[error("{}: cannot write the picture: {source}\nhelp: check that the folder exists and has space", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    #[error("{}: cannot write the picture: {error}\nhelp: check that the folder exists and has space", path.display())]
+    Write { path: PathBuf, error: std::io::Error },
 
-    #[error("a picture of {width} x {height} pixels cannot be a PNG: {source}\nhelp: draw an image that has pixels")]
-    Encode { width: usize, height: usize, source: image::ImageError },
+    #[error("a picture of {width} x {height} pixels cannot be a PNG: {error}\nhelp: draw an image that has pixels")]
+    Encode { width: usize, height: usize, error: image::ImageError },
 }

@@ -14,7 +14,7 @@ use crate::data::RgbImage;
 /// # Errors
 /// If the image has no pixels, or not as many as its size says.
 pub fn encode_png(image: &RgbImage) -> Result<Vec<u8>, ReportError> {
-    encode(image).map_err(|source| ReportError::Encode { width: image.width, height: image.height, source })
+    encode(image).map_err(|error| ReportError::Encode { width: image.width, height: image.height, error })
 }
 
 fn encode(image: &RgbImage) -> ImageResult<Vec<u8>> {
@@ -40,7 +40,7 @@ fn encode(image: &RgbImage) -> ImageResult<Vec<u8>> {
 /// As [`encode_png`], and where the file cannot be written.
 pub fn write_png(image: &RgbImage, path: &Path) -> Result<(), ReportError> {
     let bytes = encode_png(image)?;
-    fs::write(path, bytes).map_err(|source| ReportError::Write { path: path.into(), source })
+    fs::write(path, bytes).map_err(|error| ReportError::Write { path: path.into(), error })
 }
 
 #[cfg(test)]

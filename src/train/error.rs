@@ -13,8 +13,8 @@ pub enum TrainError {
     #[error(transparent)]
     Onnx(#[from] OnnxError),
     /// A file of the run folder cannot be read or written.
-    #[error("{}: cannot {action}: {source}\nhelp: {help}", file.display())]
-    Io { file: PathBuf, action: &'static str, source: io::Error, help: &'static str },
+    #[error("{}: cannot {action}: {error}\nhelp: {help}", file.display())]
+    Io { file: PathBuf, action: &'static str, error: io::Error, help: &'static str },
     /// A checkpoint that cannot be resumed from.
     #[error("{}: {found}, expected {expected}\nhelp: {help}", file.display())]
     Checkpoint { file: PathBuf, found: String, expected: String, help: String },
@@ -36,8 +36,8 @@ impl TrainError {
     /// An input/output error on `file`; `action` completes "cannot ...".
     pub fn io(file: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
-        move |source| {
-            let help = match source.kind() {
+        move |error| {
+            let help = match error.kind() {
                 io::ErrorKind::StorageFull => "free some space and resume; the previous checkpoint is kept",
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "choose a run folder that can be written"
@@ -45,7 +45,7 @@ impl TrainError {
                 io::ErrorKind::NotFound => "check the path",
                 _ => "check the storage and resume",
             };
-            TrainError::Io { file, action, source, help }
+            TrainError::Io { file, action, error, help }
         }
     }
 }

@@ -58,3 +58,34 @@ pub struct Progress {
     pub best: Option<Best>,
     pub history: Vec<EpochRecord>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+
+    #[test]
+    fn every_number_comes_back_from_toml_bit_for_bit() {
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(0);
+        for _ in 0..2000 {
+            // Any exponent that is not reserved for infinity and NaN.
+            let mut any = || f64::from_bits(rng.random::<u64>() & !(1 << 62));
+            let record = EpochRecord {
+                epoch: 1,
+                step: 2,
+                class_loss: any(),
+                box_loss: any(),
+                grad_norm: any(),
+                lr: any(),
+                ap: Some(any()),
+                ap50: None,
+                ap75: Some(any()),
+            };
+            let sums = LossSums { steps: 3, class: any(), boxes: any(), grad_norm: any() };
+            let best = Some(Best { epoch: 1, ap: any() });
+            let progress = Progress { sums, best, history: vec![record], ..Progress::default() };
+            let text = toml::to_string(&progress).unwrap();
+            assert_eq!(toml::from_str::<Progress>(&text).unwrap(), progress, "{text}");
+        }
+    }
+}

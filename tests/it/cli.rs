@@ -87,7 +87,11 @@ fn a_training_run_that_cannot_work_says_why() {
         c.file(&format!("void/{i}.xml"), voc_xml(100, 80, &[]));
     }
     let labels = c.file("void/labels.txt", "cat\n");
-    c.refuse(&["train", &c.path("void"), "--weights", &weights, "--out", &out], 1, &["void", "object", "help:"]);
+    c.refuse(
+        &["train", &c.path("void"), "--weights", &weights, "--out", &out],
+        1,
+        &["void: training split train: 3 images without a single object", "help:"],
+    );
     c.refuse(&["train", &labels, "--weights", &weights, "--out", &out], 1, &["labels.txt: ", "help:"]);
     let plain = c.file("plain", "a file");
     c.refuse(&["train", &photos, "--weights", &weights, "--out", &plain], 1, &["plain", "cannot make the folder"]);
@@ -140,9 +144,6 @@ fn nothing_is_resumed_from_what_is_no_sound_run() {
     let mut c = Corner::new();
     let copied = c.dir.path().join("photos");
     copy_run(Path::new(&c.basis[0]), &copied);
-    for extra in ["ImageSets/Main"] {
-        copy_run(&Path::new(&c.basis[0]).join(extra), &copied.join(extra));
-    }
     let own = [text(&copied).to_string(), c.basis[1].clone()];
     succeed(&training(&own, c.dir.path(), &["--epochs", "1", "--threads", "1"]));
     let good = PathBuf::from(c.path("run"));
@@ -282,11 +283,7 @@ fn check_names_the_known_defects_of_real_sets() {
     let Some(data) = shared("data") else { return };
     let (bccd, classes) = findings(&data.join("bccd"));
     let counts = |kinds: &HashMap<String, Vec<Value>>, kind: &str| kinds.get(kind).map_or(0, Vec::len);
-    assert_eq!(
-        (counts(&bccd, "zero-area-box"), counts(&bccd, "near-duplicate-box"), bccd.len()),
-        (2, 7, 2),
-        "{bccd:?}"
-    );
+    assert_eq!((counts(&bccd, "zero-area-box"), counts(&bccd, "near-duplicate-box")), (2, 7), "{bccd:?}");
     assert_eq!(classes.as_object().map(|c| c.len()), Some(3), "{classes}");
     let (raccoon, _) = findings(&data.join("raccoon"));
     assert!(counts(&raccoon, "duplicate-image") + counts(&raccoon, "duplicate-image-across-splits") > 0, "{raccoon:?}");

@@ -119,7 +119,7 @@ pub fn basis() -> [String; 2] {
     [text(&basis.photos()).to_string(), text(&basis.weights()).to_string()]
 }
 
-/// Copies a run folder, which holds only files and one level of folders.
+/// Copies a folder with all that is in it.
 pub fn copy_run(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("the folder is made");
     for entry in fs::read_dir(from).expect("the folder is read").flatten() {
