@@ -5,11 +5,13 @@
 mod anchors;
 mod coder;
 mod corner;
+mod inside;
 mod matcher;
 mod nms;
 
 pub use anchors::Anchors;
 pub use coder::BoxCoder;
 pub use corner::{CenterBox, CornerBox};
+pub use inside::assign_inside;
 pub use matcher::{Assignment, Matcher, TOP_UP_IOU};
 pub use nms::nms;

@@ -1,6 +1,6 @@
 //! What every anchor of an image should have predicted.
 
-use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use crate::boxes::{Anchors, Assignment, BoxCoder, CornerBox, Matcher};
 
 /// Labels and deltas that the anchors of one image are trained towards.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,7 +22,11 @@ pub struct TargetEncoder {
 impl TargetEncoder {
     /// `columns[g]` is the logit column of object g (class + 1), `boxes[g]` its box.
     pub fn encode(&self, columns: &[u32], boxes: &[CornerBox]) -> Targets {
-        let assignment = self.matcher.assign(&self.anchors, boxes);
+        self.encode_assigned(&self.matcher.assign(&self.anchors, boxes), columns, boxes)
+    }
+
+    /// As [`TargetEncoder::encode`], for an assignment that is known already.
+    pub fn encode_assigned(&self, assignment: &Assignment, columns: &[u32], boxes: &[CornerBox]) -> Targets {
         let mut labels = vec![0; self.anchors.len()];
         let positives = assignment
             .positives()

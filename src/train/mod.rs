@@ -2,6 +2,7 @@
 //! epoch, the checkpoint and the run.
 
 mod atomic_file;
+mod calibration;
 mod checkpoint;
 mod error;
 mod evaluation;
@@ -16,6 +17,7 @@ mod step;
 mod update;
 mod window;
 
+pub use calibration::calibrate;
 pub use checkpoint::{Checkpoint, Header, PREVIOUS, TrainingData};
 pub use error::TrainError;
 pub use evaluation::{Evaluation, detect, evaluate};

@@ -73,6 +73,9 @@ pub struct Recipe {
     pub class_weights: std::collections::BTreeMap<String, f32>,
     /// Start class predictors at the background share that mining will show them.
     pub class_prior: bool,
+    /// Share of the epochs, at the start, in which every anchor answers for the object that its centre lies in: for
+    /// a network that knows nothing yet.
+    pub inside: f64,
     /// The IoU from which an anchor takes its best object.
     pub match_iou: f64,
     /// Anchors every object gets where enough overlap it.
@@ -108,6 +111,7 @@ impl Default for Recipe {
             box_weight: 1.0,
             class_weights: Default::default(),
             class_prior: true,
+            inside: 0.0,
             match_iou: 0.5,
             min_anchors: 4,
             augment: AugmentOptions::default(),
@@ -166,6 +170,9 @@ impl Recipe {
                 return Err(format!("{key} = {value}, expected 0 or more and below 1"));
             }
         }
+        if !(0.0..=1.0).contains(&self.inside) {
+            return Err(format!("inside = {}, expected 0 to 1", self.inside));
+        }
         for (name, &weight) in &self.class_weights {
             if !(weight.is_finite() && weight > 0.0) {
                 return Err(format!("class_weights.{name} = {weight}, expected more than 0"));
@@ -193,6 +200,11 @@ impl Recipe {
     pub fn schedule(&self, images: usize) -> Schedule {
         let total = self.steps_per_epoch(images) * self.epochs;
         Schedule { decay: self.decay, warmup: self.warmup.min(total / 10), total }
+    }
+
+    /// Whether anchors are assigned by place alone in an epoch, counted from 0.
+    pub fn is_inside(&self, epoch: u64) -> bool {
+        epoch < (self.inside * self.epochs as f64).round() as u64
     }
 
     /// How photos are changed in an epoch, counted from 0.

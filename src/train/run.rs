@@ -11,7 +11,7 @@ use super::state::TrainState;
 use super::step::{TrainBatch, micro_step};
 use super::update::{StepStats, apply};
 use super::window::Window;
-use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher, assign_inside};
 use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
 use crate::eval::{Detector, ScoreMode};
 use crate::loss::{SsdLoss, TargetEncoder};
@@ -76,6 +76,9 @@ pub enum Ending {
     Stopped,
 }
 
+/// Weight of the box part while anchors are assigned by place: boxes far from their anchors would drown the classes.
+const INSIDE_BOXES: f32 = 0.1;
+
 /// Every so many steps the mean inputs are observed, and on each of the first few.
 const OBSERVE_EVERY: u64 = 8;
 const OBSERVE_FIRST: u64 = 4;
@@ -125,10 +128,12 @@ pub fn train(
         coder: BoxCoder::default(),
         matcher: Matcher { iou_threshold: job.recipe.match_iou, min_anchors_per_object: job.recipe.min_anchors },
     };
+    let loss = job.recipe.ssd_loss(&job.class_names);
     let mut run = Run {
         job,
         schedule: job.recipe.schedule(training.len()),
-        loss: job.recipe.ssd_loss(&job.class_names),
+        inside_loss: SsdLoss { box_weight: std::env::var("IB").ok().and_then(|v| v.parse().ok()).unwrap_or(INSIDE_BOXES) * loss.box_weight, ..loss.clone() },
+        loss,
         training,
         encoder,
         held: None,
@@ -161,6 +166,8 @@ struct Run<'a> {
     job: &'a Job,
     schedule: Schedule,
     loss: SsdLoss,
+    /// While anchors are assigned by place.
+    inside_loss: SsdLoss,
     training: &'a Records,
     encoder: TargetEncoder,
     /// Whether the backbone is held; `None` before the first step of this call.
@@ -226,10 +233,15 @@ impl Run<'_> {
     }
 
     fn micro_batch(&self, state: &TrainState, batch: Batch, window: &mut Window) {
+        let inside = self.job.recipe.is_inside(state.progress.epoch);
+        let loss = if inside { &self.inside_loss } else { &self.loss };
         let targets = batch.objects.iter().map(|objects| {
             let columns: Vec<u32> = objects.iter().map(|o| o.class as u32 + 1).collect();
             let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
-            self.encoder.encode(&columns, &boxes)
+            if !inside {
+                return self.encoder.encode(&columns, &boxes);
+            }
+            self.encoder.encode_assigned(&assign_inside(&self.encoder.anchors, &boxes), &columns, &boxes)
         });
         let targets = targets.collect();
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
@@ -239,7 +251,7 @@ impl Run<'_> {
             // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
             let (model, mut inputs) = (&state.model, std::mem::take(&mut window.inputs));
             inputs.resize(model.layers.len(), InputSum::default());
-            micro_step(model, &self.loss, batch, window, &mut |i, x| {
+            micro_step(model, loss, batch, window, &mut |i, x| {
                 if model.layers[i].is_trained() {
                     let [_, _, _, channels] = x.dims();
                     ops::read(x, |x| inputs[i].add(x, channels));
@@ -247,7 +259,7 @@ impl Run<'_> {
             });
             window.inputs = inputs;
         } else {
-            micro_step(&state.model, &self.loss, batch, window, &mut |_, _| {});
+            micro_step(&state.model, loss, batch, window, &mut |_, _| {});
         }
     }
 

@@ -3,6 +3,7 @@
 mod boxes_golden;
 mod cli;
 mod data;
+mod demo;
 mod eval_golden;
 mod gradients;
 mod kernels;

@@ -1,8 +1,8 @@
 //! Generated labelled scenes: a data set with nothing to download, for `fieldtune demo` and for tests.
 //!
 //! Coloured figures (one class per shape) of all sizes, turned and stretched, partly in front of one another, on
-//! patterned grounds with meaningless strokes, uneven light, blur and noise. Shape alone tells the class: colour,
-//! pattern, size and place are drawn without regard to it.
+//! patterned grounds with meaningless strokes, uneven light, blur and noise. Shape alone tells the class, unless the
+//! options add a hue: pattern, size and place (and colour) are drawn without regard to it.
 
 mod options;
 mod picture;
@@ -45,7 +45,9 @@ pub fn scene(seed: u64, options: &SceneOptions) -> Record {
             None => break,
         }
     }
-    let image = picture::paint(size, &stencil, &figures, rng);
+    let hue = |&class: &usize| options.class_hues.then(|| class as f64 / Shape::ALL.len() as f64);
+    let hues: Vec<Option<f64>> = labels.iter().map(hue).collect();
+    let image = picture::paint(size, &stencil, &figures, &hues, rng);
     let object = |(class, bbox)| Object { class, bbox, difficult: false, crowd: false, area: None };
     Record {
         source: format!("scene {seed:016x}"),

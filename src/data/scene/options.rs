@@ -22,6 +22,8 @@ pub struct SceneOptions {
     pub min_object_px: usize,
     /// Longest side of the largest objects, as a share of the scene's.
     pub max_object: f64,
+    /// Whether colour tells the class as well as shape: each class has a hue of its own. Far easier to learn.
+    pub class_hues: bool,
     /// Share of the set that is for validation: its last scenes.
     pub val_share: f64,
     pub seed: u64,
@@ -36,6 +38,7 @@ impl Default for SceneOptions {
             max_objects: 8,
             min_object_px: 8,
             max_object: 0.7,
+            class_hues: false,
             val_share: 0.2,
             seed: 0,
         }
