@@ -9,12 +9,8 @@ use super::{Anchors, Assignment, CornerBox};
 
 /// The smallest object around each anchor's centre; borders belong to it.
 pub fn assign_inside(anchors: &Anchors, objects: &[CornerBox]) -> Assignment {
-    let share: f64 = std::env::var("CENTRAL").ok().and_then(|v| v.parse().ok()).unwrap_or(1.0);
     let owner = |cx: f64, cy: f64| {
-        let around = |b: &CornerBox| {
-            let c = b.center();
-            (cx - c.cx).abs() <= share * c.w / 2.0 && (cy - c.cy).abs() <= share * c.h / 2.0
-        };
+        let around = |b: &CornerBox| b.x0 <= cx && cx <= b.x1 && b.y0 <= cy && cy <= b.y1;
         let found = objects.iter().enumerate().filter(|(_, b)| around(b));
         found.min_by(|x, y| x.1.area().total_cmp(&y.1.area())).map(|(g, _)| g as u32)
     };

@@ -132,7 +132,7 @@ pub fn train(
     let mut run = Run {
         job,
         schedule: job.recipe.schedule(training.len()),
-        inside_loss: SsdLoss { box_weight: std::env::var("IB").ok().and_then(|v| v.parse().ok()).unwrap_or(INSIDE_BOXES) * loss.box_weight, ..loss.clone() },
+        inside_loss: SsdLoss { box_weight: INSIDE_BOXES * loss.box_weight, ..loss.clone() },
         loss,
         training,
         encoder,
