@@ -73,8 +73,8 @@ pub struct Recipe {
     pub class_weights: std::collections::BTreeMap<String, f32>,
     /// Start class predictors at the background share that mining will show them.
     pub class_prior: bool,
-    /// Share of the epochs, at the start, in which every anchor answers for the object that its centre lies in: for
-    /// a network that knows nothing yet.
+    /// Share of the epochs, at the start, in which every anchor answers for the object whose middle it lies in: for a
+    /// network that knows nothing yet.
     pub inside: f64,
     /// The IoU from which an anchor takes its best object.
     pub match_iou: f64,

@@ -77,7 +77,7 @@ pub enum Ending {
 }
 
 /// Weight of the box part while anchors are assigned by place: boxes far from their anchors would drown the classes.
-const INSIDE_BOXES: f32 = 0.1;
+const INSIDE_BOXES: f32 = 0.25;
 
 /// Every so many steps the mean inputs are observed, and on each of the first few.
 const OBSERVE_EVERY: u64 = 8;
