@@ -18,3 +18,4 @@ pub mod ops;
 pub mod optim;
 pub mod report;
 pub mod train;
+pub mod watchdog;

@@ -19,4 +19,5 @@ mod pipeline;
 mod runs;
 mod scenes;
 mod shared;
+mod watchdog;
 mod windows;

@@ -1,0 +1,375 @@
+//! What can be done about a cause: bounded actions as values, and for each cause the ladder of what to try in turn.
+//!
+//! Nothing here touches training. What lasts is [`Adjustments`], a value that training reads; what happens once (going
+//! back, renewing a stage) is read off the [`Action`] by whoever applies it.
+
+use super::diagnosis::{Cause, Diagnosis, percent};
+use super::facts::{RunFacts, StageKind};
+use serde::{Deserialize, Serialize};
+
+/// What is done once or changed from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Action {
+    /// Go back to the last good weights and multiply the rates, the backbone's besides.
+    RollBack {
+        rate: f32,
+        backbone: f32,
+    },
+    ScaleRate {
+        by: f32,
+    },
+    /// Forget the schedule: rise briefly from here, then fall to the run's end.
+    Reschedule,
+    Clip {
+        norm: f32,
+    },
+    /// Multiply the batch.
+    Accumulate {
+        times: u32,
+    },
+    /// Class weights in the loss, by class.
+    WeighClasses {
+        weights: Vec<f32>,
+    },
+    /// Hold the backbone for the rest of the run.
+    FreezeBackbone,
+    /// Leave images out of training.
+    SetAside {
+        images: Vec<u32>,
+    },
+    /// Put the layers of a stage back to what the run began with.
+    Reload {
+        stage: usize,
+    },
+    /// Give the layers of a stage fresh random weights.
+    Reinitialise {
+        stage: usize,
+    },
+    ScaleDecay {
+        by: f32,
+    },
+    /// End the run; the best weights are kept.
+    Stop,
+    /// Nothing that a machine can do.
+    Advise,
+}
+
+impl Action {
+    /// In words: "the run ...".
+    pub fn words(&self, facts: &RunFacts) -> String {
+        let times =
+            |by: f32| if by < 1.0 { format!("divided by {:.3}", 1.0 / by) } else { format!("multiplied by {by:.3}") };
+        let plain = |text: String| text.replace(".000", "");
+        match self {
+            Action::RollBack { rate, backbone } if *rate == 1.0 && *backbone == 1.0 => {
+                "goes back to the last good weights".into()
+            }
+            Action::RollBack { rate, backbone } if *rate == 1.0 => {
+                plain(format!("goes back to the last good weights, the backbone's rate {}", times(*backbone)))
+            }
+            Action::RollBack { rate, .. } => {
+                plain(format!("goes back to the last good weights, the rate {}", times(*rate)))
+            }
+            Action::ScaleRate { by } => plain(format!("goes on with the rate {}", times(*by))),
+            Action::Reschedule => "gets a schedule that fits what is left of it".into(),
+            Action::Clip { norm } => format!("clips gradients at norm {norm:.2}"),
+            Action::Accumulate { times } => format!("collects {times} times as many images for a step"),
+            Action::WeighClasses { weights } => {
+                let heavy = weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+                heavy.map_or("weighs classes".into(), |(c, w)| {
+                    format!("weighs class {} {w:.1} times", facts.class_name(c))
+                })
+            }
+            Action::FreezeBackbone => "holds the backbone from here on".into(),
+            Action::SetAside { images } => format!("goes on without {} of the images", images.len()),
+            Action::Reload { stage } => format!("puts {} back to what it began with", facts.stage_name(*stage)),
+            Action::Reinitialise { stage } => format!("gives {} fresh weights", facts.stage_name(*stage)),
+            Action::ScaleDecay { by } => plain(format!("goes on with the weight decay {}", times(*by))),
+            Action::Stop => "ends here and keeps its best weights".into(),
+            Action::Advise => "goes on as it is".into(),
+        }
+    }
+
+    /// Whether giving it up leaves no trace but time. Going on at a rate that broke the network would.
+    pub fn is_reversible(&self) -> bool {
+        !matches!(self, Action::RollBack { .. } | Action::Reload { .. } | Action::Reinitialise { .. } | Action::Stop)
+    }
+}
+
+/// A schedule put in the place of the recipe's: linear rise over `rise` steps from `from`, then half a cosine to `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reschedule {
+    pub from: u64,
+    pub rise: u64,
+    pub to: u64,
+}
+
+impl Reschedule {
+    /// What multiplies the base rate at `step`, counted from 0.
+    pub fn factor(&self, step: u64) -> f64 {
+        let since = step.saturating_sub(self.from);
+        let rise = if self.rise == 0 { 1.0 } else { ((since + 1) as f64 / self.rise as f64).min(1.0) };
+        let span = self.to.saturating_sub(self.from + self.rise).max(1) as f64;
+        let done = (since.saturating_sub(self.rise) as f64 / span).min(1.0);
+        rise * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+    }
+}
+
+/// All that is different from the recipe at the moment. The default changes nothing, to the last bit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adjustments {
+    pub rate: f64,
+    /// Multiplies the backbone's rate besides; 0 holds it.
+    pub backbone: f64,
+    pub decay: f64,
+    pub batch: u32,
+    pub clip: Option<f64>,
+    pub schedule: Option<Reschedule>,
+    /// By class; empty for the recipe's.
+    pub class_weights: Vec<f32>,
+    /// Training images left out, sorted.
+    pub set_aside: Vec<u32>,
+    pub stop: bool,
+}
+
+impl Default for Adjustments {
+    fn default() -> Self {
+        Self {
+            rate: 1.0,
+            backbone: 1.0,
+            decay: 1.0,
+            batch: 1,
+            clip: None,
+            schedule: None,
+            class_weights: Vec::new(),
+            set_aside: Vec::new(),
+            stop: false,
+        }
+    }
+}
+
+impl Adjustments {
+    /// As they are after an action at `step`.
+    pub fn after(&self, action: &Action, step: u64, facts: &RunFacts) -> Self {
+        let mut new = self.clone();
+        match action {
+            Action::RollBack { rate, backbone } => {
+                new.rate *= f64::from(*rate);
+                new.backbone *= f64::from(*backbone);
+            }
+            Action::ScaleRate { by } => new.rate *= f64::from(*by),
+            Action::Reschedule => {
+                let left = facts.total_steps.saturating_sub(step);
+                new.schedule = Some(Reschedule { from: step, rise: (left / 10).min(50), to: facts.total_steps });
+            }
+            Action::Clip { norm } => new.clip = Some(f64::from(*norm)),
+            Action::Accumulate { times } => new.batch *= times,
+            Action::WeighClasses { weights } => new.class_weights.clone_from(weights),
+            Action::FreezeBackbone => new.backbone = 0.0,
+            Action::SetAside { images } => {
+                new.set_aside.extend(images);
+                new.set_aside.sort_unstable();
+                new.set_aside.dedup();
+            }
+            Action::ScaleDecay { by } => new.decay *= f64::from(*by),
+            Action::Stop => new.stop = true,
+            Action::Reload { .. } | Action::Reinitialise { .. } | Action::Advise => {}
+        }
+        new
+    }
+}
+
+/// Bounds of what one cure may do.
+const MOST_UP: f64 = 1000.0;
+const MOST_DOWN: f64 = 0.02;
+const MOST_CLASS_WEIGHT: f64 = 8.0;
+
+/// Share of the images that may be set aside in all.
+const MOST_ASIDE: f64 = 0.5;
+
+/// What to try at this rung of the cause's ladder; `None` above its top.
+pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, factor: f64) -> Option<Action> {
+    let value = |name: &str| found.evidence.get(name).copied().map(f64::from);
+    let ladder: Vec<Action> = match found.cause {
+        Cause::RateTooHigh => {
+            // The heat will be at its highest when the schedule is.
+            let heat = value("heat").unwrap_or(1.0) / factor.clamp(0.05, 1.0);
+            let by = (0.5 / heat).clamp(MOST_DOWN, 0.5) as f32;
+            let down = |rate| Action::RollBack { rate, backbone: 1.0 };
+            vec![down(by), down(by.min(0.3)), down(0.3), Action::Stop]
+        }
+        Cause::BackboneCollapsed => {
+            let down = |backbone| Action::RollBack { rate: 1.0, backbone };
+            vec![down(0.2), down(0.0), Action::Stop]
+        }
+        Cause::RateTooLow => {
+            let usual = 1.5e-3;
+            let by = (usual / value("update_ratio").unwrap_or(usual).max(1e-9)).clamp(2.0, MOST_UP);
+            vec![Action::ScaleRate { by: by as f32 }, Action::ScaleRate { by: by.sqrt() as f32 }]
+        }
+        Cause::NeverWarmsUp | Cause::DecaysAtOnce | Cause::OutlastsRun => vec![Action::Reschedule],
+        Cause::NonFinite => {
+            let back = |rate| Action::RollBack { rate, backbone: 1.0 };
+            vec![back(1.0), back(0.5), back(0.25), Action::Stop]
+        }
+        Cause::GradientsExplode(_) => {
+            let norm = if facts.clip > 0.0 { facts.clip / 4.0 } else { 1.0 };
+            let back = Action::RollBack { rate: 0.5, backbone: 1.0 };
+            vec![Action::Clip { norm: norm as f32 }, back, Action::Stop]
+        }
+        Cause::DeadStage(stage) | Cause::SaturatedStage(stage) => renewals(facts, stage),
+        Cause::GradientsVanish(stage) => renewals(facts, stage),
+        Cause::FeatureMapStarves(map) => {
+            let heads = [StageKind::ClassHead, StageKind::BoxHead];
+            heads
+                .iter()
+                .filter_map(|k| facts.of_kind(*k).nth(map))
+                .map(|stage| Action::Reinitialise { stage })
+                .collect()
+        }
+        Cause::ClassStarves(class) => {
+            let share = value("share").unwrap_or(0.0);
+            if share <= 0.0 {
+                return (rung == 0).then_some(Action::Advise);
+            }
+            let even = 1.0 / facts.classes.len().max(1) as f64;
+            let weights = |power: f64| {
+                let mut weights = vec![1.0; facts.classes.len()];
+                weights[class] = (even / share).powf(power).clamp(1.0, MOST_CLASS_WEIGHT) as f32;
+                Action::WeighClasses { weights }
+            };
+            vec![weights(0.5), weights(1.0)]
+        }
+        Cause::PoisonousImage
+        | Cause::BoxesWrong
+        | Cause::LabelsSwapped
+        | Cause::ObjectsUnlabelled
+        | Cause::BoxesUnmatched => {
+            let allowed = (MOST_ASIDE * facts.images as f64) as usize;
+            let new: Vec<u32> =
+                found.images.iter().copied().filter(|i| now.set_aside.binary_search(i).is_err()).collect();
+            if new.is_empty() || now.set_aside.len() + new.len() > allowed {
+                Vec::new()
+            } else {
+                vec![Action::SetAside { images: new }]
+            }
+        }
+        Cause::NoPositives => vec![Action::Accumulate { times: 2 }],
+        Cause::BatchTooSmall => vec![Action::Accumulate { times: 4 }, Action::Accumulate { times: 2 }],
+        Cause::WeightDecayTooLarge => {
+            let by = (facts.usual_weight_decay / facts.weight_decay.max(1e-12)).clamp(1e-4, 1.0);
+            vec![Action::ScaleDecay { by: by as f32 }]
+        }
+        Cause::Overfitting => vec![Action::ScaleRate { by: 0.3 }, Action::Stop],
+        Cause::DataExhausted => vec![Action::ScaleRate { by: 0.1 }, Action::Stop],
+        Cause::WeightsNotLoaded | Cause::WeakStart | Cause::PipelineStarved => Vec::new(),
+    };
+    let top = ladder.len() as u32;
+    match ladder.into_iter().nth(rung as usize) {
+        // What a machine cannot do is said, once.
+        None if rung == 0 && top == 0 => Some(Action::Advise),
+        other => other,
+    }
+}
+
+fn renewals(facts: &RunFacts, stage: usize) -> Vec<Action> {
+    let fresh = facts.stages.get(stage).is_some_and(|s| s.kind != StageKind::Backbone);
+    let reload = Action::Reload { stage };
+    if fresh { vec![reload, Action::Reinitialise { stage }] } else { vec![reload] }
+}
+
+/// What the person should do, in one sentence.
+pub fn advice(cause: Cause, facts: &RunFacts) -> String {
+    let class = |c: usize| facts.class_name(c);
+    match cause {
+        Cause::NonFinite => "Look at the images of that step, and start with a lower rate.".into(),
+        Cause::PoisonousImage => "Look at this image and its label file.".into(),
+        Cause::RateTooHigh => format!("Start the next run with a lower rate than {:.1e} (--lr).", facts.lr),
+        Cause::RateTooLow => format!("Start the next run with a higher rate than {:.1e} (--lr).", facts.lr),
+        Cause::NeverWarmsUp => "Make the warm-up a tenth of the run or less (--warmup).".into(),
+        Cause::DecaysAtOnce | Cause::OutlastsRun => "Tie the decay to the run's length (--decay cosine).".into(),
+        Cause::GradientsVanish(s) | Cause::GradientsExplode(s) | Cause::DeadStage(s) | Cause::SaturatedStage(s) => {
+            format!("Check {} in the weights file.", facts.stage_name(s))
+        }
+        Cause::BackboneCollapsed => {
+            "Give the backbone a lower rate (--backbone-rate) or hold it longer (--hold).".into()
+        }
+        Cause::WeightsNotLoaded => "Give a file with a pretrained backbone (--weights).".into(),
+        Cause::WeakStart => "Begin with weights trained for detection, or train for many more epochs.".into(),
+        Cause::FeatureMapStarves(_) => "Check that the input size suits the size of the objects (--imgsz).".into(),
+        Cause::ClassStarves(c) => format!("Photograph more of {}.", class(c)),
+        Cause::BoxesWrong => "Look at the named images: their boxes do not lie on the objects.".into(),
+        Cause::LabelsSwapped => "Look at the named images: their objects carry another class's name.".into(),
+        Cause::ObjectsUnlabelled => "Look at the named images: they show objects that nobody labelled.".into(),
+        Cause::BoxesUnmatched => {
+            "Look at the label files of the named images: units, order of coordinates, scale.".into()
+        }
+        Cause::NoPositives => {
+            "Check why so many images have no object that an anchor matches (fieldtune check).".into()
+        }
+        Cause::Overfitting | Cause::DataExhausted => format!("Label more photos: {} are too few.", facts.images),
+        Cause::BatchTooSmall => format!("Use a larger batch than {} (--batch).", facts.batch),
+        Cause::WeightDecayTooLarge => {
+            format!("Use a weight decay near {:.0e}, not {:.0e}.", facts.usual_weight_decay, facts.weight_decay)
+        }
+        Cause::PipelineStarved => "Pack the data set on a faster disk, or give the loader more threads.".into(),
+    }
+}
+
+/// What a cure is for, with the share it is about: used by the journal's sentences.
+pub fn because(found: &Diagnosis) -> String {
+    format!("{} (sure to {})", found.cause.words(), percent(f64::from(found.confidence)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_adjustment_is_no_change() {
+        let none = Adjustments::default();
+        for lr in [2e-3, 0.1, 1.0 / 3.0] {
+            assert_eq!(lr * none.rate * none.backbone, lr);
+        }
+        let facts = RunFacts { total_steps: 100, ..RunFacts::default() };
+        assert_eq!(none.after(&Action::Advise, 3, &facts), none);
+        let halved = none.after(&Action::RollBack { rate: 0.5, backbone: 1.0 }, 3, &facts);
+        assert_eq!((halved.rate, halved.backbone), (0.5, 1.0));
+    }
+
+    #[test]
+    fn a_new_schedule_rises_and_ends_with_the_run() {
+        let facts = RunFacts { total_steps: 200, ..RunFacts::default() };
+        let schedule = Adjustments::default().after(&Action::Reschedule, 100, &facts).schedule.unwrap();
+        assert_eq!(schedule, Reschedule { from: 100, rise: 10, to: 200 });
+        assert!(schedule.factor(100) < 0.2 && schedule.factor(110) > 0.99 && schedule.factor(199) < 0.01);
+    }
+
+    #[test]
+    fn every_cause_has_a_bounded_ladder_and_an_advice() {
+        let facts = RunFacts { classes: vec!["a".into(), "b".into()], images: 20, ..RunFacts::default() };
+        let causes = [
+            Cause::RateTooHigh,
+            Cause::RateTooLow,
+            Cause::ClassStarves(1),
+            Cause::PoisonousImage,
+            Cause::WeakStart,
+            Cause::DeadStage(0),
+            Cause::NonFinite,
+        ];
+        for cause in causes {
+            let found = Diagnosis::new(cause, 1.0, String::new()).with("share", 0.01).naming(vec![3]);
+            let steps = (0..).map_while(|r| rung(&found, r, &facts, &Adjustments::default(), 0.5)).count();
+            assert!((1..=4).contains(&steps), "{cause:?}: {steps}");
+            assert!(!advice(cause, &facts).is_empty());
+        }
+        let found = Diagnosis::new(Cause::BoxesWrong, 1.0, String::new()).naming((0..15).collect());
+        assert_eq!(rung(&found, 0, &facts, &Adjustments::default(), 1.0), Some(Action::Advise), "more than half");
+        let found = Diagnosis::new(Cause::RateTooHigh, 1.0, String::new()).with("heat", 3.0);
+        let Some(Action::RollBack { rate, .. }) = rung(&found, 0, &facts, &Adjustments::default(), 0.32) else {
+            panic!()
+        };
+        assert!((0.04..0.06).contains(&rate), "{rate}");
+    }
+}

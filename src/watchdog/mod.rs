@@ -1,0 +1,68 @@
+//! The watchdog: notices that a run stagnates, names the cause with its numbers, cures it if it may, checks that it
+//! helped, and tells the story.
+//!
+//! ```text
+//! step signals -> digest -> symptoms -> diagnosis -> cure -> verdict
+//!                 epoch  ---^              |          |
+//!                                       journal <-----+--> adjustments, read by training
+//! ```
+//!
+//! This layer knows nothing of tensors, photos or training: plain numbers come in, values go out. Everything it
+//! remembers is one serialisable value, and what it decides follows from what it journalled.
+
+mod cure;
+mod diagnosis;
+mod digest;
+mod facts;
+mod journal;
+mod memory;
+mod rules;
+mod signals;
+mod story;
+mod suspects;
+mod symptoms;
+mod trace;
+mod treatment;
+mod watch;
+
+pub use cure::{Action, Adjustments, Reschedule, advice};
+pub use diagnosis::{Cause, Diagnosis};
+pub use digest::{Digest, Share, Shock};
+pub use facts::{RunFacts, StageFacts, StageKind};
+pub use journal::{BadLine, Cure, Entry, Outcome, Verdict, parse, replay};
+pub use rules::{HOT, before};
+pub use signals::{EpochFigures, EpochSignals, Pace, Portion, StageSignals, StepSignals};
+pub use story::story;
+pub use suspects::{ImageLoss, Ledger, Suspect, Suspicion};
+pub use symptoms::{
+    AreaUnderCurve, Oscillation, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median, oscillation,
+    scale_change, spike, trend,
+};
+pub use trace::read_trace;
+pub use treatment::{Course, Mode, Treatment};
+pub use watch::Watchdog;
+
+#[cfg(test)]
+mod tests {
+    /// Seeded normal deviates: splitmix64 and Box-Muller, so that tests need nothing from outside.
+    pub struct Noise(u64);
+
+    impl Noise {
+        pub fn new(seed: u64) -> Self {
+            Self(seed)
+        }
+
+        /// In (0, 1).
+        pub fn uniform(&mut self) -> f64 {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        }
+
+        pub fn normal(&mut self) -> f64 {
+            (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Faults of the data as they show in training: nothing to match, a class or a map that starves, too few photos.
+
+use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
+use crate::watchdog::facts::StageKind;
+use crate::watchdog::memory::View;
+use crate::watchdog::signals::EpochSignals;
+use crate::watchdog::symptoms::{ALPHA, binomial_tail, is_flat, median, trend};
+
+/// Micro-batches without a positive, more than the images without objects explain.
+pub fn no_positives(view: &View) -> Option<Diagnosis> {
+    let recent = view.recent(16);
+    let (total, barren) =
+        recent.iter().fold((0, 0), |(n, k), d| (n + u64::from(d.micro_batches), k + u64::from(d.barren)));
+    let empty = view.facts.empty_images as f64 / view.facts.images.max(1) as f64;
+    let expected = empty.powi(view.facts.micro_batch.max(1) as i32).max(0.03);
+    let share = barren as f64 / total.max(1) as f64;
+    if total < 16 || share < 2.0 * expected || share < 0.2 || binomial_tail(barren, total, expected) > ALPHA {
+        return None;
+    }
+    let sentence = format!(
+        "{barren} of the last {total} micro-batches had no matched anchor; {} of the images are without objects, which \
+         explains {}",
+        percent(empty),
+        percent(expected)
+    );
+    Some(Diagnosis::new(Cause::NoPositives, 0.9, sentence).with("share", share).with("expected", expected))
+}
+
+/// A feature map whose heads get no gradient, or that no longer gets the anchors it should.
+pub fn feature_map_starves(view: &View) -> Option<Diagnosis> {
+    let shares = view.shares(|d| &d.maps);
+    let total: u64 = shares.iter().map(|s| s.0).sum();
+    let heads: Vec<usize> = view.facts.of_kind(StageKind::ClassHead).collect();
+    for (map, &(positives, loss)) in shares.iter().enumerate() {
+        let share = positives as f64 / total.max(1) as f64;
+        // Cut off: objects are matched here, and what is learned from them is nothing.
+        let silent = heads.get(map).filter(|&&i| view.facts.stages[i].trained).is_some_and(|&i| {
+            let norms: Vec<f64> =
+                view.looks().filter_map(|d| d.stages.get(i)).map(|s| f64::from(s.grad_norm)).collect();
+            norms.len() >= 3 && norms[norms.len() - 3..].iter().all(|g| *g < 1e-7)
+        });
+        if silent && positives >= 20 {
+            let sentence = format!(
+                "feature map {map} has {} of the matched anchors at loss {loss:.1}, but its heads get no gradient",
+                percent(share)
+            );
+            return Some(Diagnosis::new(Cause::FeatureMapStarves(map), 0.9, sentence).with("share", share));
+        }
+        // Starved: the labels have objects for it, training does not match them.
+        let known: u64 = view.facts.map_positives.iter().sum();
+        let Some(&expected) = view.facts.map_positives.get(map).filter(|_| known > 0) else { continue };
+        let expected = expected as f64 / known as f64;
+        if expected > 0.08
+            && total > 400
+            && share < 0.1 * expected
+            && binomial_tail(total - positives, total, 1.0 - expected) < ALPHA
+        {
+            let sentence = format!(
+                "feature map {map} gets {} of the matched anchors, the labels have {} for it",
+                percent(share),
+                percent(expected)
+            );
+            return Some(Diagnosis::new(Cause::FeatureMapStarves(map), 0.8, sentence).with("share", share));
+        }
+    }
+    unlearned_map(view, &shares)
+}
+
+/// A map whose loss stays at its start while the others' fall.
+fn unlearned_map(view: &View, shares: &[(u64, f64)]) -> Option<Diagnosis> {
+    let first = view.memory.first.as_ref()?;
+    let last = view.recent(6);
+    if last.len() < 6 || view.done() < 0.15 {
+        return None;
+    }
+    let total: u64 = shares.iter().map(|s| s.0).sum();
+    let left: Vec<(usize, f64)> = (0..shares.len())
+        .filter(|&m| shares[m].0 as f64 > 0.04 * total as f64 && shares[m].0 >= 40)
+        .filter_map(|m| {
+            let start = f64::from(first.maps.get(m)?.loss);
+            let now = median(
+                &last
+                    .iter()
+                    .filter_map(|d| d.maps.get(m))
+                    .filter(|s| s.positives > 0)
+                    .map(|s| f64::from(s.loss))
+                    .collect::<Vec<_>>(),
+            );
+            (start > 0.0 && first.maps[m].positives >= 3).then_some((m, now / start))
+        })
+        .collect();
+    let worst = *left.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let others = median(&left.iter().filter(|l| l.0 != worst.0).map(|l| l.1).collect::<Vec<_>>());
+    if left.len() < 3 || others > 0.6 || worst.1 < 0.9 {
+        return None;
+    }
+    let sentence = format!(
+        "the loss of feature map {} is {} of what it was at the start, that of the others {}",
+        worst.0,
+        percent(worst.1),
+        percent(others)
+    );
+    Some(Diagnosis::new(Cause::FeatureMapStarves(worst.0), 0.75, sentence).with("left", worst.1).with("others", others))
+}
+
+/// A rare class that stays unlearned while another is learned.
+pub fn class_starves(view: &View) -> Option<Diagnosis> {
+    const EPOCHS: usize = 4;
+    let epochs = &view.memory.epochs;
+    let shares = view.shares(|d| &d.classes);
+    let total: u64 = shares.iter().map(|s| s.0).sum();
+    if epochs.len() < EPOCHS || shares.len() < 2 || total == 0 {
+        return None;
+    }
+    let recent = &epochs[epochs.len() - EPOCHS..];
+    let ap = |e: &EpochSignals, c: usize| e.class_ap.get(c).copied().unwrap_or(0.0);
+    let latest = recent.last()?;
+    let (class, share) = (0..shares.len())
+        .map(|c| (c, shares[c].0 as f64 / total as f64))
+        .filter(|&(c, _)| view.facts.objects.get(c).is_none_or(|n| *n > 0))
+        .min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let best = (0..shares.len()).max_by(|&a, &b| ap(latest, a).total_cmp(&ap(latest, b)))?;
+    let unlearned = recent.iter().all(|e| ap(e, class) < 0.05 || ap(e, class) < 0.15 * ap(e, best));
+    let scarce = share < 0.04f64.min(0.3 / shares.len() as f64);
+    if !scarce || !unlearned || ap(latest, best) < 0.25 || class == best {
+        return None;
+    }
+    let sentence = format!(
+        "class {} gets {} of the matched anchors; its AP has been at most {:.2} for {EPOCHS} epochs while that of {} is {:.2}",
+        view.facts.class_name(class),
+        percent(share),
+        recent.iter().map(|e| ap(e, class)).fold(0.0, f32::max),
+        view.facts.class_name(best),
+        ap(latest, best)
+    );
+    Some(
+        Diagnosis::new(Cause::ClassStarves(class), 0.9, sentence)
+            .with("share", share)
+            .with("best_ap", f64::from(ap(latest, best))),
+    )
+}
+
+fn sum(loss: [f32; 2]) -> f64 {
+    f64::from(loss[0]) + f64::from(loss[1])
+}
+
+/// The training loss goes on falling, the validation figures turn: loss by trend, or AP by a lasting drop.
+pub fn overfitting(view: &View) -> Option<Diagnosis> {
+    let epochs = &view.memory.epochs;
+    let last = epochs.last()?;
+    let train: Vec<f64> = epochs.iter().map(|e| sum(e.training)).collect();
+    let held_out: Vec<f64> = epochs.iter().filter_map(|e| e.validation.map(sum)).collect();
+    if held_out.len() == epochs.len() && epochs.len() >= 6 {
+        let lowest = held_out.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1))?;
+        let since = &held_out[lowest.0..];
+        let now = median(&held_out[held_out.len() - 3..]);
+        let gap = now / train[train.len() - 1].max(1e-6);
+        let fell = train[train.len() - 1] < 0.9 * train[lowest.0];
+        let turned = since.len() >= 4 && now > 1.1 * lowest.1 && fell;
+        let apart = epochs.len() >= 8
+            && gap > 2.0
+            && trend(&held_out[held_out.len() - 8..]).is_some_and(|t| t.falling() > 0.05);
+        if turned || apart {
+            let sentence = format!(
+                "the loss is {:.2} on training images and {now:.2} on validation images, where it was {:.2} after epoch {}: \
+                 the network learns these {} photos by heart",
+                train[train.len() - 1],
+                lowest.1,
+                epochs[lowest.0].epoch,
+                view.facts.images
+            );
+            return Some(Diagnosis::new(Cause::Overfitting, 0.9, sentence).with("gap", gap));
+        }
+        return None;
+    }
+    let best = epochs.iter().enumerate().max_by(|a, b| a.1.ap.unwrap_or(0.0).total_cmp(&b.1.ap.unwrap_or(0.0)))?;
+    let (peak, now) = (best.1.ap?, last.ap?);
+    let since = epochs.len() - 1 - best.0;
+    let below = epochs[best.0 + 1..].iter().all(|e| e.ap.unwrap_or(0.0) < 0.9 * peak);
+    if since < 5 || !below || now > 0.8 * peak || train[train.len() - 1] > 0.85 * train[best.0] {
+        return None;
+    }
+    let sentence = format!(
+        "AP has fallen from {peak:.3} after epoch {} to {now:.3}, while the training loss fell from {:.2} to {:.2}",
+        best.1.epoch,
+        train[best.0],
+        train[train.len() - 1]
+    );
+    Some(Diagnosis::new(Cause::Overfitting, 0.8, sentence).with("peak", f64::from(peak)).with("now", f64::from(now)))
+}
+
+/// Neither loss nor AP moves at a full rate, far below a blind network's loss: more epochs bring nothing.
+pub fn exhausted(view: &View) -> Option<Diagnosis> {
+    const EPOCHS: usize = 8;
+    let epochs = &view.memory.epochs;
+    if epochs.len() < 2 * EPOCHS || view.last()?.factor < 0.5 {
+        return None;
+    }
+    let recent = &epochs[epochs.len() - EPOCHS..];
+    let loss: Vec<f64> = recent.iter().map(|e| sum(e.training)).collect();
+    let ap: Vec<f64> = recent.iter().filter_map(|e| e.ap.map(f64::from)).collect();
+    let learned = median(&loss) < 0.3 * view.start_loss()?.iter().sum::<f64>();
+    if !learned || ap.len() < EPOCHS || !is_flat(&loss, 0.1 * median(&loss)) || !is_flat(&ap, 0.02) {
+        return None;
+    }
+    let sentence = format!(
+        "over {EPOCHS} epochs at {} of the full rate neither the loss ({:.2}) nor AP ({:.3}) has moved",
+        percent(f64::from(view.last()?.factor)),
+        median(&loss),
+        median(&ap)
+    );
+    Some(Diagnosis::new(Cause::DataExhausted, 0.7, sentence).with("loss", median(&loss)).with("ap", median(&ap)))
+}

@@ -1,0 +1,98 @@
+//! Wrong labels: named by the images whose losses stay, and suspected where everything else is healthy.
+
+use super::start;
+use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
+use crate::watchdog::memory::View;
+use crate::watchdog::suspects::{OUTSTANDING, Suspect};
+use crate::watchdog::symptoms::{is_flat, median};
+
+/// Digests that a plateau lasts at least.
+const PARKED: usize = 10;
+
+/// Share of outstanding images below which a data set is as good as hand-made ones are.
+const FEW: f64 = 0.06;
+
+/// Images whose losses stand out epoch after epoch.
+pub fn named(view: &View) -> Option<Diagnosis> {
+    let suspicion = &view.memory.epochs.last()?.suspicion;
+    if suspicion.epochs < 4 || suspicion.images < 16 {
+        return None;
+    }
+    let part = (0..3).min_by(|&a, &b| suspicion.level(a).total_cmp(&suspicion.level(b)))?;
+    let share = f64::from(suspicion.outstanding[part]) / f64::from(suspicion.images);
+    let epochs = &view.memory.epochs;
+    let lasting = epochs.len() >= 3 && epochs[epochs.len() - 3..].iter().all(|e| e.suspicion.level(part) < 1e-5);
+    if !lasting || share < FEW {
+        return None;
+    }
+    let stands_out = |s: &&Suspect| f64::from(s.matched.max(s.mined).max(s.boxes)) > OUTSTANDING;
+    let suspects: Vec<&Suspect> = suspicion.worst.iter().filter(stands_out).collect();
+    let middle = |f: fn(&Suspect) -> f32| median(&suspects.iter().map(|s| f64::from(f(s))).collect::<Vec<_>>());
+    let parts @ [matched, mined, boxes] = [middle(|s| s.matched), middle(|s| s.mined), middle(|s| s.boxes)];
+    let (cause, why) = if boxes > 1.0 && boxes > 0.4 * matched.max(mined) {
+        (Cause::BoxesWrong, "nothing is found where the boxes are")
+    } else if matched > 1.5 * mined.max(0.5) {
+        (Cause::LabelsSwapped, "the boxes fit, but the network sees another class in them")
+    } else {
+        (Cause::ObjectsUnlabelled, "objects are seen where no label is")
+    };
+    let sentence = format!(
+        "{} of {} training images keep a loss far above the others' over {} epochs (deviations {matched:.1} on objects, \
+         {mined:.1} beside them, {boxes:.1} in place): {why}",
+        suspicion.outstanding[part], suspicion.images, suspicion.epochs
+    );
+    let mut found = Diagnosis::new(cause, 0.8, sentence).naming(suspects.iter().map(|s| s.index).collect());
+    for (name, value) in ["matched", "mined", "boxes"].iter().zip(parts) {
+        found = found.with(name, value);
+    }
+    Some(found)
+}
+
+/// The run stands at the loss of a network that ignores the image, though it moves and its stages are alive.
+pub fn parked(view: &View) -> Option<Diagnosis> {
+    let recent = view.recent(PARKED);
+    let blind = view.blind_class_loss()?;
+    let start = view.start_loss()?;
+    if recent.len() < PARKED || recent[0].step < 40 || median(&factors(&recent)) < 0.2 {
+        return None;
+    }
+    let class: Vec<f64> = recent.iter().map(|d| f64::from(d.class_loss)).collect();
+    let boxes: Vec<f64> = recent.iter().map(|d| f64::from(d.box_loss)).collect();
+    let (now, place) = (median(&class), median(&boxes));
+    let unplaced = match view.facts.blind_box_loss {
+        Some(blind) => place > 0.85 * blind,
+        None => place > 0.62 * start[1],
+    };
+    if !(0.93 * blind..1.12 * blind).contains(&now) || !unplaced || !is_flat(&class, 0.12 * blind) {
+        return None;
+    }
+    let steps = recent[PARKED - 1].step - recent[0].step;
+    let at = format!(
+        "for {steps} steps the class loss has stood at {now:.2} ({blind:.2} is what a network that ignores the image gets) and \
+         the box loss at {place:.2} of {:.2} at the start, although every stage is alive and moves",
+        start[1]
+    );
+    let found = |cause, confidence, why: &str| {
+        Diagnosis::new(cause, confidence, format!("{at}: {why}")).with("class_loss", now).with("box_loss", place)
+    };
+    if start::looks_random(view.facts) {
+        return Some(found(Cause::WeightsNotLoaded, 0.8, "the backbone's weights look like fresh random numbers"));
+    }
+    let watched = view.memory.epochs.last().map(|e| &e.suspicion).filter(|s| s.epochs >= 4);
+    Some(match watched {
+        None => found(Cause::BoxesWrong, 0.55, "the labels do not say what the images show"),
+        Some(s) => {
+            let share = f64::from(*s.outstanding.iter().max()?) / f64::from(s.images.max(1));
+            let why = format!(
+                "no image stands out ({} do), so it is not some labels but the start, whose features carry little for this \
+                 task",
+                percent(share)
+            );
+            found(Cause::WeakStart, 0.6, &why)
+        }
+    })
+}
+
+fn factors(digests: &[&crate::watchdog::digest::Digest]) -> Vec<f64> {
+    digests.iter().map(|d| f64::from(d.factor)).collect()
+}

@@ -1,0 +1,58 @@
+//! From symptom and evidence to one named cause.
+//!
+//! A rule is a function of a [`View`] that returns a diagnosis or nothing. It asks for an effect that matters and for
+//! certainty that it is no chance; where several causes would show the same symptom it looks for what tells them apart.
+//! The order of [`ONLINE`] is the order of trust: a cause stands before its consequences.
+
+mod data;
+mod labels;
+mod network;
+mod numbers;
+mod rate;
+mod schedule;
+mod start;
+
+pub use rate::HOT;
+pub use start::before;
+
+use super::diagnosis::Diagnosis;
+use super::memory::View;
+
+type Rule = fn(&View) -> Option<Diagnosis>;
+
+/// Looked at with every digest.
+const ONLINE: [Rule; 16] = [
+    numbers::poisonous_image,
+    numbers::non_finite,
+    data::no_positives,
+    network::dead_stage,
+    network::saturated_stage,
+    schedule::decays_at_once,
+    schedule::never_warms_up,
+    rate::too_high,
+    network::collapsed,
+    network::explodes,
+    rate::too_low,
+    network::vanishes,
+    data::feature_map_starves,
+    rate::weight_decay,
+    rate::batch_too_small,
+    labels::parked,
+];
+
+/// Looked at after every epoch.
+const EPOCHAL: [Rule; 4] = [labels::named, data::class_starves, data::overfitting, data::exhausted];
+
+/// Diagnoses after a digest, most trusted first.
+pub fn online(view: &View) -> Vec<Diagnosis> {
+    at(view.last().map_or(0, |d| d.step), ONLINE.iter().filter_map(|rule| rule(view)))
+}
+
+/// Diagnoses after an epoch, most trusted first.
+pub fn epochal(view: &View) -> Vec<Diagnosis> {
+    at(view.memory.epochs.last().map_or(0, |e| e.step), EPOCHAL.iter().filter_map(|rule| rule(view)))
+}
+
+fn at(step: u64, found: impl Iterator<Item = Diagnosis>) -> Vec<Diagnosis> {
+    found.map(|d| Diagnosis { step, ..d }).collect()
+}

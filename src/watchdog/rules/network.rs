@@ -1,0 +1,160 @@
+//! Faults inside the network: stages that are dead, saturated or without gradient, and the backbone's collapse.
+
+use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
+use crate::watchdog::digest::Digest;
+use crate::watchdog::facts::StageKind;
+use crate::watchdog::memory::View;
+use crate::watchdog::signals::StageSignals;
+use crate::watchdog::symptoms::{median, spike};
+
+/// Share of dead channels of a dead stage. A ReLU6 network lives with half of its channels dead, and a pretrained file
+/// may arrive with 84 % in its last layer.
+const DEAD: f64 = 0.97;
+
+/// Share of outputs at the upper bound of a saturated stage; healthy stages have a few per cent.
+const SATURATED: f64 = 0.6;
+
+/// Response of a backbone whose output ignores the image: measured 0 to 0.04, against 0.47 to 0.9 in health.
+const DEAF: f64 = 0.05;
+
+/// The stage alone is at fault if those before it are well, and if it was so from the beginning or became so between two
+/// looks: a slow death is the rate's doing.
+fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Option<(usize, f64)> {
+    let looks: Vec<&Digest> = view.looks().collect();
+    let [.., before, last] = looks.as_slice() else { return None };
+    let at = |d: &Digest, i: usize| d.stages.get(i).map_or(0.0, |s| f64::from(figure(s)));
+    let affected = (0..view.facts.stages.len()).find(|&i| at(before, i).min(at(last, i)) >= level)?;
+    let neighbour_is_well = affected == 0 || at(last, affected - 1) < 0.6 * level;
+    let series: Vec<f64> = looks.iter().map(|d| at(d, affected)).collect();
+    let from_the_start = view.memory.first.as_ref().is_some_and(|d| at(d, affected) >= 0.93 * level);
+    let jumped = series.windows(2).any(|w| w[0] < 0.6 * level && w[1] >= level);
+    (neighbour_is_well && (from_the_start || jumped)).then(|| (affected, at(last, affected)))
+}
+
+pub fn dead_stage(view: &View) -> Option<Diagnosis> {
+    let (stage, share) = lone(view, DEAD, |s| s.dead)?;
+    let sentence = format!(
+        "{} of the channels of {} are zero for every image, while the stages before it are alive: nothing passes, neither \
+         forward nor back",
+        percent(share),
+        view.facts.stage_name(stage)
+    );
+    Some(Diagnosis::new(Cause::DeadStage(stage), 0.9, sentence).with("dead", share))
+}
+
+pub fn saturated_stage(view: &View) -> Option<Diagnosis> {
+    let (stage, share) = lone(view, SATURATED, |s| s.saturated)?;
+    let sentence = format!(
+        "{} of the outputs of {} are at the upper bound of ReLU6, where the slope is zero: it says the same whatever it sees",
+        percent(share),
+        view.facts.stage_name(stage)
+    );
+    Some(Diagnosis::new(Cause::SaturatedStage(stage), 0.9, sentence).with("saturated", share))
+}
+
+pub fn collapsed(view: &View) -> Option<Diagnosis> {
+    let (confidence, said, name, value) = by_response(view).or_else(|| by_death(view))?;
+    let warm = view.hottest(1, &[StageKind::Backbone]).filter(|(_, ratio)| *ratio > 1e-4);
+    let because = warm.map_or(String::new(), |(stage, ratio)| {
+        format!("; {} moves by {} of its weights a step", view.facts.stage_name(stage), percent(ratio))
+    });
+    let blind = view.blind_class_loss().zip(view.middle(2, |d| f64::from(d.class_loss)));
+    let parked = blind.map_or(String::new(), |(blind, loss)| {
+        format!("; the class loss is {loss:.2}, {blind:.2} is what a network that sees nothing gets")
+    });
+    let found = Diagnosis::new(Cause::BackboneCollapsed, confidence, format!("{said}{because}{parked}"));
+    Some(found.with(name, value))
+}
+
+type Found = (f32, String, &'static str, f64);
+
+/// Every image looks alike to the heads, and did not before.
+fn by_response(view: &View) -> Option<Found> {
+    let seen = view.memory.digests.iter().filter_map(|d| d.response);
+    let seen: Vec<f64> = seen.map(f64::from).collect();
+    let start = view.facts.response.or(view.memory.first.as_ref()?.response.map(f64::from))?;
+    if seen.len() < 2 {
+        return None;
+    }
+    let now = median(&seen[seen.len() - 2..]);
+    if now > DEAF && (now > 0.12 || now > 0.2 * start) || now > 0.4 * start {
+        return None;
+    }
+    let said = format!(
+        "the backbone's output differs between images by {now:.3} of its size, at the start it was {start:.2}: all images \
+         look alike to the heads"
+    );
+    Some((0.95, said, "response", now))
+}
+
+/// Without a measured response: its last stage has died, and the one before is dying.
+fn by_death(view: &View) -> Option<Found> {
+    if view.last()?.response.is_some() {
+        return None;
+    }
+    let last = view.last_backbone()?;
+    let before = last.checked_sub(1)?;
+    let (now, next) = (view.stage(2, last, |s| s.dead)?, view.stage(2, before, |s| s.dead)?);
+    let start = view.memory.first.as_ref()?.stages.get(last).map_or(0.0, |s| f64::from(s.dead));
+    if now < 0.87 || next < 0.55 || now < start + 0.3 {
+        return None;
+    }
+    let [a, b] = [last, before].map(|i| view.facts.stage_name(i));
+    let said = format!(
+        "{} of the channels of {a} and {} of those of {b} have died; {} were dead at the first look",
+        percent(now),
+        percent(next),
+        percent(start)
+    );
+    Some((0.85, said, "dead", now))
+}
+
+/// Looks at which a stage's gradient is of this figure, while it was let learn.
+fn gradients(view: &View, stage: usize) -> Vec<f64> {
+    let held =
+        |d: &&Digest| view.facts.stages[stage].kind == StageKind::Backbone && d.step <= view.facts.held_steps + 16;
+    view.looks().filter(|d| !held(d)).filter_map(|d| d.stages.get(stage)).map(|s| f64::from(s.grad_norm)).collect()
+}
+
+/// A trained stage that gets next to no gradient while others do. Heads are the feature maps' affair.
+pub fn vanishes(view: &View) -> Option<Diagnosis> {
+    const LOOKS: usize = 4;
+    const NEXT_TO_NONE: f64 = 1e-5;
+    let body = (0..view.facts.stages.len()).filter(|&i| {
+        view.facts.stages[i].trained && matches!(view.facts.stages[i].kind, StageKind::Backbone | StageKind::Extra)
+    });
+    let last: Vec<(usize, f64)> = body
+        .filter_map(|i| {
+            let seen = gradients(view, i);
+            (seen.len() >= LOOKS).then(|| (i, seen[seen.len() - LOOKS..].iter().copied().fold(0.0, f64::max)))
+        })
+        .collect();
+    let usual = view.middle(LOOKS, |d| f64::from(d.grad_norm))?;
+    let (stage, norm) = last.into_iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    if usual == 0.0 || norm > NEXT_TO_NONE * usual {
+        return None;
+    }
+    let sentence = format!(
+        "over {LOOKS} looks {} got a gradient of at most {norm:.0e}, the whole network {usual:.1}: it does not learn",
+        view.facts.stage_name(stage)
+    );
+    Some(Diagnosis::new(Cause::GradientsVanish(stage), 0.85, sentence).with("grad_norm", norm).with("usual", usual))
+}
+
+/// A stage whose gradient has left its own past behind, twice in a row.
+pub fn explodes(view: &View) -> Option<Diagnosis> {
+    const TIMES: f64 = 50.0;
+    let worst = (0..view.facts.stages.len()).filter(|&i| view.facts.stages[i].trained).filter_map(|i| {
+        let logs: Vec<f64> = gradients(view, i).iter().map(|g| g.max(1e-12).ln()).collect();
+        let (before, last) = logs.split_at(logs.len().checked_sub(2)?);
+        let lowest = last[0].min(last[1]);
+        let rise = lowest - median(before);
+        (before.len() >= 8 && spike(before, lowest) > 8.0 && rise > TIMES.ln()).then(|| (i, rise.exp()))
+    });
+    let (stage, times) = worst.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let sentence = format!(
+        "the gradient of {} is {times:.0} times what it was, twice in a row, and outweighs all others",
+        view.facts.stage_name(stage)
+    );
+    Some(Diagnosis::new(Cause::GradientsExplode(stage), 0.85, sentence).with("times", times))
+}

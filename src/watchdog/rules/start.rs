@@ -1,0 +1,87 @@
+//! What is wrong before the first step: stagnation that is certain need not be waited for.
+
+use super::schedule;
+use crate::watchdog::diagnosis::{Cause, Diagnosis, listed, percent};
+use crate::watchdog::facts::RunFacts;
+
+/// Excess kurtosis below which weights look like fresh normal (0) or uniform (-1.2) numbers; trained layers have heavy
+/// tails.
+const TAILS: f64 = 0.25;
+
+/// Times the usual weight decay at which it is a mistake rather than a choice.
+const HEAVY: f64 = 40.0;
+
+/// Share of images with an unmatched object that every data set may have.
+const UNMATCHED: f64 = 0.03;
+
+pub fn looks_random(facts: &RunFacts) -> bool {
+    facts.tails.is_some_and(|t| t < TAILS) || facts.loaded.is_some_and(|l| l < 0.5)
+}
+
+/// Diagnoses from the facts alone, most serious first.
+pub fn before(facts: &RunFacts) -> Vec<Diagnosis> {
+    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 6] = [weights, schedule_fits, boxes, classes, decay, weak_start];
+    rules.iter().filter_map(|rule| rule(facts)).collect()
+}
+
+fn weights(facts: &RunFacts) -> Option<Diagnosis> {
+    if let Some(loaded) = facts.loaded.filter(|l| *l < 0.9) {
+        let sentence = format!("only {} of the backbone's weights came from the file", percent(loaded));
+        return Some(Diagnosis::new(Cause::WeightsNotLoaded, 1.0, sentence).with("loaded", loaded));
+    }
+    let tails = facts.tails.filter(|t| *t < TAILS)?;
+    let sentence = format!(
+        "the backbone's weights look like fresh random numbers (excess kurtosis {tails:.2}; trained layers have above 1): \
+         nothing was pretrained here"
+    );
+    Some(Diagnosis::new(Cause::WeightsNotLoaded, 0.9, sentence).with("tails", tails))
+}
+
+fn schedule_fits(facts: &RunFacts) -> Option<Diagnosis> {
+    schedule::misscaled(&facts.factors)
+}
+
+fn boxes(facts: &RunFacts) -> Option<Diagnosis> {
+    let share = facts.unmatched.len() as f64 / facts.images.max(1) as f64;
+    if facts.unmatched.len() < 2 || share < UNMATCHED {
+        return None;
+    }
+    let sentence = format!(
+        "{} of {} training images have boxes that no anchor comes near: look for other units, swapped axes or a missing \
+         scale in their label files",
+        facts.unmatched.len(),
+        facts.images
+    );
+    let confidence = if share > 0.1 { 0.9 } else { 0.7 };
+    Some(
+        Diagnosis::new(Cause::BoxesUnmatched, confidence, sentence)
+            .with("share", share)
+            .naming(facts.unmatched.clone()),
+    )
+}
+
+fn classes(facts: &RunFacts) -> Option<Diagnosis> {
+    let empty: Vec<usize> = (0..facts.objects.len()).filter(|&c| facts.objects[c] == 0).collect();
+    let first = *empty.first()?;
+    let names: Vec<String> = empty.iter().map(|&c| facts.class_name(c).to_string()).collect();
+    let sentence = format!("no training image shows {}: what is not shown cannot be learned", listed(&names));
+    Some(Diagnosis::new(Cause::ClassStarves(first), 1.0, sentence).with("classes", empty.len() as f64))
+}
+
+fn decay(facts: &RunFacts) -> Option<Diagnosis> {
+    let times = facts.weight_decay / facts.usual_weight_decay.max(1e-12);
+    if times < HEAVY {
+        return None;
+    }
+    let sentence = format!("a weight decay of {:.0e} is {times:.0} times what fine-tuning uses", facts.weight_decay);
+    Some(Diagnosis::new(Cause::WeightDecayTooLarge, 0.7, sentence).with("times", times))
+}
+
+fn weak_start(facts: &RunFacts) -> Option<Diagnosis> {
+    let response = facts.response.filter(|r| *r < 0.05)?;
+    let sentence = format!(
+        "before any step the backbone's output differs between photos by only {response:.3} of its size (0.5 to 0.9 is \
+         usual): its features carry next to nothing of these photos"
+    );
+    Some(Diagnosis::new(Cause::WeakStart, 0.8, sentence).with("response", response))
+}

@@ -1,0 +1,153 @@
+//! Traces of other trainers: one JSON object a step, with loss parts, gradient norms, update ratios and the state of
+//! ReLU6 layers, by name. What such a run suffers from can be told without having watched it.
+
+use super::facts::{RunFacts, StageFacts, StageKind};
+use super::journal::BadLine;
+use super::signals::{StageSignals, StepSignals};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A line; what is missing is not known.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Line {
+    step: u64,
+    epoch: u64,
+    lr: Option<f64>,
+    cls: Option<f64>,
+    #[serde(rename = "box")]
+    boxes: Option<f64>,
+    grad_norm: Option<f64>,
+    pos_per_image: Vec<u64>,
+    grad_norm_stage: BTreeMap<String, Option<f64>>,
+    update_weight_ratio: BTreeMap<String, Option<f64>>,
+    dead_channels: BTreeMap<String, Option<f64>>,
+    sat6_share: BTreeMap<String, Option<f64>>,
+    response: Option<f64>,
+}
+
+/// The stages that lines are read into, with how their layers are called.
+const BLOCKS: usize = 17;
+
+fn stages() -> Vec<StageFacts> {
+    let stage = |name: String, kind| StageFacts { name, kind, trained: false };
+    let mut all = vec![stage("the stem".into(), StageKind::Backbone)];
+    all.extend((0..BLOCKS).map(|i| stage(format!("block {i}"), StageKind::Backbone)));
+    all.push(stage("the last backbone layer".into(), StageKind::Backbone));
+    all.push(stage("the extras".into(), StageKind::Extra));
+    all.push(stage("the box heads".into(), StageKind::BoxHead));
+    all.push(stage("the class heads".into(), StageKind::ClassHead));
+    all
+}
+
+const LAST: usize = BLOCKS + 1;
+
+/// Position of the stage that a layer belongs to.
+fn stage_of(layer: &str) -> Option<usize> {
+    let name = layer.trim_start_matches("FeatureExtractor/MobilenetV2/");
+    if let Some(rest) = name.strip_prefix("expanded_conv") {
+        let number = rest.trim_start_matches('_').split('/').next().unwrap_or_default();
+        let block = if number.is_empty() { 0 } else { number.parse::<usize>().ok()? };
+        return (block < BLOCKS).then_some(1 + block);
+    }
+    match name {
+        "Conv" => Some(0),
+        "Conv_1" => Some(LAST),
+        _ if name.starts_with("layer_19") => Some(LAST + 1),
+        _ if name.contains("BoxEncodingPredictor") => Some(LAST + 2),
+        _ if name.contains("ClassPredictor") => Some(LAST + 3),
+        _ => None,
+    }
+}
+
+/// Positions of the stages that a group of the trace covers: `blocks_3_6`, `stem`, `conv_1`, `extras`, ...
+fn group(name: &str) -> Vec<usize> {
+    if let Some(range) = name.strip_prefix("blocks_") {
+        let mut ends = range.split('_').filter_map(|n| n.parse::<usize>().ok());
+        return match (ends.next(), ends.next()) {
+            (Some(a), Some(b)) => (a..=b.min(BLOCKS - 1)).map(|i| i + 1).collect(),
+            (Some(a), None) if a < BLOCKS => vec![a + 1],
+            _ => Vec::new(),
+        };
+    }
+    match name {
+        "stem" => vec![0],
+        "conv_1" | "last" => vec![LAST],
+        "extras" => vec![LAST + 1],
+        "box_heads" => vec![LAST + 2],
+        "class_heads" => vec![LAST + 3],
+        _ => Vec::new(),
+    }
+}
+
+/// A number, where `null` stands for one that left its range.
+fn number(value: Option<f64>) -> f64 {
+    value.unwrap_or(f64::NAN)
+}
+
+fn signals(line: &Line, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
+    let mut all = vec![StageSignals::default(); stages.len()];
+    for (name, value) in &line.grad_norm_stage {
+        for i in group(name) {
+            all[i].grad_norm = value.unwrap_or(0.0) as f32;
+        }
+    }
+    for (name, value) in &line.update_weight_ratio {
+        for i in group(name) {
+            all[i].update_ratio = value.unwrap_or(0.0) as f32;
+            stages[i].trained = true;
+        }
+    }
+    for (layer, value) in &line.dead_channels {
+        if let Some(i) = stage_of(layer) {
+            all[i].dead = all[i].dead.max(value.unwrap_or(0.0) as f32);
+        }
+    }
+    for (layer, value) in &line.sat6_share {
+        if let Some(i) = stage_of(layer) {
+            all[i].saturated = all[i].saturated.max(value.unwrap_or(0.0) as f32);
+        }
+    }
+    let lr = line.lr.unwrap_or(0.0);
+    StepSignals {
+        step: line.step,
+        epoch: line.epoch + 1,
+        class_loss: number(line.cls),
+        box_loss: number(line.boxes),
+        micro_batches: line.pos_per_image.len() as u32,
+        barren: line.pos_per_image.iter().filter(|n| **n == 0).count() as u32,
+        grad_norm: number(line.grad_norm),
+        lr,
+        factor: if peak > 0.0 { lr / peak } else { 1.0 },
+        stages: Some(all),
+        response: line.response,
+        ..StepSignals::default()
+    }
+}
+
+/// Facts and steps of a trace.
+///
+/// # Errors
+/// If a line is no JSON object of this kind.
+pub fn read_trace(text: &str) -> Result<(RunFacts, Vec<StepSignals>), BadLine> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let line = serde_json::from_str(line).map_err(|e| BadLine { line: i + 1, found: e.to_string() })?;
+        lines.push(line);
+    }
+    let peak = lines.iter().filter_map(|l| l.lr).fold(0.0, f64::max);
+    let mut stages = stages();
+    let steps: Vec<StepSignals> = lines.iter().map(|l| signals(l, peak, &mut stages)).collect();
+    let per_epoch = lines.iter().filter(|l| l.epoch == 0).count().max(1) as u64;
+    let facts = RunFacts {
+        stages,
+        total_steps: lines.len() as u64,
+        steps_per_epoch: per_epoch,
+        batch: lines.first().map_or(1, |l| l.pos_per_image.len() as u32),
+        micro_batch: 1,
+        lr: peak,
+        images: per_epoch * lines.first().map_or(1, |l| l.pos_per_image.len() as u64),
+        ..RunFacts::default()
+    };
+    Ok((facts, steps))
+}
