@@ -1,6 +1,7 @@
 //! The job file: what to train on, from what, into where, and how. Flags of the command line override it.
 
 use crate::train::Recipe;
+use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct JobFile {
     pub val_share: f64,
     /// Longest time between checkpoints, in seconds.
     pub checkpoint_every_s: u64,
+    /// cure, advise or off.
+    pub watchdog: Mode,
     pub recipe: Recipe,
 }
 
@@ -43,6 +46,7 @@ impl Default for JobFile {
             val_split: None,
             val_share: 0.2,
             checkpoint_every_s: 300,
+            watchdog: Mode::Cure,
             recipe: Recipe::default(),
         }
     }

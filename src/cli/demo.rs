@@ -11,6 +11,7 @@ use crate::data::{AugmentOptions, Record, SceneOptions, normalise, plain, scene,
 use crate::model::{ConvWeights, Ssd, initialise_network, ssdlite_mobilenet_v2};
 use crate::ops;
 use crate::train::{Job, Recipe, Records, TrainState, calibrate};
+use crate::watchdog::Mode;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use rand::SeedableRng;
@@ -111,6 +112,8 @@ pub fn run(arguments: DemoArguments) -> Result<u8> {
         folder,
         checkpoint_every: Duration::from_secs(300),
         loader_threads: if threads > 1 { 1 } else { 0 },
+        // It starts from nothing on purpose.
+        watchdog: Mode::Off,
     };
     let code = execute(&job, TrainState::new(&network, &recipe), &training, &validation)?;
     if code == 0 {

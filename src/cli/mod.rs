@@ -15,6 +15,7 @@ mod run_folder;
 mod train;
 mod train_report;
 mod val;
+mod watchdog_report;
 
 pub use process::prepare_process;
 

@@ -54,6 +54,7 @@ impl TrainingProgress {
                 ));
             }
             Event::Checkpoint { step } => log::debug!("checkpoint at step {step}"),
+            Event::Watchdog(_) => {}
         }
     }
 

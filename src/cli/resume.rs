@@ -46,6 +46,7 @@ pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
         folder,
         checkpoint_every: Duration::from_secs(every),
         loader_threads: loader_threads(threads),
+        watchdog: file.watchdog,
     };
     let state = loaded.restore(&checkpoint)?;
     set_aside(&job.checkpoint_path(), &checkpoint)?;

@@ -6,19 +6,21 @@ use super::process::{set_threads, stop_on_signal};
 use super::progress::TrainingProgress;
 use super::resume::{Overrides, resume};
 use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
-use super::{RESUMABLE, train_report};
+use super::{RESUMABLE, train_report, watchdog_report};
 use crate::config::JobFile;
 use crate::data::{AugmentOptions, Split};
 use crate::onnx::{Imported, import};
 use crate::optim::{Decay, OptimizerKind};
 use crate::train::{Ending, Event, Job, LossKind, Records, TrainError, TrainState, start, train};
+use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a run keeps from its beginning: all but threads and the time between checkpoints.
-const FIXED: [&str; 27] = [
+const FIXED: [&str; 28] = [
+    "watchdog",
     "data",
     "weights",
     "config",
@@ -132,6 +134,9 @@ pub struct TrainArguments {
     /// Folder for run folders [default: runs/train]
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// What the watchdog may do about stagnation: cure, advise or off [default: cure]
+    #[arg(long, value_parser = parse_watchdog)]
+    pub watchdog: Option<Mode>,
     /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]
     #[arg(long)]
     pub checkpoint_every: Option<u64>,
@@ -163,6 +168,15 @@ fn parse_loss(text: &str) -> Result<LossKind, String> {
     }
 }
 
+fn parse_watchdog(text: &str) -> Result<Mode, String> {
+    match text {
+        "cure" => Ok(Mode::Cure),
+        "advise" => Ok(Mode::Advise),
+        "off" => Ok(Mode::Off),
+        _ => Err("expected cure, advise or off".into()),
+    }
+}
+
 fn parse_class_weight(text: &str) -> Result<(String, f32), String> {
     let (name, weight) = text.rsplit_once('=').ok_or("expected NAME=WEIGHT")?;
     weight.parse().map(|w| (name.to_string(), w)).map_err(|_| format!("{weight:?} is no number"))
@@ -188,6 +202,7 @@ fn job_file(a: TrainArguments) -> Result<JobFile> {
     set(&mut job.val_share, a.val_share);
     set(&mut job.out, a.out);
     set(&mut job.checkpoint_every_s, a.checkpoint_every);
+    set(&mut job.watchdog, a.watchdog);
     let recipe = &mut job.recipe;
     set(&mut recipe.epochs, a.epochs);
     // A smaller batch than the micro-batch means smaller micro-batches, not an error.
@@ -316,6 +331,7 @@ fn new_training(mut file: JobFile) -> Result<u8> {
         folder,
         checkpoint_every: Duration::from_secs(file.checkpoint_every_s),
         loader_threads: loader_threads(threads),
+        watchdog: file.watchdog,
     };
     let state = TrainState::new(&begin.network, &file.recipe);
     execute(&job, state, &training, &validation)
@@ -337,6 +353,7 @@ pub fn execute(job: &Job, mut state: TrainState, training: &Records, validation:
     let mut pictures = train_report::Pictures::new(job);
     let ending = train(job, &mut state, training, validation, &stop, &mut |event: Event| {
         progress.show(&event);
+        watchdog_report::tell(&event);
         pictures.collect(&event);
     });
     progress.finish();
@@ -349,11 +366,15 @@ pub fn execute(job: &Job, mut state: TrainState, training: &Records, validation:
         );
         return Ok(RESUMABLE);
     }
+    if ending == Ending::GivenUp {
+        log::info!("ended early by the watchdog");
+    }
     if ending == Ending::Patience {
         log::info!("ended early: no better validation AP for {} epochs", job.recipe.patience);
     }
     pictures.write(training)?;
     train_report::verify_export(job, validation)?;
+    watchdog_report::story(job, training)?;
     if let Some(best) = state.progress.best {
         log::info!("best epoch {} with AP {:.3}: {}", best.epoch, best.ap, job.best_path().display());
     }

@@ -20,17 +20,27 @@ impl Default for Classification {
     }
 }
 
+/// Weighted class losses of one image, summed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ClassLoss {
+    pub total: f64,
+    /// Of every matched anchor, in anchor order.
+    pub matched: Vec<f64>,
+    /// Mined negatives, in anchor order; empty for a loss that takes all.
+    pub negatives: Vec<usize>,
+}
+
 impl Classification {
-    /// Sum over the image of weighted losses; `d` `[A,K]` is overwritten with the gradient, `weights` `[K]` multiplies
-    /// each anchor's loss by the weight of its label. Also returns the mined negatives in anchor order.
-    pub(super) fn evaluate(self, logits: &[f32], labels: &[u32], weights: &[f32], d: &mut [f32]) -> (f64, Vec<usize>) {
+    /// Losses of an image; `d` `[A,K]` is overwritten with the gradient, `weights` `[K]` multiplies each anchor's loss
+    /// by the weight of its label.
+    pub(super) fn evaluate(self, logits: &[f32], labels: &[u32], weights: &[f32], d: &mut [f32]) -> ClassLoss {
         match self {
             Classification::Mining { negatives_per_positive, min_negatives } => {
                 let positives = labels.iter().filter(|&&l| l > 0).count();
                 let wanted = if positives > 0 { negatives_per_positive * positives } else { min_negatives };
                 mined(logits, labels, weights, wanted, d)
             }
-            Classification::Focal { alpha, gamma } => (focal(logits, labels, weights, alpha, gamma, d), Vec::new()),
+            Classification::Focal { alpha, gamma } => focal(logits, labels, weights, alpha, gamma, d),
         }
     }
 }
@@ -41,7 +51,7 @@ fn log_sum_exp(row: &[f32]) -> f64 {
     f64::from(max) + row.iter().map(|&v| f64::from(v - max).exp()).sum::<f64>().ln()
 }
 
-fn mined(logits: &[f32], labels: &[u32], weights: &[f32], wanted: usize, d: &mut [f32]) -> (f64, Vec<usize>) {
+fn mined(logits: &[f32], labels: &[u32], weights: &[f32], wanted: usize, d: &mut [f32]) -> ClassLoss {
     let k = weights.len();
     let normalisers: Vec<f64> = logits.chunks_exact(k).map(log_sum_exp).collect();
     let loss_of = |a: usize| normalisers[a] - f64::from(logits[a * k + labels[a] as usize]);
@@ -54,24 +64,29 @@ fn mined(logits: &[f32], labels: &[u32], weights: &[f32], wanted: usize, d: &mut
     mined.sort_unstable();
     d.fill(0.0);
     let positives = labels.iter().enumerate().filter(|(_, l)| **l > 0).map(|(a, _)| a);
-    let mut total = 0.0;
+    let (mut total, mut matched) = (0.0, Vec::new());
     for a in positives.chain(mined.iter().copied()) {
         let label = labels[a] as usize;
         let weight = weights[label];
-        total += f64::from(weight) * loss_of(a);
+        let loss = f64::from(weight) * loss_of(a);
+        total += loss;
+        if label > 0 {
+            matched.push(loss);
+        }
         for (c, (d, &logit)) in d[a * k..][..k].iter_mut().zip(&logits[a * k..][..k]).enumerate() {
             let p = (f64::from(logit) - normalisers[a]).exp() as f32;
             *d = weight * (p - if c == label { 1.0 } else { 0.0 });
         }
     }
-    (total, mined)
+    ClassLoss { total, matched, negatives: mined }
 }
 
-fn focal(logits: &[f32], labels: &[u32], weights: &[f32], alpha: f64, gamma: f64, d: &mut [f32]) -> f64 {
+fn focal(logits: &[f32], labels: &[u32], weights: &[f32], alpha: f64, gamma: f64, d: &mut [f32]) -> ClassLoss {
     let k = weights.len();
-    let mut total = 0.0;
+    let (mut total, mut matched) = (0.0, Vec::new());
     for ((row, d), &label) in logits.chunks_exact(k).zip(d.chunks_exact_mut(k)).zip(labels) {
         d[0] = 0.0;
+        let mut of_anchor = 0.0;
         let weight = f64::from(weights[label as usize]);
         for c in 1..k {
             let z = f64::from(row[c]);
@@ -80,12 +95,17 @@ fn focal(logits: &[f32], labels: &[u32], weights: &[f32], alpha: f64, gamma: f64
             let p = 1.0 / (1.0 + (-sign * z).exp());
             let ln_p = -(-sign * z).exp().ln_1p();
             let ln_p = if ln_p.is_finite() { ln_p } else { sign * z };
-            total += weight * balance * (1.0 - p).powf(gamma) * -ln_p;
+            let loss = weight * balance * (1.0 - p).powf(gamma) * -ln_p;
+            total += loss;
+            of_anchor += loss;
             let slope = (1.0 - p).powf(gamma) * (gamma * p * ln_p - (1.0 - p));
             d[c] = (weight * balance * sign * slope) as f32;
         }
+        if label > 0 {
+            matched.push(of_anchor);
+        }
     }
-    total
+    ClassLoss { total, matched, negatives: Vec::new() }
 }
 
 #[cfg(test)]
@@ -104,7 +124,7 @@ mod tests {
                 let at = |step: f32| {
                     let mut moved = logits.clone();
                     moved[i] += step;
-                    kind.evaluate(&moved, &labels, &weights, &mut [0.0; 12]).0
+                    kind.evaluate(&moved, &labels, &weights, &mut [0.0; 12]).total
                 };
                 let numeric = (at(1e-3) - at(-1e-3)) / 2e-3;
                 assert!((numeric - f64::from(d[i])).abs() < 1e-4, "{kind:?} column {i}: {numeric} and {}", d[i]);
@@ -116,7 +136,7 @@ mod tests {
     fn an_image_without_objects_keeps_the_three_hardest_negatives() {
         let logits = [1.0f32, 0.0, 0.0, 3.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.5];
         let mut d = [0.0; 10];
-        let (_, mined) = Classification::default().evaluate(&logits, &[0; 5], &[1.0, 1.0], &mut d);
-        assert_eq!(mined, [1, 2, 4]);
+        let found = Classification::default().evaluate(&logits, &[0; 5], &[1.0, 1.0], &mut d);
+        assert_eq!((found.negatives, found.matched), (vec![1, 2, 4], vec![]));
     }
 }

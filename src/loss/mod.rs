@@ -10,5 +10,5 @@ mod targets;
 
 pub use classification::Classification;
 pub use localisation::smooth_l1;
-pub use ssd_loss::{ImageGradients, ImageLoss, SsdLoss};
+pub use ssd_loss::{ImageGradients, ImageLoss, MatchedLoss, SsdLoss};
 pub use targets::{TargetEncoder, Targets};

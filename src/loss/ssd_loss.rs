@@ -23,6 +23,19 @@ pub struct ImageLoss {
     pub positives: usize,
     /// Anchors mined as negatives, in order; empty for a loss that takes all.
     pub negatives: Vec<usize>,
+    /// The matched anchors one by one, in order.
+    pub matched: Vec<MatchedLoss>,
+}
+
+/// The loss of one matched anchor.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MatchedLoss {
+    pub anchor: usize,
+    /// Column of the class logits it should have said.
+    pub column: u32,
+    pub class: f64,
+    /// With the box weight worked in.
+    pub boxes: f64,
 }
 
 /// Where the gradients of one image go, overwritten.
@@ -47,16 +60,21 @@ impl SsdLoss {
     pub fn image(&self, logits: &[f32], deltas: &[f32], targets: &Targets, d: ImageGradients) -> ImageLoss {
         let (a, k) = (targets.labels.len(), self.class_weights.len());
         assert_eq!((logits.len(), deltas.len()), (a * k, a * 4), "predictions for {a} anchors and {k} columns");
-        let (class, negatives) = self.classification.evaluate(logits, &targets.labels, &self.class_weights, d.logits);
+        let class = self.classification.evaluate(logits, &targets.labels, &self.class_weights, d.logits);
         d.deltas.fill(0.0);
-        let mut boxes = 0.0;
-        for (anchor, target) in &targets.positives {
+        let (mut boxes, mut matched) = (0.0, Vec::with_capacity(targets.positives.len()));
+        for ((anchor, target), class) in targets.positives.iter().zip(&class.matched) {
+            let mut of_anchor = 0.0;
             for (i, t) in target.iter().enumerate() {
                 let (loss, slope) = smooth_l1(deltas[anchor * 4 + i] - t);
                 boxes += loss * f64::from(self.box_weight);
+                of_anchor += loss * f64::from(self.box_weight);
                 d.deltas[anchor * 4 + i] = slope * self.box_weight;
             }
+            let column = targets.labels[*anchor];
+            matched.push(MatchedLoss { anchor: *anchor, column, class: *class, boxes: of_anchor });
         }
-        ImageLoss { class, boxes, positives: targets.positives.len(), negatives }
+        let (positives, negatives) = (targets.positives.len(), class.negatives);
+        ImageLoss { class: class.total, boxes, positives, negatives, matched }
     }
 }

@@ -25,8 +25,8 @@ const OBSERVED_SHARE: f32 = 0.3;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputSum {
     /// `[Cin]`; empty until something was seen.
-    sums: Vec<f64>,
-    rows: usize,
+    pub sums: Vec<f64>,
+    pub rows: usize,
 }
 
 impl InputSum {

@@ -10,4 +10,4 @@ mod schedule;
 pub use centring::{InputMean, InputSum};
 pub use ema::Ema;
 pub use optimizer::{LayerSlots, LayerUpdate, Optimizer, OptimizerKind, Rates, Slot};
-pub use schedule::{Decay, Schedule};
+pub use schedule::{Decay, Restart, Schedule};

@@ -24,11 +24,35 @@ pub struct Schedule {
     pub warmup: u64,
     /// Steps of the whole run.
     pub total: u64,
+    /// What takes the decay's place from some step on.
+    pub again: Option<Restart>,
+}
+
+/// A new beginning: from step `from` on a linear rise over `rise` steps to `peak`, then half a cosine to 0 at step `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restart {
+    pub from: u64,
+    pub rise: u64,
+    pub to: u64,
+    pub peak: f64,
+}
+
+impl Restart {
+    fn factor(&self, step: u64) -> f64 {
+        let since = step - self.from;
+        let rise = if self.rise == 0 { 1.0 } else { ((since + 1) as f64 / self.rise as f64).min(1.0) };
+        let span = self.to.saturating_sub(self.from + self.rise).max(1) as f64;
+        let done = (since.saturating_sub(self.rise) as f64 / span).min(1.0);
+        self.peak * rise * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+    }
 }
 
 impl Schedule {
     /// What multiplies the base rate at `step`, counted from 0; in `[0, 1]`.
     pub fn factor(&self, step: u64) -> f64 {
+        if let Some(again) = self.again.filter(|a| step >= a.from) {
+            return again.factor(step);
+        }
         let rise = if self.warmup == 0 { 1.0 } else { ((step + 1) as f64 / self.warmup as f64).min(1.0) };
         let span = self.total.saturating_sub(self.warmup).max(1) as f64;
         let done = (step.saturating_sub(self.warmup) as f64 / span).clamp(0.0, 1.0);
@@ -50,12 +74,20 @@ mod tests {
     #[test]
     fn every_decay_warms_up_and_never_rises_again() {
         for decay in [Decay::Cosine, Decay::Step, Decay::Staircase, Decay::Constant] {
-            let schedule = Schedule { decay, warmup: 10, total: 100 };
+            let schedule = Schedule { decay, warmup: 10, total: 100, again: None };
             assert!((schedule.factor(0) - 0.1).abs() < 1e-12);
             assert_eq!(schedule.factor(9), 1.0, "{decay:?}");
             let after: Vec<f64> = (10..100).map(|s| schedule.factor(s)).collect();
             assert!(after.windows(2).all(|w| w[1] <= w[0]), "{decay:?}");
         }
-        assert!(Schedule { decay: Decay::Cosine, warmup: 10, total: 100 }.factor(99) < 1e-3);
+        assert!(Schedule { decay: Decay::Cosine, warmup: 10, total: 100, again: None }.factor(99) < 1e-3);
+    }
+
+    #[test]
+    fn a_restart_takes_over_where_it_begins() {
+        let again = Some(Restart { from: 40, rise: 5, to: 100, peak: 0.5 });
+        let schedule = Schedule { decay: Decay::Constant, warmup: 10, total: 100, again };
+        assert_eq!((schedule.factor(39), schedule.factor(44)), (1.0, 0.5));
+        assert!(schedule.factor(40) < 0.2 && schedule.factor(99) < 1e-3);
     }
 }

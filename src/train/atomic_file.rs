@@ -48,6 +48,17 @@ pub fn keep_as(path: &Path, previous: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives the file at `path` a second name, or where the file system cannot, a copy of it.
+///
+/// # Errors
+/// If neither works.
+pub fn link_or_copy(path: &Path, second: &Path) -> io::Result<()> {
+    let link = hidden(second, "link");
+    let _ = fs::remove_file(&link);
+    fs::hard_link(path, &link).or_else(|_| fs::copy(path, &link).map(drop))?;
+    fs::rename(&link, second)
+}
+
 fn hidden(path: &Path, extension: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{extension}"))

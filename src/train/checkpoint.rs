@@ -11,6 +11,7 @@ use super::recipe::Recipe;
 use super::state::TrainState;
 use crate::model::{ConvSpec, ConvWeights, Ssd};
 use crate::optim::InputMean;
+use crate::watchdog::Watchdog;
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub struct Header {
     pub training: TrainingData,
     /// CRC-32 over the bytes of all tensors in the order of their names.
     pub crc32: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Watchdog>,
 }
 
 /// Tells whether a run goes on with the data it began with.
@@ -112,6 +115,7 @@ impl Checkpoint {
             crc32: crc.finalize(),
             progress: state.progress.clone(),
             layer_steps: state.optimizer.layers.iter().map(|l| l.steps).collect(),
+            watchdog: state.watchdog.clone(),
             ..header
         };
         let text = toml::to_string(&header).expect("a header has only keys that TOML can hold");
@@ -242,6 +246,7 @@ impl Checkpoint {
             layer.steps = *steps;
         }
         state.progress = self.header.progress;
+        state.watchdog = self.header.watchdog;
         Ok(state)
     }
 }
@@ -265,6 +270,7 @@ impl Header {
             layer_steps: Vec::new(),
             training,
             crc32: 0,
+            watchdog: None,
         }
     }
 }

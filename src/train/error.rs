@@ -24,6 +24,9 @@ pub enum TrainError {
          help: start a new run with a lower learning rate (it was {lr:e} here); the last checkpoint is kept"
     )]
     Diverged { step: u64, loss: f64, grad_norm: f64, lr: f64 },
+    /// A journal of another hand.
+    #[error("{}:{line}: {found}, expected a line of a watchdog's journal\nhelp: put the run's own journal.jsonl back", file.display())]
+    Journal { file: PathBuf, line: usize, found: String },
     /// A setting that cannot work.
     #[error("recipe: {0}")]
     Recipe(String),

@@ -2,7 +2,7 @@
 
 use super::error::TrainError;
 use super::records::Records;
-use crate::data::{normalise, plain};
+use crate::data::{Object, normalise, plain};
 use crate::eval::{CocoMetrics, Detection, Detector, ImageDetections, ImageTruth, coco_eval};
 use crate::model::SsdModel;
 use crate::ops;
@@ -30,20 +30,42 @@ pub fn evaluate(
     detector: &Detector,
     classes: &[String],
 ) -> Result<Evaluation, TrainError> {
+    evaluate_seen(model, records, size, detector, classes, &mut |_, _, _| {})
+}
+
+/// Sees an image's objects with its logits `[A, K]` and deltas `[A, 4]`.
+pub type Witness<'a> = &'a mut dyn FnMut(&[Object], &[f32], &[f32]);
+
+/// As [`evaluate`], and `see` sees what the network says about every image.
+///
+/// # Errors
+/// If a record cannot be read.
+pub fn evaluate_seen(
+    model: &SsdModel,
+    records: &Records,
+    size: usize,
+    detector: &Detector,
+    classes: &[String],
+    see: Witness,
+) -> Result<Evaluation, TrainError> {
     let (mut truth, mut detections) = (Vec::new(), Vec::new());
     for first in (0..records.len()).step_by(BATCH) {
         let count = BATCH.min(records.len() - first);
         let mut images = vec![0.0; count * size * size * 3];
-        let mut sizes = Vec::with_capacity(count);
+        let (mut sizes, mut labels) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for (i, image) in images.chunks_exact_mut(size * size * 3).enumerate() {
             let record = records.get(first + i)?;
             normalise(&plain(&record, size).image, image);
             truth.push(ImageTruth::on_image(&record.objects, record.source_size));
             sizes.push(record.source_size);
+            labels.push(record.objects);
         }
-        for (found, size) in detect(model, images, count, size, detector).iter().zip(sizes) {
-            detections.push(ImageDetections::on_image(found, size));
-        }
+        let mut images_of_batch = sizes.into_iter().zip(labels);
+        predict(model, images, count, size, &mut |logits, deltas| {
+            let (size, labels) = images_of_batch.next().expect("one for each image");
+            see(&labels, logits, deltas);
+            detections.push(ImageDetections::on_image(&detector.detect(logits, deltas), size));
+        });
     }
     let metrics = coco_eval(&truth, &detections, classes);
     Ok(Evaluation { metrics, truth, detections })
@@ -57,12 +79,19 @@ pub fn detect(
     size: usize,
     detector: &Detector,
 ) -> Vec<Vec<Detection>> {
+    let mut all = Vec::with_capacity(count);
+    predict(model, images, count, size, &mut |logits, deltas| all.push(detector.detect(logits, deltas)));
+    all
+}
+
+/// Hands logits `[A, K]` and deltas `[A, 4]` of each of `count` images to `take`.
+fn predict(model: &SsdModel, images: Vec<f32>, count: usize, size: usize, take: &mut dyn FnMut(&[f32], &[f32])) {
     let predictions = model.forward(ops::tensor(images, [count, size, size, 3]));
     let [_, anchors, columns] = predictions.logits.dims();
     ops::read(&predictions.logits, |logits| {
         ops::read(&predictions.deltas, |deltas| {
             let images = logits.chunks_exact(anchors * columns).zip(deltas.chunks_exact(anchors * 4));
-            images.map(|(l, d)| detector.detect(l, d)).collect()
+            images.for_each(|(l, d)| take(l, d));
         })
-    })
+    });
 }

@@ -199,7 +199,7 @@ impl Recipe {
     /// The schedule of a run over `images` per epoch.
     pub fn schedule(&self, images: usize) -> Schedule {
         let total = self.steps_per_epoch(images) * self.epochs;
-        Schedule { decay: self.decay, warmup: self.warmup.min(total / 10), total }
+        Schedule { decay: self.decay, warmup: self.warmup.min(total / 10), total, again: None }
     }
 
     /// Whether anchors are assigned by place alone in an epoch, counted from 0.

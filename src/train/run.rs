@@ -1,24 +1,27 @@
 //! A run: epochs of windows of micro-batches, judged after each epoch, saved on the way.
 
 use super::checkpoint::{Checkpoint, Header, TrainingData};
+use super::cures;
 use super::error::TrainError;
-use super::evaluation::{Evaluation, evaluate};
+use super::evaluation::{Evaluation, evaluate_seen};
 use super::progress::{Best, EpochRecord, LossSums};
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
 use super::results::write_results;
 use super::state::TrainState;
 use super::step::{TrainBatch, micro_step};
-use super::update::{StepStats, apply};
+use super::update::{StepStats, apply_seen};
+use super::watching::Watching;
 use super::window::Window;
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher, assign_inside};
 use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
 use crate::eval::{Detector, ScoreMode};
-use crate::loss::{SsdLoss, TargetEncoder};
+use crate::loss::{ImageGradients, ImageLoss, SsdLoss, TargetEncoder, Targets};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::onnx::{ExportOptions, Form, Images, export};
 use crate::ops;
-use crate::optim::{InputSum, Schedule};
+use crate::optim::InputSum;
+use crate::watchdog::{Action, Entry, Mode};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +39,8 @@ pub struct Job {
     /// Longest time between checkpoints.
     pub checkpoint_every: Duration,
     pub loader_threads: usize,
+    /// What the watchdog may do.
+    pub watchdog: Mode,
 }
 
 /// One optimizer step, for whoever watches.
@@ -64,6 +69,8 @@ pub enum Event<'a> {
     Checkpoint {
         step: u64,
     },
+    /// The watchdog says something: a diagnosis, a cure, a verdict.
+    Watchdog(&'a Entry),
 }
 
 /// How a run came to its end.
@@ -74,6 +81,8 @@ pub enum Ending {
     Patience,
     /// Asked to stop; resumable.
     Stopped,
+    /// The watchdog has nothing left to try; the best weights are kept.
+    GivenUp,
 }
 
 /// Weight of the box part while anchors are assigned by place: boxes far from their anchors would drown the classes.
@@ -82,6 +91,9 @@ const INSIDE_BOXES: f32 = 0.25;
 /// Every so many steps the mean inputs are observed, and on each of the first few.
 const OBSERVE_EVERY: u64 = 8;
 const OBSERVE_FIRST: u64 = 4;
+
+/// Fewest steps between states worth going back to.
+const GOOD_EVERY: u64 = 64;
 
 impl Job {
     pub fn checkpoint_path(&self) -> PathBuf {
@@ -128,22 +140,13 @@ pub fn train(
         coder: BoxCoder::default(),
         matcher: Matcher { iou_threshold: job.recipe.match_iou, min_anchors_per_object: job.recipe.min_anchors },
     };
-    let loss = job.recipe.ssd_loss(&job.class_names);
-    let mut run = Run {
-        job,
-        schedule: job.recipe.schedule(training.len()),
-        inside_loss: SsdLoss { box_weight: INSIDE_BOXES * loss.box_weight, ..loss.clone() },
-        loss,
-        training,
-        encoder,
-        held: None,
-        saved: Instant::now(),
-        began: Instant::now(),
-        seen: 0,
-    };
+    let watching = Watching::begin(job, state, job.recipe.schedule(training.len()), &encoder, training)?;
+    let mut run =
+        Run { job, watching, training, encoder, held: None, saved: Instant::now(), began: Instant::now(), seen: 0 };
     if state.progress.step == 0 {
         // A run can be resumed from its first moment on, and a disk that refuses is known before the work.
         run.save(state, on)?;
+        run.keep_good(state)?;
     }
     while state.progress.epoch < job.recipe.epochs {
         let since = state.progress.epoch - state.progress.best.map_or(0, |b| b.epoch);
@@ -151,11 +154,16 @@ pub fn train(
             run.save(state, on)?;
             return Ok(Ending::Patience);
         }
-        if run.epoch(state, stop, on)? == Ending::Stopped {
+        let ending = run.epoch(state, stop, on)?;
+        if ending == Ending::Stopped {
             run.save(state, on)?;
             return Ok(Ending::Stopped);
         }
         run.judge(state, validation, on)?;
+        if ending == Ending::GivenUp || run.is_given_up(state) {
+            run.save(state, on)?;
+            return Ok(Ending::GivenUp);
+        }
     }
     run.save(state, on)?;
     Ok(Ending::Finished)
@@ -164,10 +172,7 @@ pub fn train(
 /// What a run needs besides its state.
 struct Run<'a> {
     job: &'a Job,
-    schedule: Schedule,
-    loss: SsdLoss,
-    /// While anchors are assigned by place.
-    inside_loss: SsdLoss,
+    watching: Watching,
     training: &'a Records,
     encoder: TargetEncoder,
     /// Whether the backbone is held; `None` before the first step of this call.
@@ -201,18 +206,27 @@ impl Run<'_> {
         let recipe = &self.job.recipe;
         let plan = EpochPlan::shuffled(self.training.len(), recipe.seed, state.progress.epoch);
         let mut window = Window::default();
-        let batches = self.loader(state.progress.epoch).epoch(plan, state.progress.position);
-        for batch in batches {
-            if window.images == 0 {
+        let mut batches = self.loader(state.progress.epoch).epoch(plan, state.progress.position);
+        let mut left_out = 0;
+        while let Some(batch) = batches.next() {
+            if window.images + left_out == 0 {
                 self.hold(state);
             }
-            self.micro_batch(state, batch?, &mut window);
-            let at = state.progress.position + window.images;
-            if window.images < recipe.batch && at < self.training.len() {
+            left_out += self.micro_batch(state, batch?, &mut window);
+            let taken = window.images + left_out;
+            let at = state.progress.position + taken;
+            if (taken < self.watching.recipe.batch || window.images == 0) && at < self.training.len() {
                 continue;
             }
-            self.step(state, std::mem::take(&mut window), on)?;
+            if window.images > 0 {
+                self.step(state, std::mem::take(&mut window), on)?;
+            }
+            left_out = 0;
             state.progress.position = at;
+            self.watching.pace(state, batches.waited(), at as u64)?;
+            if self.is_given_up(state) {
+                return Ok(Ending::GivenUp);
+            }
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Stopped);
             }
@@ -225,16 +239,24 @@ impl Run<'_> {
 
     /// Holds the backbone or lets it go, where the step that begins changes that.
     fn hold(&mut self, state: &mut TrainState) {
-        let held = state.progress.step < self.job.recipe.held_steps(&self.schedule);
+        let held = state.progress.step < self.job.recipe.held_steps(&self.watching.schedule);
+        let held = held || self.watching.recipe.backbone_rate == 0.0 && self.job.recipe.backbone_rate > 0.0;
         if self.held != Some(held) {
             state.model.hold_backbone(held);
             self.held = Some(held);
         }
     }
 
-    fn micro_batch(&self, state: &TrainState, batch: Batch, window: &mut Window) {
+    /// Takes a micro-batch in; returns how many of its images are set aside and were left out.
+    fn micro_batch(&mut self, state: &TrainState, batch: Batch, window: &mut Window) -> usize {
+        let aside = state.watchdog.as_ref().map_or(&[][..], |w| &w.adjustments().set_aside);
+        let (batch, left_out) = cures::without(batch, aside);
+        if batch.indices.is_empty() {
+            return left_out;
+        }
         let inside = self.job.recipe.is_inside(state.progress.epoch);
-        let loss = if inside { &self.inside_loss } else { &self.loss };
+        let inside_loss = |loss: &SsdLoss| SsdLoss { box_weight: INSIDE_BOXES * loss.box_weight, ..loss.clone() };
+        let loss = if inside { &inside_loss(&self.watching.loss) } else { &self.watching.loss };
         let targets = batch.objects.iter().map(|objects| {
             let columns: Vec<u32> = objects.iter().map(|o| o.class as u32 + 1).collect();
             let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
@@ -243,42 +265,85 @@ impl Run<'_> {
             }
             self.encoder.encode_assigned(&assign_inside(&self.encoder.anchors, &boxes), &columns, &boxes)
         });
-        let targets = targets.collect();
+        let (targets, indices) = (targets.collect(), batch.indices);
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
         let step = state.progress.step;
         let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
-        if self.job.recipe.centred && due {
+        let losses = if self.job.recipe.centred && due {
             // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
             let (model, mut inputs) = (&state.model, std::mem::take(&mut window.inputs));
             inputs.resize(model.layers.len(), InputSum::default());
-            micro_step(model, loss, batch, window, &mut |i, x| {
+            let losses = micro_step(model, loss, batch, window, &mut |i, x| {
                 if model.layers[i].is_trained() {
                     let [_, _, _, channels] = x.dims();
                     ops::read(x, |x| inputs[i].add(x, channels));
                 }
             });
             window.inputs = inputs;
+            losses
         } else {
-            micro_step(&state.model, loss, batch, window, &mut |_, _| {});
+            micro_step(&state.model, loss, batch, window, &mut |_, _| {})
+        };
+        self.watching.micro_batch(&losses, &indices);
+        left_out
+    }
+
+    /// Does what the watchdog decided and passes on what it says.
+    fn act(&mut self, state: &mut TrainState, said: &[Entry], on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+        for entry in said.iter().filter(|e| e.is_decision()) {
+            on(Event::Watchdog(entry));
+            if let Entry::Cure(cure) = entry
+                && cure.applied
+            {
+                let stages = cures::stages_of(&state.model);
+                cures::apply_once(&cure.action, state, &self.job.checkpoint_path(), &stages)?;
+                // Another model may hold its backbone or not.
+                self.held = None;
+                if matches!(cure.action, Action::Stop) {
+                    log::warn!("the watchdog ends the run");
+                }
+            }
         }
+        self.watching.follow(state);
+        Ok(())
+    }
+
+    fn is_given_up(&self, state: &TrainState) -> bool {
+        state.watchdog.as_ref().is_some_and(|w| w.adjustments().stop)
+    }
+
+    /// Keeps what was just saved as the weights to go back to.
+    fn keep_good(&self, state: &TrainState) -> Result<(), TrainError> {
+        if self.job.watchdog == Mode::Cure && state.watchdog.is_some() {
+            return cures::keep_good(&self.job.checkpoint_path());
+        }
+        Ok(())
     }
 
     fn step(&mut self, state: &mut TrainState, window: Window, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
         self.seen += window.images;
         let (step, loss) = (state.progress.step, (window.class + window.boxes) / window.normaliser());
-        let stats = apply(state, window, &self.job.recipe, &self.schedule);
-        if !(loss.is_finite() && stats.grad_norm.is_finite()) {
+        let mut look = self.watching.look(state);
+        let inputs = window.inputs.clone();
+        let stats = apply_seen(state, window, &self.watching.recipe, &self.watching.schedule, look.as_mut());
+        let sound = loss.is_finite() && stats.grad_norm.is_finite();
+        if sound {
+            let sums = &mut state.progress.sums;
+            sums.steps += 1;
+            sums.class += stats.class;
+            sums.boxes += stats.boxes;
+            sums.grad_norm += stats.grad_norm;
+        }
+        let said = self.watching.step(state, &stats, look, &inputs)?;
+        self.act(state, &said, on)?;
+        let cured = said.iter().any(|e| matches!(e, Entry::Cure(c) if c.applied));
+        if !sound && !cured {
             return Err(TrainError::Diverged { step, loss, grad_norm: stats.grad_norm, lr: stats.lr });
         }
-        let sums = &mut state.progress.sums;
-        sums.steps += 1;
-        sums.class += stats.class;
-        sums.boxes += stats.boxes;
-        sums.grad_norm += stats.grad_norm;
         on(Event::Step(StepReport {
             stats,
             step: state.progress.step,
-            total: self.schedule.total,
+            total: self.watching.schedule.total,
             epoch: state.progress.epoch + 1,
             images_per_second: self.seen as f64 / self.began.elapsed().as_secs_f64(),
         }));
@@ -297,7 +362,22 @@ impl Run<'_> {
         averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
         let model = SsdModel::for_inference(&averaged);
         let job = self.job;
-        let evaluation = evaluate(&model, validation, job.size, &job.detector(&model), &job.class_names)?;
+        let mut judged = ImageLoss::default();
+        let encoder = &self.encoder;
+        let loss = job.recipe.ssd_loss(&job.class_names);
+        let mut see = |objects: &[crate::data::Object], logits: &[f32], deltas: &[f32]| {
+            let known: Vec<_> = objects.iter().filter(|o| !o.crowd).collect();
+            let columns: Vec<u32> = known.iter().map(|o| o.class as u32 + 1).collect();
+            let boxes: Vec<CornerBox> = known.iter().map(|o| o.bbox).collect();
+            let targets: Targets = encoder.encode(&columns, &boxes);
+            let (mut dl, mut dd) = (vec![0.0; logits.len()], vec![0.0; deltas.len()]);
+            let of_image = loss.image(logits, deltas, &targets, ImageGradients { logits: &mut dl, deltas: &mut dd });
+            judged.class += of_image.class;
+            judged.boxes += of_image.boxes;
+            judged.positives += of_image.positives;
+        };
+        let evaluation =
+            evaluate_seen(&model, validation, job.size, &job.detector(&model), &job.class_names, &mut see)?;
         let progress = &mut state.progress;
         progress.epoch += 1;
         progress.position = 0;
@@ -309,7 +389,7 @@ impl Run<'_> {
             class_loss: sums.mean(sums.class),
             box_loss: sums.mean(sums.boxes),
             grad_norm: sums.mean(sums.grad_norm),
-            lr: job.recipe.lr * self.schedule.factor(progress.step.saturating_sub(1)),
+            lr: self.watching.recipe.lr * self.watching.schedule.factor(progress.step.saturating_sub(1)),
             ap: metrics.ap,
             ap50: metrics.ap50,
             ap75: metrics.ap75,
@@ -324,6 +404,19 @@ impl Run<'_> {
         }
         write_results(&job.folder.join("results.csv"), &state.progress.history)?;
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
+        let positives = judged.positives.max(1) as f64;
+        let held_out = [judged.class / positives, judged.boxes / positives];
+        let said = self.watching.epoch(state, &record, metrics, Some(held_out))?;
+        self.act(state, &said, on)?;
+        // At the ends of epochs only: where to go back to must not depend on the clock.
+        let watched = state.watchdog.as_ref().filter(|_| job.watchdog == Mode::Cure);
+        let every = GOOD_EVERY.max(self.watching.schedule.total / 16);
+        let before = state.progress.history.iter().rev().nth(1).map_or(0, |r| r.step);
+        let due = record.step / every > before / every;
+        if due && watched.is_some_and(|w| w.is_calm()) && record.epoch < job.recipe.epochs {
+            self.save(state, on)?;
+            self.keep_good(state)?;
+        }
         Ok(())
     }
 

@@ -62,7 +62,8 @@ pub fn responses(network: &Ssd<ConvWeights>, records: &Records, size: usize) -> 
     Ok(all)
 }
 
-fn response(x: &Tensor<4>) -> Response {
+/// Response of a tensor over its images.
+pub(super) fn response(x: &Tensor<4>) -> Response {
     let [n, h, w, c] = x.dims();
     let image = h * w * c;
     ops::read(x, |x| {

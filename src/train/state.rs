@@ -5,6 +5,7 @@ use super::recipe::Recipe;
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::ops;
 use crate::optim::{Ema, InputMean, Optimizer};
+use crate::watchdog::Watchdog;
 
 pub struct TrainState {
     pub model: SsdModel,
@@ -16,6 +17,8 @@ pub struct TrainState {
     /// Mean inputs by layer position; empty for frozen layers.
     pub means: Vec<InputMean>,
     pub progress: Progress,
+    /// What the watchdog remembers; `None` before the run begins and where nothing is watched.
+    pub watchdog: Option<Watchdog>,
 }
 
 impl TrainState {
@@ -36,7 +39,7 @@ impl TrainState {
         };
         let ema = (recipe.ema > 0.0).then(|| Ema::new(recipe.ema, model.layers.iter().flat_map(average).collect()));
         let means = vec![InputMean::default(); model.layers.len()];
-        Self { model, optimizer, ema, means, progress: Progress::default() }
+        Self { model, optimizer, ema, means, progress: Progress::default(), watchdog: None }
     }
 
     /// The weights to judge and to keep: the moving average where there is one.

@@ -1,5 +1,6 @@
 //! The optimizer step at the end of a window: centre, clip, move, average.
 
+use super::look::Look;
 use super::recipe::Recipe;
 use super::state::TrainState;
 use super::window::{LayerGradients, Window};
@@ -25,6 +26,17 @@ pub struct StepStats {
 
 /// Takes one step from the window's gradients. The state's step counter moves on.
 pub fn apply(state: &mut TrainState, window: Window, recipe: &Recipe, schedule: &Schedule) -> StepStats {
+    apply_seen(state, window, recipe, schedule, None)
+}
+
+/// As [`apply`], and `look` sees gradients and moves. A gradient that is no number moves nothing.
+pub fn apply_seen(
+    state: &mut TrainState,
+    window: Window,
+    recipe: &Recipe,
+    schedule: &Schedule,
+    mut look: Option<&mut Look>,
+) -> StepStats {
     let step = state.progress.step;
     let normaliser = window.normaliser();
     let (class, boxes) = (window.class / normaliser, window.boxes / normaliser);
@@ -34,9 +46,17 @@ pub fn apply(state: &mut TrainState, window: Window, recipe: &Recipe, schedule: 
         state.means.iter_mut().zip(&window.inputs).for_each(|(mean, seen)| mean.follow(seen));
         centre(state, &mut gradients);
     }
-    let square: f64 =
-        gradients.iter().flatten().map(|g| ops::read(&g.dw, squared_sum) + ops::read(&g.db, squared_sum)).sum();
+    let mut square = 0.0;
+    for (i, g) in gradients.iter().enumerate().filter_map(|(i, g)| Some((i, g.as_ref()?))) {
+        let of_layer = ops::read(&g.dw, squared_sum) + ops::read(&g.db, squared_sum);
+        look.iter_mut().for_each(|look| look.gradient(i, of_layer));
+        square += of_layer;
+    }
     let grad_norm = square.sqrt() / normaliser;
+    if !(grad_norm.is_finite() && (class + boxes).is_finite()) {
+        state.progress.step += 1;
+        return StepStats { class, boxes, positives, images, grad_norm, lr: recipe.lr * schedule.factor(step) };
+    }
     let clip = if recipe.clip > 0.0 && grad_norm > recipe.clip { recipe.clip / grad_norm } else { 1.0 };
     let TrainState { model, optimizer, ema, means, .. } = state;
     for (i, gradient) in gradients.into_iter().enumerate() {
@@ -46,6 +66,7 @@ pub fn apply(state: &mut TrainState, window: Window, recipe: &Recipe, schedule: 
         let depthwise = layer.spec().kind == ConvKind::Depthwise;
         let mean = recipe.centred.then_some(&means[i]);
         layer.update(|weight, bias, scale| {
+            look.iter_mut().for_each(|look| look.before(weight));
             ops::read(&dw, |dw| {
                 ops::read(&db, |db| {
                     let (weight, bias) = (&mut *weight, &mut *bias);
@@ -53,6 +74,7 @@ pub fn apply(state: &mut TrainState, window: Window, recipe: &Recipe, schedule: 
                     optimizer.update(i, layer, rates, clip / normaliser);
                 });
             });
+            look.iter_mut().for_each(|look| look.after(i, weight));
             if let Some(ema) = ema.as_mut() {
                 ema.update(2 * i, weight, step);
                 ema.update(2 * i + 1, bias, step);

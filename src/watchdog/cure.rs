@@ -3,7 +3,7 @@
 //! Nothing here touches training. What lasts is [`Adjustments`], a value that training reads; what happens once (going
 //! back, renewing a stage) is read off the [`Action`] by whoever applies it.
 
-use super::diagnosis::{Cause, Diagnosis, percent};
+use super::diagnosis::{Cause, Diagnosis};
 use super::facts::{RunFacts, StageKind};
 use serde::{Deserialize, Serialize};
 
@@ -97,23 +97,15 @@ impl Action {
     }
 }
 
-/// A schedule put in the place of the recipe's: linear rise over `rise` steps from `from`, then half a cosine to `to`.
+/// A schedule put in the place of the recipe's from step `from` (counted from 0) on: linear rise over `rise` steps, then
+/// half a cosine to nothing at `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reschedule {
     pub from: u64,
     pub rise: u64,
     pub to: u64,
-}
-
-impl Reschedule {
-    /// What multiplies the base rate at `step`, counted from 0.
-    pub fn factor(&self, step: u64) -> f64 {
-        let since = step.saturating_sub(self.from);
-        let rise = if self.rise == 0 { 1.0 } else { ((since + 1) as f64 / self.rise as f64).min(1.0) };
-        let span = self.to.saturating_sub(self.from + self.rise).max(1) as f64;
-        let done = (since.saturating_sub(self.rise) as f64 / span).min(1.0);
-        rise * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-    }
+    /// Of the base rate.
+    pub peak: f64,
 }
 
 /// All that is different from the recipe at the moment. The default changes nothing, to the last bit.
@@ -150,8 +142,8 @@ impl Default for Adjustments {
 }
 
 impl Adjustments {
-    /// As they are after an action at `step`.
-    pub fn after(&self, action: &Action, step: u64, facts: &RunFacts) -> Self {
+    /// As they are after an action at `step`, where the schedule stands at `factor`.
+    pub fn after(&self, action: &Action, step: u64, factor: f64, facts: &RunFacts) -> Self {
         let mut new = self.clone();
         match action {
             Action::RollBack { rate, backbone } => {
@@ -161,10 +153,16 @@ impl Adjustments {
             Action::ScaleRate { by } => new.rate *= f64::from(*by),
             Action::Reschedule => {
                 let left = facts.total_steps.saturating_sub(step);
-                new.schedule = Some(Reschedule { from: step, rise: (left / 10).min(50), to: facts.total_steps });
+                let rise = (left / 10).min(50);
+                new.schedule = Some(Reschedule { from: step, rise, to: facts.total_steps, peak: 1.0 });
             }
             Action::Clip { norm } => new.clip = Some(f64::from(*norm)),
-            Action::Accumulate { times } => new.batch *= times,
+            Action::Accumulate { times } => {
+                // As many images are left, for fewer steps: the decay is to end with them.
+                let left = facts.total_steps.saturating_sub(step) / u64::from(new.batch * times);
+                new.batch *= times;
+                new.schedule = Some(Reschedule { from: step, rise: 0, to: step + left, peak: factor });
+            }
             Action::WeighClasses { weights } => new.class_weights.clone_from(weights),
             Action::FreezeBackbone => new.backbone = 0.0,
             Action::SetAside { images } => {
@@ -317,11 +315,6 @@ pub fn advice(cause: Cause, facts: &RunFacts) -> String {
     }
 }
 
-/// What a cure is for, with the share it is about: used by the journal's sentences.
-pub fn because(found: &Diagnosis) -> String {
-    format!("{} (sure to {})", found.cause.words(), percent(f64::from(found.confidence)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,17 +326,16 @@ mod tests {
             assert_eq!(lr * none.rate * none.backbone, lr);
         }
         let facts = RunFacts { total_steps: 100, ..RunFacts::default() };
-        assert_eq!(none.after(&Action::Advise, 3, &facts), none);
-        let halved = none.after(&Action::RollBack { rate: 0.5, backbone: 1.0 }, 3, &facts);
+        assert_eq!(none.after(&Action::Advise, 3, 1.0, &facts), none);
+        let halved = none.after(&Action::RollBack { rate: 0.5, backbone: 1.0 }, 3, 1.0, &facts);
         assert_eq!((halved.rate, halved.backbone), (0.5, 1.0));
     }
 
     #[test]
     fn a_new_schedule_rises_and_ends_with_the_run() {
         let facts = RunFacts { total_steps: 200, ..RunFacts::default() };
-        let schedule = Adjustments::default().after(&Action::Reschedule, 100, &facts).schedule.unwrap();
-        assert_eq!(schedule, Reschedule { from: 100, rise: 10, to: 200 });
-        assert!(schedule.factor(100) < 0.2 && schedule.factor(110) > 0.99 && schedule.factor(199) < 0.01);
+        let schedule = Adjustments::default().after(&Action::Reschedule, 100, 0.5, &facts).schedule;
+        assert_eq!(schedule, Some(Reschedule { from: 100, rise: 10, to: 200, peak: 1.0 }));
     }
 
     #[test]

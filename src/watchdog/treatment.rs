@@ -135,7 +135,7 @@ impl Treatment {
         }
         self.cures += 1;
         let before = self.adjustments.clone();
-        self.adjustments = before.after(&action, step, view.facts);
+        self.adjustments = before.after(&action, step, factor, view.facts);
         let looks = LOOKS * u64::from(view.facts.span());
         let wait = if shows_by_epoch(cause) { looks.max(2 * view.facts.steps_per_epoch) } else { looks };
         let loss = view.middle(3, |d| d.loss()).or_else(|| view.middle(1, |d| d.loss()));

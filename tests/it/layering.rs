@@ -18,9 +18,15 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("onnx", &["model", "boxes"]),
     ("eval", &["boxes", "data"]),
     ("report", &["boxes", "data", "eval"]),
-    ("train", &["boxes", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim"]),
-    ("config", &["data", "loss", "optim", "train"]),
-    ("cli", &["boxes", "config", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "report", "train"]),
+    ("train", &["boxes", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "watchdog"]),
+    ("config", &["data", "loss", "optim", "train", "watchdog"]),
+    (
+        "cli",
+        &[
+            "boxes", "config", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "report", "train",
+            "watchdog",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 

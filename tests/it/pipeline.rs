@@ -10,6 +10,7 @@ use std::time::Duration;
 use fieldtune::data::scene;
 use fieldtune::model::{initialise_network, ssdlite_mobilenet_v2};
 use fieldtune::train::{Checkpoint, Job, Recipe, Records, TrainState, train};
+use fieldtune::watchdog::Mode;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde_json::Value;
@@ -251,6 +252,7 @@ fn the_number_of_loader_threads_does_not_show_in_the_weights() {
             folder: dir.path().into(),
             checkpoint_every: Duration::from_secs(300),
             loader_threads,
+            watchdog: Mode::Cure,
         };
         let mut state = TrainState::new(&network, &recipe);
         let stop = AtomicBool::new(false);

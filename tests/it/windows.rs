@@ -13,6 +13,7 @@ use fieldtune::optim::{Decay, InputSum, OptimizerKind, Schedule};
 use fieldtune::train::{
     Event, Job, Recipe, Records, StepReport, TrainBatch, TrainState, Window, apply, micro_step, train,
 };
+use fieldtune::watchdog::Mode;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -90,7 +91,7 @@ fn micro_batches_of_any_size_sum_to_the_same_step() {
     let (network, whole) = (network(), batch(IMAGES));
     for (centred, rounding) in [(false, ROUNDING), (true, CENTRED_ROUNDING)] {
         let recipe = recipe(centred);
-        let schedule = Schedule { decay: Decay::Constant, warmup: 0, total: 1 };
+        let schedule = Schedule { decay: Decay::Constant, warmup: 0, total: 1, again: None };
         let fresh = || {
             let mut state = TrainState::new(&network, &recipe);
             let TrainState { model, means, .. } = &mut state;
@@ -164,6 +165,7 @@ fn run(recipe: Recipe, photos: &Records) -> (Vec<StepReport>, Ssd<ConvWeights>) 
         folder: folder.path().into(),
         checkpoint_every: Duration::from_secs(3600),
         loader_threads: 0,
+        watchdog: Mode::Cure,
     };
     let mut steps = Vec::new();
     let none = Records::in_memory(Vec::new());

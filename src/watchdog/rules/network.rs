@@ -72,7 +72,8 @@ type Found = (f32, String, &'static str, f64);
 fn by_response(view: &View) -> Option<Found> {
     let seen = view.memory.digests.iter().filter_map(|d| d.response);
     let seen: Vec<f64> = seen.map(f64::from).collect();
-    let start = view.facts.response.or(view.memory.first.as_ref()?.response.map(f64::from))?;
+    let first = view.memory.first.as_ref()?.response.map(f64::from);
+    let start = view.facts.response.into_iter().chain(first).reduce(f64::max)?;
     if seen.len() < 2 {
         return None;
     }

@@ -1,0 +1,137 @@
+//! The one place where what the watchdog decides becomes effect.
+
+use super::atomic_file;
+use super::checkpoint::Checkpoint;
+use super::error::TrainError;
+use super::recipe::Recipe;
+use super::state::TrainState;
+use crate::data::Batch;
+use crate::model::{ConvWeights, SsdModel, initialise};
+use crate::optim::{Optimizer, Restart, Schedule};
+use crate::watchdog::{Action, Adjustments};
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use std::path::{Path, PathBuf};
+
+/// Weights worth going back to, beside the last checkpoint.
+const GOOD: &str = "good.ckpt";
+
+/// The recipe with the adjustments worked in. Without any it is the recipe, bit for bit.
+pub fn adjusted(recipe: &Recipe, now: &Adjustments) -> Recipe {
+    Recipe {
+        lr: recipe.lr * now.rate,
+        backbone_rate: recipe.backbone_rate * now.backbone,
+        weight_decay: recipe.weight_decay * now.decay,
+        clip: now.clip.unwrap_or(recipe.clip),
+        batch: recipe.batch * now.batch as usize,
+        ..recipe.clone()
+    }
+}
+
+/// The schedule with what has taken its place.
+pub fn rescheduled(schedule: &Schedule, now: &Adjustments) -> Schedule {
+    let restart = |s: &crate::watchdog::Reschedule| Restart { from: s.from, rise: s.rise, to: s.to, peak: s.peak };
+    Schedule { again: now.schedule.as_ref().map(restart).or(schedule.again), ..*schedule }
+}
+
+/// A batch without the images that are set aside, and how many those were.
+pub fn without(mut batch: Batch, aside: &[u32]) -> (Batch, usize) {
+    let keep: Vec<bool> = batch.indices.iter().map(|i| aside.binary_search(&(*i as u32)).is_err()).collect();
+    let left_out = keep.iter().filter(|k| !**k).count();
+    if left_out > 0 {
+        let image = batch.images.len() / keep.len();
+        let kept = batch.images.chunks_exact(image).zip(&keep).filter(|(_, keep)| **keep);
+        batch.images = kept.flat_map(|(pixels, _)| pixels.iter().copied()).collect();
+        let mut at = keep.iter();
+        batch.objects.retain(|_| at.next().copied().unwrap_or(true));
+        let mut at = keep.iter();
+        batch.indices.retain(|_| at.next().copied().unwrap_or(true));
+    }
+    (batch, left_out)
+}
+
+/// Does what happens once; what lasts is in the adjustments already.
+///
+/// # Errors
+/// If the good weights cannot be read.
+pub fn apply_once(action: &Action, state: &mut TrainState, last: &Path, stages: &[usize]) -> Result<(), TrainError> {
+    match action {
+        Action::RollBack { .. } => roll_back(state, last),
+        Action::Reload { stage } => reload(state, last, &layers_of(*stage, stages)),
+        Action::Reinitialise { stage } => {
+            reinitialise(state, &layers_of(*stage, stages));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn layers_of(stage: usize, stages: &[usize]) -> Vec<usize> {
+    (0..stages.len()).filter(|&i| stages[i] == stage).collect()
+}
+
+/// The checkpoint to go back to.
+fn good(last: &Path) -> PathBuf {
+    let good = last.with_file_name(GOOD);
+    if good.exists() { good } else { last.to_path_buf() }
+}
+
+/// Keeps the checkpoint just saved as the good one; costs no write where the file system has hard links.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn keep_good(last: &Path) -> Result<(), TrainError> {
+    let good = last.with_file_name(GOOD);
+    atomic_file::link_or_copy(last, &good).map_err(TrainError::io(good, "keep the good weights"))
+}
+
+/// Weights, optimizer, average and means of the good state; clock, history and the watchdog's memory go on.
+fn roll_back(state: &mut TrainState, last: &Path) -> Result<(), TrainError> {
+    let path = good(last);
+    let old = Checkpoint::load(&path)?.restore(&path)?;
+    let TrainState { model, optimizer, ema, means, .. } = old;
+    (state.model, state.optimizer, state.ema, state.means) = (model, optimizer, ema, means);
+    Ok(())
+}
+
+fn reload(state: &mut TrainState, last: &Path, layers: &[usize]) -> Result<(), TrainError> {
+    let path = good(last);
+    let old = Checkpoint::load(&path)?.restore(&path)?;
+    let weights = old.model.weights();
+    let convs = weights.convs();
+    layers.iter().for_each(|&i| renew(state, i, convs[i].1));
+    Ok(())
+}
+
+fn reinitialise(state: &mut TrainState, layers: &[usize]) {
+    let mut rng = Pcg64Mcg::seed_from_u64(state.progress.step);
+    for &i in layers {
+        let mut fresh = initialise(state.model.layers[i].spec(), &mut rng);
+        fresh.scale = state.model.layers[i].weights().scale;
+        renew(state, i, &fresh);
+    }
+}
+
+/// Gives a layer other numbers, and its optimizer a fresh start.
+fn renew(state: &mut TrainState, i: usize, new: &ConvWeights) {
+    let layer = &mut state.model.layers[i];
+    let sizes = if layer.is_trained() { [new.weight.len(), new.bias.len()] } else { [0, 0] };
+    layer.update(|weight, bias, _| {
+        weight.copy_from_slice(&new.weight);
+        bias.copy_from_slice(&new.bias);
+    });
+    let mut fresh = Optimizer::new(state.optimizer.kind, [sizes]);
+    state.optimizer.layers[i] = fresh.layers.remove(0);
+    if let Some(ema) = &mut state.ema {
+        for (average, value) in [(2 * i, &new.weight), (2 * i + 1, &new.bias)] {
+            if !ema.averages[average].is_empty() {
+                ema.averages[average].clone_from(value);
+            }
+        }
+    }
+}
+
+/// Positions of the layers by watched stage, for [`apply_once`].
+pub fn stages_of(model: &SsdModel) -> Vec<usize> {
+    super::look::Stages::of(model).into_layers()
+}

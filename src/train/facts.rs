@@ -1,0 +1,166 @@
+//! What the watchdog is told before the first step: the labels against the anchors, the weights, the schedule.
+
+use super::look::Stages;
+use super::recipe::{LossKind, Recipe};
+use super::records::Records;
+use super::start::{Response, response};
+use crate::boxes::{Anchors, CornerBox};
+use crate::data::{DataError, normalise, plain};
+use crate::loss::TargetEncoder;
+use crate::model::{ConvWeights, Ssd, SsdModel};
+use crate::ops;
+use crate::optim::Schedule;
+use crate::watchdog::{RunFacts, median};
+
+/// Records whose labels are looked at, spread over the split.
+const LABELS: usize = 2000;
+
+/// Photos whose responses are looked at before the run and on the way.
+pub const PROBES: usize = 2;
+const FIRST_PROBES: usize = 8;
+
+/// IoU with its best anchor below which an object cannot be learned as it is.
+const NEAR: f64 = 0.15;
+
+/// Deltas kept for the loss of a constant predictor.
+const DELTAS: usize = 20_000;
+
+/// All that is known of a run that begins.
+///
+/// # Errors
+/// If a record cannot be read.
+pub fn facts(
+    model: &SsdModel,
+    recipe: &Recipe,
+    schedule: &Schedule,
+    encoder: &TargetEncoder,
+    class_names: &[String],
+    training: &Records,
+    size: usize,
+) -> Result<RunFacts, DataError> {
+    let usual = Recipe::default();
+    let mut facts = RunFacts {
+        stages: Stages::of(model).facts,
+        classes: class_names.to_vec(),
+        objects: vec![0; class_names.len()],
+        map_positives: vec![0; encoder.anchors.maps().len()],
+        images: training.len() as u64,
+        steps_per_epoch: recipe.steps_per_epoch(training.len()),
+        total_steps: schedule.total,
+        batch: recipe.batch as u32,
+        micro_batch: recipe.micro_batch as u32,
+        held_steps: recipe.held_steps(schedule),
+        factors: (0..=64).map(|i| schedule.factor(schedule.total.saturating_sub(1) * i / 64) as f32).collect(),
+        lr: recipe.lr,
+        weight_decay: recipe.weight_decay,
+        usual_weight_decay: usual.weight_decay,
+        clip: recipe.clip,
+        negatives_per_positive: (recipe.loss == LossKind::Mining).then_some(3.0),
+        tails: Some(tails(&model.weights())),
+        ..RunFacts::default()
+    };
+    labels(&mut facts, encoder, training, f64::from(recipe.box_weight))?;
+    let seen = probe(model, &probes(training, size, FIRST_PROBES)?, size);
+    facts.response = Some(seen.response);
+    facts.dead = Some(seen.dead);
+    Ok(facts)
+}
+
+/// Photos spread over the split, as the network sees them.
+pub fn probes(training: &Records, size: usize, most: usize) -> Result<Vec<f32>, DataError> {
+    let count = most.min(training.len());
+    let mut images = vec![0.0; count * size * size * 3];
+    for (i, image) in images.chunks_exact_mut(size * size * 3).enumerate() {
+        // From the middle of each part: neighbours in a folder are often neighbours in time.
+        let index = (2 * i + 1) * training.len() / (2 * count);
+        normalise(&plain(&training.get(index)?, size).image, image);
+    }
+    Ok(images)
+}
+
+/// Response of the backbone's output to these photos.
+pub fn probe(model: &SsdModel, images: &[f32], size: usize) -> Response {
+    let count = images.len() / (size * size * 3);
+    let after = model.specs().backbone_len();
+    let mut seen = Response::default();
+    model.forward_observed(ops::tensor(images.to_vec(), [count, size, size, 3]), &mut |position, x| {
+        if position == after {
+            seen = response(x);
+        }
+    });
+    seen
+}
+
+fn labels(facts: &mut RunFacts, encoder: &TargetEncoder, training: &Records, weight: f64) -> Result<(), DataError> {
+    let stride = training.len().div_ceil(LABELS).max(1);
+    let mut deltas: Vec<Vec<[f32; 4]>> = vec![Vec::new(); facts.map_positives.len()];
+    let mut kept = 0;
+    for index in (0..training.len()).step_by(stride) {
+        let record = training.get(index)?;
+        let objects: Vec<_> = record.objects.iter().filter(|o| !o.crowd).collect();
+        if objects.is_empty() {
+            facts.empty_images += stride as u64;
+            continue;
+        }
+        objects.iter().for_each(|o| facts.objects[o.class] += stride as u64);
+        let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
+        if boxes.iter().any(|b| best_overlap(&encoder.anchors, b) < NEAR) {
+            facts.unmatched.push(index as u32);
+        }
+        let columns = vec![1; boxes.len()];
+        for (anchor, delta) in encoder.encode(&columns, &boxes).positives {
+            let map = encoder.anchors.map_of(anchor);
+            facts.map_positives[map] += 1;
+            if kept < DELTAS {
+                deltas[map].push(delta);
+                kept += 1;
+            }
+        }
+    }
+    facts.blind_box_loss = blind_box_loss(&deltas).map(|loss| weight * loss);
+    Ok(())
+}
+
+fn best_overlap(anchors: &Anchors, object: &CornerBox) -> f64 {
+    anchors.corners().iter().map(|a| a.iou(object)).fold(0.0, f64::max)
+}
+
+/// Box loss per positive of the best constant per feature map: the median of each coordinate.
+fn blind_box_loss(deltas: &[Vec<[f32; 4]>]) -> Option<f64> {
+    let (mut total, mut count) = (0.0, 0);
+    for map in deltas.iter().filter(|m| !m.is_empty()) {
+        for i in 0..4 {
+            let values: Vec<f64> = map.iter().map(|d| f64::from(d[i])).collect();
+            let centre = median(&values);
+            let smooth = |x: f64| if x.abs() < 1.0 { x * x / 2.0 } else { x.abs() - 0.5 };
+            total += values.iter().map(|v| smooth(v - centre)).sum::<f64>();
+        }
+        count += map.len();
+    }
+    (count > 0).then(|| total / count as f64)
+}
+
+/// Median excess kurtosis over the backbone's larger layers, each output channel brought to one size.
+pub fn tails(network: &Ssd<ConvWeights>) -> f64 {
+    let large = network.convs().into_iter().filter(|(stage, w)| stage.is_backbone() && w.weight.len() >= 4096);
+    let all: Vec<f64> = large.map(|(_, w)| kurtosis(&w.weight, w.spec.out_channels)).collect();
+    median(&all)
+}
+
+fn kurtosis(weight: &[f32], channels: usize) -> f64 {
+    let mut squares = vec![0f64; channels];
+    weight
+        .chunks_exact(channels)
+        .for_each(|row| row.iter().zip(&mut squares).for_each(|(w, s)| *s += f64::from(*w).powi(2)));
+    let rows = (weight.len() / channels) as f64;
+    let (mut fourth, mut alive) = (0.0, 0.0);
+    for row in weight.chunks_exact(channels) {
+        for (w, square) in row.iter().zip(&squares) {
+            if *square > 0.0 {
+                fourth += (f64::from(*w).powi(2) / (square / rows)).powi(2);
+                alive += 1.0;
+            }
+        }
+    }
+    if alive > 0.0 { fourth / alive - 3.0 } else { -3.0 }
+}

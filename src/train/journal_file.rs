@@ -1,0 +1,59 @@
+//! journal.jsonl in the run folder: the watchdog's journal, a line an entry.
+//!
+//! A run that goes on from a checkpoint cuts the file to the lines that were written by then, so that no step is told
+//! twice and a replay of the whole file is a replay of the run.
+
+use super::error::TrainError;
+use crate::watchdog::{Entry, parse};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug)]
+pub struct JournalFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl JournalFile {
+    /// Opens the journal to go on after `lines` lines.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn open(folder: &Path, lines: u64) -> Result<Self, TrainError> {
+        let path = folder.join("journal.jsonl");
+        let io = |action| TrainError::io(path.clone(), action);
+        let text = if path.exists() && lines > 0 {
+            fs::read_to_string(&path).map_err(io("read the journal"))?
+        } else {
+            String::new()
+        };
+        let kept: String = text.split_inclusive('\n').take(lines as usize).filter(|l| l.ends_with('\n')).collect();
+        fs::write(&path, kept).map_err(io("write the journal"))?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io("write the journal"))?;
+        Ok(Self { path, file })
+    }
+
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write(&mut self, entries: &[Entry]) -> Result<(), TrainError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let text: String = entries.iter().map(|e| e.to_line() + "\n").collect();
+        self.file.write_all(text.as_bytes()).map_err(TrainError::io(self.path.clone(), "write the journal"))
+    }
+}
+
+/// The entries of a run's journal; `None` where there is none.
+///
+/// # Errors
+/// If it cannot be read, or a line of it is no entry.
+pub fn read_journal(folder: &Path) -> Result<Option<Vec<Entry>>, TrainError> {
+    let path = folder.join("journal.jsonl");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).map_err(TrainError::io(path.clone(), "read the journal"))?;
+    parse(&text).map(Some).map_err(|bad| TrainError::Journal { file: path, line: bad.line, found: bad.found })
+}

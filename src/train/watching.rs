@@ -1,0 +1,235 @@
+//! Between the training loop and the watchdog: gathers the signals of every step, writes the journal, works the
+//! adjustments into recipe, schedule and loss. Effects are in `cures.rs`.
+
+use super::cures;
+use super::error::TrainError;
+use super::facts::{self, PROBES};
+use super::journal_file::JournalFile;
+use super::look::{Look, Stages};
+use super::progress::EpochRecord;
+use super::recipe::Recipe;
+use super::records::Records;
+use super::run::Job;
+use super::state::TrainState;
+use super::update::StepStats;
+use crate::boxes::Anchors;
+use crate::eval::CocoMetrics;
+use crate::loss::{ImageLoss, SsdLoss, TargetEncoder};
+use crate::optim::{InputSum, Schedule};
+use crate::watchdog::{self, Entry, EpochFigures, Mode, Pace, Portion, StepSignals, Watchdog};
+use std::time::{Duration, Instant};
+
+/// Steps between looks at how far weights move, and the first ones at which they are taken anyway.
+const LOOK_EVERY: u64 = 8;
+const LOOK_FIRST: u64 = 4;
+
+/// Steps between looks at what the backbone makes of the probes, and up to which they are taken with every look.
+const PROBE_EVERY: u64 = 32;
+const PROBE_FIRST: u64 = 32;
+
+/// Everything that a run needs to be watched; none of it is state.
+pub struct Watching {
+    /// The recipe and the schedule as they are at the moment.
+    pub recipe: Recipe,
+    pub schedule: Schedule,
+    pub loss: SsdLoss,
+    given: (Recipe, Schedule, SsdLoss),
+    journal: Option<JournalFile>,
+    stages: Stages,
+    anchors: Anchors,
+    probes: Vec<f32>,
+    size: usize,
+    gathered: StepSignals,
+    paced: (Instant, Duration, u64),
+}
+
+impl Watching {
+    /// Gets ready to watch a run from where it stands; a run that begins is looked at as a whole first.
+    ///
+    /// # Errors
+    /// If a record cannot be read or the journal cannot be written.
+    pub fn begin(
+        job: &Job,
+        state: &mut TrainState,
+        schedule: Schedule,
+        encoder: &TargetEncoder,
+        training: &Records,
+    ) -> Result<Self, TrainError> {
+        let loss = job.recipe.ssd_loss(&job.class_names);
+        let mut watching = Self {
+            recipe: job.recipe.clone(),
+            schedule,
+            loss: loss.clone(),
+            given: (job.recipe.clone(), schedule, loss),
+            journal: None,
+            stages: Stages::of(&state.model),
+            anchors: encoder.anchors.clone(),
+            probes: Vec::new(),
+            size: job.size,
+            gathered: StepSignals::default(),
+            paced: (Instant::now(), Duration::ZERO, 0),
+        };
+        if job.watchdog == Mode::Off {
+            state.watchdog = None;
+            return Ok(watching);
+        }
+        watching.probes = facts::probes(training, job.size, PROBES)?;
+        let mut said = Vec::new();
+        if state.watchdog.is_none() {
+            let facts =
+                facts::facts(&state.model, &job.recipe, &schedule, encoder, &job.class_names, training, job.size)?;
+            let (watchdog, entries) = Watchdog::begin(facts, job.watchdog);
+            state.watchdog = Some(watchdog);
+            said = entries;
+        }
+        let lines = state.watchdog.as_ref().map_or(0, |w| w.lines() - said.len() as u64);
+        let mut journal = JournalFile::open(&job.folder, lines)?;
+        journal.write(&said)?;
+        watching.journal = Some(journal);
+        watching.follow(state);
+        Ok(watching)
+    }
+
+    /// Whether this is watched at all.
+    pub fn is_on(&self) -> bool {
+        self.journal.is_some()
+    }
+
+    /// Works in what the watchdog has adjusted.
+    pub fn follow(&mut self, state: &TrainState) {
+        let Some(watchdog) = &state.watchdog else { return };
+        let now = watchdog.adjustments();
+        let (recipe, schedule, loss) = &self.given;
+        self.recipe = cures::adjusted(recipe, now);
+        self.schedule = cures::rescheduled(schedule, now);
+        self.loss = loss.clone();
+        for (weight, times) in self.loss.class_weights.iter_mut().skip(1).zip(&now.class_weights) {
+            *weight *= times;
+        }
+    }
+
+    /// Takes in the losses of a micro-batch; `indices` are those of its images in the split.
+    pub fn micro_batch(&mut self, losses: &[ImageLoss], indices: &[usize]) {
+        if !self.is_on() {
+            return;
+        }
+        let gathered = &mut self.gathered;
+        gathered.classes.resize(self.loss.class_weights.len() - 1, Portion::default());
+        gathered.maps.resize(self.anchors.maps().len(), Portion::default());
+        gathered.micro_batches += 1;
+        gathered.barren += u32::from(losses.iter().all(|l| l.positives == 0));
+        for (loss, &index) in losses.iter().zip(indices) {
+            let mut matched = 0.0;
+            for anchor in &loss.matched {
+                matched += anchor.class;
+                let class = &mut gathered.classes[anchor.column as usize - 1];
+                let map = &mut gathered.maps[self.anchors.map_of(anchor.anchor)];
+                for portion in [class, map] {
+                    portion.positives += 1;
+                    portion.loss += anchor.class + anchor.boxes;
+                }
+            }
+            gathered.images.push(watchdog::ImageLoss {
+                index: index as u32,
+                positives: loss.positives as u32,
+                matched: matched as f32,
+                mined: (loss.class - matched).max(0.0) as f32,
+                boxes: loss.boxes as f32,
+            });
+        }
+    }
+
+    /// A look at the step that is about to be taken, where one is due.
+    pub fn look(&self, state: &TrainState) -> Option<Look> {
+        let step = state.progress.step;
+        let due = step < LOOK_FIRST || step.is_multiple_of(LOOK_EVERY);
+        (self.is_on() && due).then(|| Look::new(state.model.layers.len()))
+    }
+
+    /// Hands the step just taken to the watchdog; returns what it has to say.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn step(
+        &mut self,
+        state: &mut TrainState,
+        stats: &StepStats,
+        look: Option<Look>,
+        inputs: &[InputSum],
+    ) -> Result<Vec<Entry>, TrainError> {
+        let step = state.progress.step;
+        let Some(watchdog) = state.watchdog.as_mut().filter(|_| self.journal.is_some()) else { return Ok(Vec::new()) };
+        let probed = step.is_multiple_of(PROBE_EVERY) || step <= PROBE_FIRST && step.is_multiple_of(LOOK_EVERY);
+        let normaliser = stats.positives.max(1) as f64;
+        let signals = StepSignals {
+            step,
+            epoch: state.progress.epoch + 1,
+            class_loss: stats.class,
+            box_loss: stats.boxes,
+            grad_norm: stats.grad_norm,
+            lr: stats.lr,
+            factor: self.schedule.factor(step.saturating_sub(1)),
+            stages: look.map(|look| self.stages.signals(&look, inputs, normaliser)),
+            response: probed.then(|| facts::probe(&state.model, &self.probes, self.size).response),
+            ..std::mem::take(&mut self.gathered)
+        };
+        let said = watchdog.step(&signals);
+        self.write(&said)?;
+        Ok(said)
+    }
+
+    /// Hands the epoch just judged to the watchdog.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn epoch(
+        &mut self,
+        state: &mut TrainState,
+        record: &EpochRecord,
+        metrics: &CocoMetrics,
+        validation: Option<[f64; 2]>,
+    ) -> Result<Vec<Entry>, TrainError> {
+        let Some(watchdog) = state.watchdog.as_mut().filter(|_| self.journal.is_some()) else { return Ok(Vec::new()) };
+        let said = watchdog.epoch(&EpochFigures {
+            epoch: record.epoch,
+            step: record.step,
+            ap: record.ap,
+            ap50: record.ap50,
+            class_ap: metrics.classes.iter().map(|c| c.ap).collect(),
+            validation,
+        });
+        self.write(&said)?;
+        Ok(said)
+    }
+
+    /// Tells how fast the run is fed, twice an epoch; `waited` is the time spent waiting for images in this epoch.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn pace(&mut self, state: &mut TrainState, waited: Duration, images: u64) -> Result<(), TrainError> {
+        let Some(watchdog) = state.watchdog.as_mut().filter(|_| self.journal.is_some()) else { return Ok(()) };
+        let (since, before, seen) = self.paced;
+        let half = watchdog.facts().images.div_ceil(2).max(8);
+        // A new epoch counts its waiting from zero.
+        if waited < before || images < seen {
+            self.paced = (Instant::now(), waited, images);
+            return Ok(());
+        }
+        if images - seen < half {
+            return Ok(());
+        }
+        let elapsed = since.elapsed().as_secs_f64().max(1e-6);
+        let pace = Pace {
+            step: state.progress.step,
+            images_per_second: ((images - seen) as f64 / elapsed) as f32,
+            waiting: ((waited - before).as_secs_f64() / elapsed) as f32,
+        };
+        let said = watchdog.pace(pace);
+        self.paced = (Instant::now(), waited, images);
+        self.write(&said)
+    }
+
+    fn write(&mut self, said: &[Entry]) -> Result<(), TrainError> {
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.write(said))
+    }
+}
