@@ -24,6 +24,8 @@ pub struct BenchArguments {
 pub enum What {
     /// One training step of SSDLite-MobileNet-V2 1.0 on made-up images: forward, backward, optimizer
     Step(StepArguments),
+    /// Does the watchdog notice, name and cure what is wrong? Runs on generated scenes, most with a fault
+    Stagnation(super::stagnation::StagnationArguments),
 }
 
 #[derive(Debug, Args)]
@@ -58,7 +60,10 @@ struct Row {
 }
 
 pub fn run(arguments: BenchArguments) -> Result<u8> {
-    let What::Step(arguments) = arguments.what;
+    let arguments = match arguments.what {
+        What::Step(arguments) => arguments,
+        What::Stagnation(arguments) => return super::stagnation::run(&arguments),
+    };
     super::run_folder::check_size(arguments.imgsz)?;
     let threads = set_threads(arguments.threads)?;
     if !arguments.json {

@@ -114,6 +114,7 @@ pub fn run(arguments: DemoArguments) -> Result<u8> {
         loader_threads: if threads > 1 { 1 } else { 0 },
         // It starts from nothing on purpose.
         watchdog: Mode::Off,
+        schedule: None,
     };
     let code = execute(&job, TrainState::new(&network, &recipe), &training, &validation)?;
     if code == 0 {

@@ -12,6 +12,7 @@ mod process;
 mod progress;
 mod resume;
 mod run_folder;
+mod stagnation;
 mod train;
 mod train_report;
 mod val;

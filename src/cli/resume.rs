@@ -47,6 +47,7 @@ pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
         checkpoint_every: Duration::from_secs(every),
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
+        schedule: None,
     };
     let state = loaded.restore(&checkpoint)?;
     set_aside(&job.checkpoint_path(), &checkpoint)?;

@@ -332,6 +332,7 @@ fn new_training(mut file: JobFile) -> Result<u8> {
         checkpoint_every: Duration::from_secs(file.checkpoint_every_s),
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
+        schedule: None,
     };
     let state = TrainState::new(&begin.network, &file.recipe);
     execute(&job, state, &training, &validation)

@@ -26,7 +26,7 @@ pub use calibration::calibrate;
 pub use checkpoint::{Checkpoint, Header, PREVIOUS, TrainingData};
 pub use error::TrainError;
 pub use evaluation::{Evaluation, detect, evaluate};
-pub use facts::tails;
+pub use facts::spread;
 pub use journal_file::read_journal;
 pub use progress::{Best, EpochRecord, LossSums, Progress};
 pub use recipe::{LossKind, Recipe};

@@ -20,7 +20,7 @@ use crate::loss::{ImageGradients, ImageLoss, SsdLoss, TargetEncoder, Targets};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::onnx::{ExportOptions, Form, Images, export};
 use crate::ops;
-use crate::optim::InputSum;
+use crate::optim::{InputSum, Schedule};
 use crate::watchdog::{Action, Entry, Mode};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +41,8 @@ pub struct Job {
     pub loader_threads: usize,
     /// What the watchdog may do.
     pub watchdog: Mode,
+    /// In the place of the recipe's, which always fits the run.
+    pub schedule: Option<Schedule>,
 }
 
 /// One optimizer step, for whoever watches.
@@ -140,7 +142,10 @@ pub fn train(
         coder: BoxCoder::default(),
         matcher: Matcher { iou_threshold: job.recipe.match_iou, min_anchors_per_object: job.recipe.min_anchors },
     };
-    let watching = Watching::begin(job, state, job.recipe.schedule(training.len()), &encoder, training)?;
+    let watching = {
+        let schedule = job.schedule.unwrap_or_else(|| job.recipe.schedule(training.len()));
+        Watching::begin(job, state, schedule, &encoder, training)?
+    };
     let mut run =
         Run { job, watching, training, encoder, held: None, saved: Instant::now(), began: Instant::now(), seen: 0 };
     if state.progress.step == 0 {

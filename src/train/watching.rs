@@ -14,8 +14,9 @@ use super::state::TrainState;
 use super::update::StepStats;
 use crate::boxes::Anchors;
 use crate::eval::CocoMetrics;
+use crate::kernel::squared_sum;
 use crate::loss::{ImageLoss, SsdLoss, TargetEncoder};
-use crate::optim::{InputSum, Schedule};
+use crate::optim::{InputSum, OptimizerKind, Schedule};
 use crate::watchdog::{self, Entry, EpochFigures, Mode, Pace, Portion, StepSignals, Watchdog};
 use std::time::{Duration, Instant};
 
@@ -158,9 +159,11 @@ impl Watching {
         inputs: &[InputSum],
     ) -> Result<Vec<Entry>, TrainError> {
         let step = state.progress.step;
-        let Some(watchdog) = state.watchdog.as_mut().filter(|_| self.journal.is_some()) else { return Ok(Vec::new()) };
+        if !self.is_on() || state.watchdog.is_none() {
+            return Ok(Vec::new());
+        }
         let probed = step.is_multiple_of(PROBE_EVERY) || step <= PROBE_FIRST && step.is_multiple_of(LOOK_EVERY);
-        let normaliser = stats.positives.max(1) as f64;
+        let (normaliser, looked) = (stats.positives.max(1) as f64, look.is_some());
         let signals = StepSignals {
             step,
             epoch: state.progress.epoch + 1,
@@ -170,10 +173,11 @@ impl Watching {
             lr: stats.lr,
             factor: self.schedule.factor(step.saturating_sub(1)),
             stages: look.map(|look| self.stages.signals(&look, inputs, normaliser)),
+            noise: looked.then(|| noise_scale(state, &self.recipe, stats)).flatten(),
             response: probed.then(|| facts::probe(&state.model, &self.probes, self.size).response),
             ..std::mem::take(&mut self.gathered)
         };
-        let said = watchdog.step(&signals);
+        let said = state.watchdog.as_mut().map_or_else(Vec::new, |w| w.step(&signals));
         self.write(&said)?;
         Ok(said)
     }
@@ -232,4 +236,26 @@ impl Watching {
     fn write(&mut self, said: &[Entry]) -> Result<(), TrainError> {
         self.journal.as_mut().map_or(Ok(()), |journal| journal.write(said))
     }
+}
+
+/// Gradient noise scale in images (McCandlish et al. 2018): the batch at which noise and signal are equal.
+///
+/// The square of one step's gradient is `G² + S`, signal and noise; that of Adam's running mean of gradients, which
+/// averages some `(1+β)/(1-β)` steps, is `G² + S·(1-β)/(1+β)`. Two equations for two unknowns, without another pass.
+fn noise_scale(state: &TrainState, recipe: &Recipe, stats: &StepStats) -> Option<f64> {
+    let OptimizerKind::Adamw { beta1, .. } = recipe.optimizer else { return None };
+    let clipped = if recipe.clip > 0.0 { stats.grad_norm.min(recipe.clip) } else { stats.grad_norm };
+    let (mut mean, mut steps) = (0.0, u64::MAX);
+    for layer in state.optimizer.layers.iter().filter(|l| l.steps > 0) {
+        steps = steps.min(layer.steps);
+        mean += layer.slots.iter().map(|slot| squared_sum(&slot.first)).sum::<f64>();
+    }
+    // The running mean starts at zero and has to fill.
+    if steps == u64::MAX || steps < 20 {
+        return None;
+    }
+    let (one, share) = (clipped.powi(2), (1.0 - beta1) / (1.0 + beta1));
+    let noise = ((one - mean) / (1.0 - share)).max(0.0);
+    let signal = (one - noise).max(1e-3 * one);
+    Some(noise / signal * stats.images as f64)
 }

@@ -202,7 +202,8 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
             vec![down(0.2), down(0.0), Action::Stop]
         }
         Cause::RateTooLow => {
-            let usual = 1.5e-3;
+            // Half of what a well-set extra moves by at its most.
+            let usual = 1.5e-3 * facts.tolerance.min(4.0);
             let by = (usual / value("update_ratio").unwrap_or(usual).max(1e-9)).clamp(2.0, MOST_UP);
             vec![Action::ScaleRate { by: by as f32 }, Action::ScaleRate { by: by.sqrt() as f32 }]
         }

@@ -56,8 +56,12 @@ pub struct RunFacts {
     pub blind_box_loss: Option<f64>,
     /// Share of the backbone's parameters that came from a file.
     pub loaded: Option<f64>,
-    /// Median excess kurtosis of the backbone's layers: 0 for normal random numbers, above 1 for trained ones.
-    pub tails: Option<f64>,
+    /// How far the norms of a layer's output channels spread around their mean, as a share of it; median of the
+    /// backbone's large layers. Below 0.1 for fresh random numbers, several times that for trained ones.
+    pub spread: Option<f64>,
+    /// Multiplies the update ratios that count as hot: 1 for plain updates, more for centred ones, which move weights
+    /// farther without shifting channels.
+    pub tolerance: f64,
     /// Deviation over images divided by root mean square of the backbone's output at the start.
     pub response: Option<f64>,
     /// Share of the backbone's last channels that are zero on all photos looked at.
@@ -87,7 +91,8 @@ impl Default for RunFacts {
             negatives_per_positive: Some(3.0),
             blind_box_loss: None,
             loaded: None,
-            tails: None,
+            spread: None,
+            tolerance: 1.0,
             response: None,
             dead: None,
         }

@@ -5,6 +5,7 @@ use super::diagnosis::{Cause, listed};
 use super::facts::RunFacts;
 use super::journal::{Entry, Outcome};
 use super::signals::EpochSignals;
+use super::suspects::OUTSTANDING;
 
 /// Sentences, one event a line, advice last. `name` gives the file name of a training image.
 pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
@@ -50,6 +51,7 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
     }
     let mut told = vec![summary(&epochs, lines.is_empty())];
     told.extend(lines);
+    told.extend(worth_a_look(&epochs, name));
     for (cause, mut images) in causes {
         let mut seen = std::collections::BTreeSet::new();
         images.retain(|i| seen.insert(*i));
@@ -58,6 +60,16 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
         told.push(format!("To do: {}{which}", advice(cause, &facts)));
     }
     told
+}
+
+/// The images that stand out most at the end, whether or not they are enough for a diagnosis.
+fn worth_a_look(epochs: &[&EpochSignals], name: &dyn Fn(u32) -> String) -> Option<String> {
+    const SHOWN: usize = 14;
+    let suspicion = epochs.last().map(|e| &e.suspicion).filter(|s| s.epochs >= 4)?;
+    let standing_out = suspicion.worst.iter().filter(|s| s.score() > OUTSTANDING);
+    let names: Vec<String> = standing_out.take(SHOWN).map(|s| name(s.index)).collect();
+    let said = "Worth a look, for their losses stay high, highest first: ";
+    (!names.is_empty()).then(|| format!("{said}{}.", names.join(", ")))
 }
 
 fn when(step: u64, facts: &RunFacts) -> String {

@@ -253,6 +253,7 @@ fn the_number_of_loader_threads_does_not_show_in_the_weights() {
             checkpoint_every: Duration::from_secs(300),
             loader_threads,
             watchdog: Mode::Cure,
+            schedule: None,
         };
         let mut state = TrainState::new(&network, &recipe);
         let stop = AtomicBool::new(false);

@@ -166,6 +166,7 @@ fn run(recipe: Recipe, photos: &Records) -> (Vec<StepReport>, Ssd<ConvWeights>) 
         checkpoint_every: Duration::from_secs(3600),
         loader_threads: 0,
         watchdog: Mode::Cure,
+        schedule: None,
     };
     let mut steps = Vec::new();
     let none = Records::in_memory(Vec::new());

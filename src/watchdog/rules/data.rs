@@ -14,7 +14,8 @@ pub fn no_positives(view: &View) -> Option<Diagnosis> {
     let empty = view.facts.empty_images as f64 / view.facts.images.max(1) as f64;
     let expected = empty.powi(view.facts.micro_batch.max(1) as i32).max(0.03);
     let share = barren as f64 / total.max(1) as f64;
-    if total < 16 || share < 2.0 * expected || share < 0.2 || binomial_tail(barren, total, expected) > ALPHA {
+    let unexplained = share > 2.0 * expected && share > 0.2;
+    if total < 16 || !(unexplained || share > 0.4) || binomial_tail(barren, total, expected.min(0.2)) > ALPHA {
         return None;
     }
     let sentence = format!(
@@ -37,9 +38,10 @@ pub fn feature_map_starves(view: &View) -> Option<Diagnosis> {
         let silent = heads.get(map).filter(|&&i| view.facts.stages[i].trained).is_some_and(|&i| {
             let norms: Vec<f64> =
                 view.looks().filter_map(|d| d.stages.get(i)).map(|s| f64::from(s.grad_norm)).collect();
-            norms.len() >= 3 && norms[norms.len() - 3..].iter().all(|g| *g < 1e-7)
+            norms.len() >= 8 && norms[norms.len() - 8..].iter().all(|g| *g < 1e-7)
         });
-        if silent && positives >= 20 {
+        // A look sees one step, in which a rarely matched map may have nothing to learn.
+        if silent && positives >= 40 && share > 0.08 {
             let sentence = format!(
                 "feature map {map} has {} of the matched anchors at loss {loss:.1}, but its heads get no gradient",
                 percent(share)

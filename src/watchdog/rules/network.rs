@@ -31,6 +31,15 @@ fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Optio
     (neighbour_is_well && (from_the_start || jumped)).then(|| (affected, at(last, affected)))
 }
 
+/// A head that says nothing starves its feature map.
+fn named(view: &View, stage: usize, otherwise: Cause) -> Cause {
+    let kind = view.facts.stages[stage].kind;
+    match kind {
+        StageKind::Backbone | StageKind::Extra => otherwise,
+        _ => view.facts.of_kind(kind).position(|i| i == stage).map_or(otherwise, Cause::FeatureMapStarves),
+    }
+}
+
 pub fn dead_stage(view: &View) -> Option<Diagnosis> {
     let (stage, share) = lone(view, DEAD, |s| s.dead)?;
     let sentence = format!(
@@ -39,7 +48,7 @@ pub fn dead_stage(view: &View) -> Option<Diagnosis> {
         percent(share),
         view.facts.stage_name(stage)
     );
-    Some(Diagnosis::new(Cause::DeadStage(stage), 0.9, sentence).with("dead", share))
+    Some(Diagnosis::new(named(view, stage, Cause::DeadStage(stage)), 0.9, sentence).with("dead", share))
 }
 
 pub fn saturated_stage(view: &View) -> Option<Diagnosis> {
@@ -49,7 +58,7 @@ pub fn saturated_stage(view: &View) -> Option<Diagnosis> {
         percent(share),
         view.facts.stage_name(stage)
     );
-    Some(Diagnosis::new(Cause::SaturatedStage(stage), 0.9, sentence).with("saturated", share))
+    Some(Diagnosis::new(named(view, stage, Cause::SaturatedStage(stage)), 0.9, sentence).with("saturated", share))
 }
 
 pub fn collapsed(view: &View) -> Option<Diagnosis> {
@@ -145,8 +154,12 @@ pub fn vanishes(view: &View) -> Option<Diagnosis> {
 /// A stage whose gradient has left its own past behind, twice in a row.
 pub fn explodes(view: &View) -> Option<Diagnosis> {
     const TIMES: f64 = 50.0;
-    let worst = (0..view.facts.stages.len()).filter(|&i| view.facts.stages[i].trained).filter_map(|i| {
-        let logs: Vec<f64> = gradients(view, i).iter().map(|g| g.max(1e-12).ln()).collect();
+    // Heads get a gradient only where objects match their map: theirs comes and goes.
+    let body = |i: &usize| {
+        view.facts.stages[*i].trained && matches!(view.facts.stages[*i].kind, StageKind::Backbone | StageKind::Extra)
+    };
+    let worst = (0..view.facts.stages.len()).filter(body).filter_map(|i| {
+        let logs: Vec<f64> = gradients(view, i).into_iter().filter(|g| *g > 0.0).map(f64::ln).collect();
         let (before, last) = logs.split_at(logs.len().checked_sub(2)?);
         let lowest = last[0].min(last[1]);
         let rise = lowest - median(before);

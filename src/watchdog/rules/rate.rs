@@ -23,6 +23,7 @@ const COLD: f64 = 6e-5;
 fn heats(view: &View, n: usize) -> Vec<(usize, f64, f64)> {
     let kinds = HOT.iter().filter_map(|&(kind, level)| {
         let (stage, ratio) = view.hottest(n, &[kind])?;
+        let level = level * view.facts.tolerance;
         (ratio > 0.0).then_some((stage, ratio, ratio / level))
     });
     let mut heats: Vec<_> = kinds.collect();

@@ -4,9 +4,9 @@ use super::schedule;
 use crate::watchdog::diagnosis::{Cause, Diagnosis, listed, percent};
 use crate::watchdog::facts::RunFacts;
 
-/// Excess kurtosis below which weights look like fresh normal (0) or uniform (-1.2) numbers; trained layers have heavy
-/// tails.
-const TAILS: f64 = 0.25;
+/// Spread of channel norms below which weights look like fresh random numbers: those of a channel with n inputs spread by
+/// 1/√(2n), trained ones by far more.
+const EVEN: f64 = 0.15;
 
 /// Times the usual weight decay at which it is a mistake rather than a choice.
 const HEAVY: f64 = 40.0;
@@ -15,7 +15,7 @@ const HEAVY: f64 = 40.0;
 const UNMATCHED: f64 = 0.03;
 
 pub fn looks_random(facts: &RunFacts) -> bool {
-    facts.tails.is_some_and(|t| t < TAILS) || facts.loaded.is_some_and(|l| l < 0.5)
+    facts.spread.is_some_and(|s| s < EVEN) || facts.loaded.is_some_and(|l| l < 0.5)
 }
 
 /// Diagnoses from the facts alone, most serious first.
@@ -29,12 +29,13 @@ fn weights(facts: &RunFacts) -> Option<Diagnosis> {
         let sentence = format!("only {} of the backbone's weights came from the file", percent(loaded));
         return Some(Diagnosis::new(Cause::WeightsNotLoaded, 1.0, sentence).with("loaded", loaded));
     }
-    let tails = facts.tails.filter(|t| *t < TAILS)?;
+    let spread = facts.spread.filter(|s| *s < EVEN)?;
     let sentence = format!(
-        "the backbone's weights look like fresh random numbers (excess kurtosis {tails:.2}; trained layers have above 1): \
-         nothing was pretrained here"
+        "the backbone's weights look like fresh random numbers (their channels differ in size by {}, trained ones by far \
+         more): nothing was pretrained here",
+        percent(spread)
     );
-    Some(Diagnosis::new(Cause::WeightsNotLoaded, 0.9, sentence).with("tails", tails))
+    Some(Diagnosis::new(Cause::WeightsNotLoaded, 0.9, sentence).with("spread", spread))
 }
 
 fn schedule_fits(facts: &RunFacts) -> Option<Diagnosis> {
