@@ -24,8 +24,9 @@ impl Default for Classification {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ClassLoss {
     pub total: f64,
-    /// Of every matched anchor, in anchor order.
-    pub matched: Vec<f64>,
+    /// Of every matched anchor, in anchor order; and whether another class than its own, background aside, has the
+    /// highest score there.
+    pub matched: Vec<(f64, bool)>,
     /// Mined negatives, in anchor order; empty for a loss that takes all.
     pub negatives: Vec<usize>,
 }
@@ -51,6 +52,12 @@ fn log_sum_exp(row: &[f32]) -> f64 {
     f64::from(max) + row.iter().map(|&v| f64::from(v - max).exp()).sum::<f64>().ln()
 }
 
+/// Whether the highest score is that of a class that is neither `label` nor the background.
+fn is_rivalled(row: &[f32], label: usize) -> bool {
+    let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(c, _)| c);
+    best != 0 && best != label
+}
+
 fn mined(logits: &[f32], labels: &[u32], weights: &[f32], wanted: usize, d: &mut [f32]) -> ClassLoss {
     let k = weights.len();
     let normalisers: Vec<f64> = logits.chunks_exact(k).map(log_sum_exp).collect();
@@ -71,7 +78,7 @@ fn mined(logits: &[f32], labels: &[u32], weights: &[f32], wanted: usize, d: &mut
         let loss = f64::from(weight) * loss_of(a);
         total += loss;
         if label > 0 {
-            matched.push(loss);
+            matched.push((loss, is_rivalled(&logits[a * k..][..k], label)));
         }
         for (c, (d, &logit)) in d[a * k..][..k].iter_mut().zip(&logits[a * k..][..k]).enumerate() {
             let p = (f64::from(logit) - normalisers[a]).exp() as f32;
@@ -102,7 +109,7 @@ fn focal(logits: &[f32], labels: &[u32], weights: &[f32], alpha: f64, gamma: f64
             d[c] = (weight * balance * sign * slope) as f32;
         }
         if label > 0 {
-            matched.push(of_anchor);
+            matched.push((of_anchor, is_rivalled(row, label as usize)));
         }
     }
     ClassLoss { total, matched, negatives: Vec::new() }

@@ -28,7 +28,14 @@ impl JournalFile {
         } else {
             String::new()
         };
-        let kept: String = text.split_inclusive('\n').take(lines as usize).filter(|l| l.ends_with('\n')).collect();
+        let mut left = lines;
+        let stays = |line: &&str| {
+            let timed = serde_json::from_str::<Entry>(line).is_ok_and(|e| e.is_timed());
+            let stays = line.ends_with('\n') && left > 0;
+            left -= u64::from(stays && !timed);
+            stays
+        };
+        let kept: String = text.split_inclusive('\n').take_while(stays).collect();
         fs::write(&path, kept).map_err(io("write the journal"))?;
         let file = OpenOptions::new().append(true).open(&path).map_err(io("write the journal"))?;
         Ok(Self { path, file })

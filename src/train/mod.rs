@@ -9,6 +9,7 @@ mod error;
 mod evaluation;
 mod facts;
 mod journal_file;
+mod judgement;
 mod look;
 mod progress;
 mod recipe;

@@ -133,6 +133,7 @@ impl Watching {
             gathered.images.push(watchdog::ImageLoss {
                 index: index as u32,
                 positives: loss.positives as u32,
+                rivalled: loss.matched.iter().filter(|m| m.rivalled).count() as u32,
                 matched: matched as f32,
                 mined: (loss.class - matched).max(0.0) as f32,
                 boxes: loss.boxes as f32,

@@ -201,6 +201,7 @@ mod tests {
             .map(|i| ImageLoss {
                 index: (step * 2 + i) as u32 % 40,
                 positives: 5,
+                rivalled: 0,
                 matched: 5.0,
                 mined: 5.0,
                 boxes: 5.0,

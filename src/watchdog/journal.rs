@@ -62,6 +62,15 @@ impl Entry {
         matches!(self, Entry::Diagnosis(_) | Entry::Cure(_) | Entry::Verdict(_) | Entry::GaveUp { .. })
     }
 
+    /// Whether it depends on the clock, and so may stand elsewhere in the journal of the same run done again.
+    pub fn is_timed(&self) -> bool {
+        match self {
+            Entry::Pace(_) => true,
+            Entry::Diagnosis(found) => found.cause == Cause::PipelineStarved,
+            _ => false,
+        }
+    }
+
     /// Without a line end.
     pub fn to_line(&self) -> String {
         serde_json::to_string(self).expect("entries hold finite numbers, text and lists only")

@@ -180,10 +180,6 @@ impl Treatment {
         if reversed {
             self.adjustments = course.before.clone();
         }
-        if outcome == Outcome::Helped {
-            // Should it come back, it is treated from the first rung again, the total stays bounded.
-            self.record(course.cause).rung = 0;
-        }
         let undone = if reversed {
             format!("; it is taken back: no longer does the run as follows: {}", course.action.words(facts))
         } else {

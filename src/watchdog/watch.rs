@@ -33,7 +33,7 @@ struct Sighting {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watchdog {
     mode: Mode,
-    /// Lines journalled; a resumed run cuts its journal there.
+    /// Lines journalled that do not depend on the clock; a resumed run cuts its journal there.
     lines: u64,
     looks: u64,
     sums: [f64; 2],
@@ -105,7 +105,7 @@ impl Watchdog {
         &self.treatment.adjustments
     }
 
-    /// Lines journalled so far.
+    /// Lines journalled so far, but for those that depend on the clock.
     pub fn lines(&self) -> u64 {
         self.lines
     }
@@ -207,7 +207,6 @@ impl Watchdog {
             let found = Diagnosis::new(Cause::PipelineStarved, 0.95, sentence).with("waiting", f64::from(pace.waiting));
             said.push(Entry::Diagnosis(Diagnosis { step: pace.step, ..found }));
         }
-        self.lines += said.len() as u64;
         said
     }
 

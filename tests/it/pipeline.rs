@@ -42,11 +42,14 @@ fn photos_become_a_detector_that_keeps_its_figures() {
         "weights/labels.txt",
         "weights/last.ckpt",
         "weights/previous.ckpt",
+        "weights/good.ckpt",
+        "journal.jsonl",
+        "story.txt",
     ] {
         assert!(fs::metadata(folder.join(name)).is_ok_and(|m| m.len() > 0), "{name}");
     }
     let left = fs::read_dir(folder.join("weights")).expect("it is a folder").count();
-    assert_eq!(left, 4, "no temporary file is left");
+    assert_eq!(left, 5, "no temporary file is left");
     assert!(dir.path().join("photos.pack").exists(), "the pack is cached beside the run");
     let log = fs::read_to_string(folder.join("train.log")).expect("a log");
     assert!(log.contains("images of split train to train on") && log.contains("epoch 12/12"), "{log}");

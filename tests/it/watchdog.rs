@@ -196,7 +196,8 @@ impl Patient {
             8.0 * (log + excess * self.learned).exp() as f32
         };
         let (matched, mined, boxes) = (part(0.5, excess[0]), part(0.2, excess[1]), part(0.4, excess[2]));
-        ImageLoss { index, positives: 8, matched, mined, boxes }
+        let rivalled = if self.fault == Fault::Swapped && index < 24 { (7.9 * self.learned) as u32 } else { 0 };
+        ImageLoss { index, positives: 8, rivalled, matched, mined, boxes }
     }
 
     fn epoch(&mut self, epoch: u64) -> EpochFigures {
@@ -279,7 +280,7 @@ fn every_fault_gets_its_name() {
         (Fault::Barren, Cause::NoPositives, 40),
         (Fault::NonFinite, Cause::NonFinite, 100),
         (Fault::Poison, Cause::PoisonousImage, 60),
-        (Fault::Parked, Cause::WeakStart, STEPS),
+        (Fault::Parked, Cause::BoxesWrong, STEPS),
         (Fault::Shifted, Cause::BoxesWrong, STEPS),
         (Fault::Swapped, Cause::LabelsSwapped, STEPS),
         (Fault::RareClass, Cause::ClassStarves(2), STEPS),

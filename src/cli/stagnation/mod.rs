@@ -14,7 +14,7 @@ use crate::watchdog::{Action, Entry, Mode};
 use anyhow::{Context, Result};
 use clap::Args;
 use fault::Fault;
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -39,9 +39,9 @@ pub struct StagnationArguments {
     /// Faults to inject, by name; all if absent
     #[arg(long, value_delimiter = ',')]
     pub faults: Vec<String>,
-    #[arg(long, default_value_t = 96)]
+    #[arg(long, default_value_t = 160)]
     pub images: usize,
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 10)]
     pub epochs: u64,
     /// Epochs that the network is pretrained for
     #[arg(long, default_value_t = 30)]
@@ -100,9 +100,14 @@ fn pretrained(epochs: u64) -> Result<Ssd<ConvWeights>> {
     let mut network = initialise_network(&ssdlite_mobilenet_v2(WIDTH, class_names().len() + 1, true), &mut rng);
     network.set_background_prior(0.75);
     let recipe = Recipe { freeze: 0, hold: 0.0, backbone_rate: 1.0, decay: Decay::Cosine, ..recipe(epochs, 1) };
-    let training = records(256, 1000);
+    let training = records(384, 1000);
     calibrate_on(&mut network, &training)?;
-    network.convs_mut().into_iter().filter(|(stage, _)| stage.is_backbone()).for_each(|(_, conv)| conv.unfold());
+    for (_, conv) in network.convs_mut().into_iter().filter(|(stage, _)| stage.is_backbone()) {
+        // Channels of pretrained files are of many sizes; those of a short training from nothing would all be alike.
+        let sizes: Vec<f32> = (0..conv.spec.out_channels).map(|_| 2f32.powf(rng.random_range(-0.8..0.8))).collect();
+        conv.weight.iter_mut().zip(sizes.iter().cycle()).for_each(|(w, size)| *w *= size);
+        conv.unfold();
+    }
     let folder = tempfile::tempdir().context("a temporary folder")?;
     let job = job(recipe, folder.path(), Mode::Off)?;
     let mut state = TrainState::new(&network, &job.recipe);

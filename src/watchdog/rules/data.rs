@@ -158,11 +158,18 @@ pub fn overfitting(view: &View) -> Option<Diagnosis> {
         let now = median(&held_out[held_out.len() - 3..]);
         let gap = now / train[train.len() - 1].max(1e-6);
         let fell = train[train.len() - 1] < 0.9 * train[lowest.0];
-        let turned = since.len() >= 4 && now > 1.1 * lowest.1 && fell;
+        let turned = since.len() >= 4 && now > 1.25 * lowest.1 && fell;
         let apart = epochs.len() >= 8
             && gap > 2.0
             && trend(&held_out[held_out.len() - 8..]).is_some_and(|t| t.falling() > 0.05);
-        if turned || apart {
+        // While AP still rises, no harm is done.
+        let ap = |e: &EpochSignals| e.ap.unwrap_or(0.0);
+        let (recent, earlier) = epochs.split_at(epochs.len() - 3);
+        let rising = |(a, b): (&[EpochSignals], &[EpochSignals])| {
+            let best = |e: &[EpochSignals]| e.iter().map(ap).fold(0.0, f32::max);
+            best(b) > 1.02 * best(a)
+        };
+        if (turned || apart) && !rising((recent, earlier)) {
             let sentence = format!(
                 "the loss is {:.2} on training images and {now:.2} on validation images, where it was {:.2} after epoch {}: \
                  the network learns these {} photos by heart",

@@ -3,11 +3,11 @@
 use super::start;
 use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
 use crate::watchdog::memory::View;
-use crate::watchdog::suspects::{OUTSTANDING, Suspect};
+use crate::watchdog::suspects::{OUTSTANDING, Suspect, Suspicion};
 use crate::watchdog::symptoms::{is_flat, median};
 
 /// Digests that a plateau lasts at least.
-const PARKED: usize = 10;
+const WINDOWS: [usize; 3] = [10, 20, 40];
 
 /// Share of outstanding images below which a data set is as good as hand-made ones are.
 const FEW: f64 = 0.06;
@@ -15,10 +15,37 @@ const FEW: f64 = 0.06;
 /// The part of a loss beside the labels, in the order of [`Suspicion`](crate::watchdog::Suspicion).
 const MINED: usize = 1;
 
+/// Images of which most anchors are taken for another class, in so many epochs' mean.
+fn swapped(suspicion: &Suspicion) -> Option<Diagnosis> {
+    let share = f64::from(suspicion.rivalled) / f64::from(suspicion.images);
+    // Where the network mixes classes up everywhere, the labels are not to blame.
+    if suspicion.epochs < 3 || suspicion.rivalled < 4 || share < FEW || suspicion.usual_rivals > 0.2 {
+        return None;
+    }
+    let mut suspects: Vec<&Suspect> = suspicion.worst.iter().filter(|s| s.rivalled > 0.5).collect();
+    suspects.sort_by(|a, b| b.swapped().total_cmp(&a.swapped()));
+    let sentence = format!(
+        "in {} of {} training images the network takes most labelled objects for another class, epoch after epoch; in the \
+         others it does so with {} of them",
+        suspicion.rivalled,
+        suspicion.images,
+        percent(f64::from(suspicion.usual_rivals))
+    );
+    let found = Diagnosis::new(Cause::LabelsSwapped, 0.85, sentence).with("share", share);
+    Some(found.naming(suspects.iter().map(|s| s.index).collect()))
+}
+
 /// Images whose losses stand out epoch after epoch.
 pub fn named(view: &View) -> Option<Diagnosis> {
     let suspicion = &view.memory.epochs.last()?.suspicion;
-    if suspicion.epochs < 4 || suspicion.images < 16 {
+    if suspicion.images < 16 {
+        return None;
+    }
+    swapped(suspicion).or_else(|| outstanding(view, suspicion))
+}
+
+fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
+    if suspicion.epochs < 4 {
         return None;
     }
     let part = (0..3).min_by(|&a, &b| suspicion.level(a).total_cmp(&suspicion.level(b)))?;
@@ -54,26 +81,31 @@ pub fn named(view: &View) -> Option<Diagnosis> {
 
 /// The run stands at the loss of a network that ignores the image, though it moves and its stages are alive.
 pub fn parked(view: &View) -> Option<Diagnosis> {
-    let recent = view.recent(PARKED);
+    // The noisier the loss, the longer it takes to prove that it stands.
+    WINDOWS.iter().find_map(|&window| parked_for(view, window))
+}
+
+fn parked_for(view: &View, window: usize) -> Option<Diagnosis> {
+    let recent = view.recent(window);
     let blind = view.blind_class_loss()?;
     let start = view.start_loss()?;
-    if recent.len() < PARKED || recent[0].step < 40 || median(&factors(&recent)) < 0.2 {
+    if recent.len() < window || recent[0].step < 40 || median(&factors(&recent)) < 0.2 {
         return None;
     }
     let class: Vec<f64> = recent.iter().map(|d| f64::from(d.class_loss)).collect();
     let boxes: Vec<f64> = recent.iter().map(|d| f64::from(d.box_loss)).collect();
     let (now, place) = (median(&class), median(&boxes));
     let unplaced = match view.facts.blind_box_loss {
-        Some(blind) => place > 0.85 * blind,
+        Some(blind) => place > 0.78 * blind,
         None => place > 0.62 * start[1],
     };
     if !(0.93 * blind..1.12 * blind).contains(&now) || !unplaced || !is_flat(&class, 0.12 * blind) {
         return None;
     }
-    let steps = recent[PARKED - 1].step - recent[0].step;
+    let steps = recent[window - 1].step - recent[0].step;
     let at = format!(
-        "for {steps} steps the class loss has stood at {now:.2} ({blind:.2} is what a network that ignores the image gets) and \
-         the box loss at {place:.2} of {:.2} at the start, although every stage is alive and moves",
+        "for {steps} steps the class loss has stood at {now:.2} ({blind:.2} is what a network that ignores the image gets) \
+         and the box loss at {place:.2} of {:.2} at the start, although every stage is alive and moves",
         start[1]
     );
     let found = |cause, confidence, why: &str| {
@@ -82,19 +114,14 @@ pub fn parked(view: &View) -> Option<Diagnosis> {
     if start::looks_random(view.facts) {
         return Some(found(Cause::WeightsNotLoaded, 0.8, "the backbone's weights look like fresh random numbers"));
     }
-    let watched = view.memory.epochs.last().map(|e| &e.suspicion).filter(|s| s.epochs >= 4);
-    Some(match watched {
-        None => found(Cause::BoxesWrong, 0.55, "the labels do not say what the images show"),
-        Some(s) => {
-            let share = f64::from(*s.outstanding.iter().max()?) / f64::from(s.images.max(1));
-            let why = format!(
-                "no image stands out ({} do), so it is not some labels but the start, whose features carry little for this \
-                 task",
-                percent(share)
-            );
-            found(Cause::WeakStart, 0.6, &why)
-        }
-    })
+    if view.facts.response.is_some_and(|r| r < 0.25) || view.facts.dead.is_some_and(|d| d > 0.5) {
+        return Some(found(Cause::WeakStart, 0.6, "the features it starts from carry little for this task"));
+    }
+    let mut worst: Vec<Suspect> = view.memory.epochs.last().map_or(Vec::new(), |e| e.suspicion.worst.clone());
+    worst.retain(|s| s.misplaced() > 1.0);
+    worst.sort_by(|a, b| b.misplaced().total_cmp(&a.misplaced()));
+    let wrong = found(Cause::BoxesWrong, 0.55, "the labels do not say what the images show");
+    Some(wrong.naming(worst.iter().map(|s| s.index).collect()))
 }
 
 fn factors(digests: &[&crate::watchdog::digest::Digest]) -> Vec<f64> {

@@ -130,8 +130,17 @@ fn gradients(view: &View, stage: usize) -> Vec<f64> {
 pub fn vanishes(view: &View) -> Option<Diagnosis> {
     const LOOKS: usize = 4;
     const NEXT_TO_NONE: f64 = 1e-5;
+    let shares = view.shares(|d| &d.maps);
+    let total: u64 = shares.iter().map(|s| s.0).sum();
+    // An extra learns from its own map (after the backbone's two) and the smaller ones: without objects there it rests.
+    let fed = |stage: usize| {
+        let extra = view.facts.of_kind(StageKind::Extra).position(|i| i == stage);
+        let below = extra.map(|e| shares.iter().skip(e + 2).map(|s| s.0).sum::<u64>());
+        shares.is_empty() || below.is_none_or(|n| n * 20 > total)
+    };
     let body = (0..view.facts.stages.len()).filter(|&i| {
-        view.facts.stages[i].trained && matches!(view.facts.stages[i].kind, StageKind::Backbone | StageKind::Extra)
+        let kind = view.facts.stages[i].kind;
+        view.facts.stages[i].trained && matches!(kind, StageKind::Backbone | StageKind::Extra) && fed(i)
     });
     let last: Vec<(usize, f64)> = body
         .filter_map(|i| {

@@ -1,0 +1,102 @@
+//! The end of an epoch: the averaged weights judged on the validation split, the best kept and exported.
+
+use super::error::TrainError;
+use super::evaluation::evaluate_seen;
+use super::progress::{Best, EpochRecord};
+use super::records::Records;
+use super::results::write_results;
+use super::run::{Event, Run};
+use super::state::TrainState;
+use crate::boxes::{BoxCoder, CornerBox};
+use crate::loss::{ImageGradients, ImageLoss, Targets};
+use crate::model::{ConvWeights, Ssd, SsdModel};
+use crate::onnx::{ExportOptions, Form, Images, export};
+use crate::watchdog::Mode;
+
+/// Fewest steps between states worth going back to.
+const GOOD_EVERY: u64 = 64;
+
+impl Run<'_> {
+    /// Ends the epoch: validation figures, the best so far, results.csv.
+    pub(super) fn judge(
+        &mut self,
+        state: &mut TrainState,
+        validation: &Records,
+        on: &mut dyn FnMut(Event),
+    ) -> Result<(), TrainError> {
+        let mut averaged = state.averaged();
+        // Judged is what will be exported, to the last bit.
+        averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
+        let model = SsdModel::for_inference(&averaged);
+        let job = self.job;
+        let mut judged = ImageLoss::default();
+        let encoder = &self.encoder;
+        let loss = job.recipe.ssd_loss(&job.class_names);
+        let mut see = |objects: &[crate::data::Object], logits: &[f32], deltas: &[f32]| {
+            let known: Vec<_> = objects.iter().filter(|o| !o.crowd).collect();
+            let columns: Vec<u32> = known.iter().map(|o| o.class as u32 + 1).collect();
+            let boxes: Vec<CornerBox> = known.iter().map(|o| o.bbox).collect();
+            let targets: Targets = encoder.encode(&columns, &boxes);
+            let (mut dl, mut dd) = (vec![0.0; logits.len()], vec![0.0; deltas.len()]);
+            let of_image = loss.image(logits, deltas, &targets, ImageGradients { logits: &mut dl, deltas: &mut dd });
+            judged.class += of_image.class;
+            judged.boxes += of_image.boxes;
+            judged.positives += of_image.positives;
+        };
+        let evaluation =
+            evaluate_seen(&model, validation, job.size, &job.detector(&model), &job.class_names, &mut see)?;
+        let progress = &mut state.progress;
+        progress.epoch += 1;
+        progress.position = 0;
+        let sums = std::mem::take(&mut progress.sums);
+        let metrics = &evaluation.metrics;
+        let record = EpochRecord {
+            epoch: progress.epoch,
+            step: progress.step,
+            class_loss: sums.mean(sums.class),
+            box_loss: sums.mean(sums.boxes),
+            grad_norm: sums.mean(sums.grad_norm),
+            lr: self.watching.recipe.lr * self.watching.schedule.factor(progress.step.saturating_sub(1)),
+            ap: metrics.ap,
+            ap50: metrics.ap50,
+            ap75: metrics.ap75,
+        };
+        progress.history.push(record.clone());
+        // Without a validation figure the latest weights are the best there are.
+        let ap = metrics.ap.unwrap_or(0.0);
+        let best = metrics.ap.is_none() || progress.best.is_none_or(|b| ap > b.ap);
+        if best {
+            progress.best = Some(Best { epoch: progress.epoch, ap });
+            self.export(&averaged)?;
+        }
+        write_results(&job.folder.join("results.csv"), &state.progress.history)?;
+        on(Event::Epoch { record: &record, evaluation: &evaluation, best });
+        let positives = judged.positives.max(1) as f64;
+        let held_out = [judged.class / positives, judged.boxes / positives];
+        let said = self.watching.epoch(state, &record, metrics, Some(held_out))?;
+        self.act(state, &said, on)?;
+        // At the ends of epochs only: where to go back to must not depend on the clock.
+        let watched = state.watchdog.as_ref().filter(|_| job.watchdog == Mode::Cure);
+        let every = GOOD_EVERY.max(self.watching.schedule.total / 16);
+        let before = state.progress.history.iter().rev().nth(1).map_or(0, |r| r.step);
+        let due = record.step / every > before / every;
+        if due && watched.is_some_and(|w| w.is_calm()) && record.epoch < job.recipe.epochs {
+            self.save(state, on)?;
+            self.keep_good(state)?;
+        }
+        Ok(())
+    }
+
+    fn export(&self, network: &Ssd<ConvWeights>) -> Result<(), TrainError> {
+        let options = ExportOptions {
+            size: self.job.size,
+            images: Images::Any,
+            class_names: &self.job.class_names,
+            coder: BoxCoder::default(),
+            anchors: "tf-ssd",
+            scores: self.job.recipe.loss.scores(),
+            form: Form::RawHeads,
+        };
+        Ok(export(network, &self.job.best_path(), &options)?)
+    }
+}
