@@ -6,7 +6,7 @@ use crate::kernel::Isa;
 use crate::loss::TargetEncoder;
 use crate::model::{initialise_network, ssdlite_mobilenet_v2};
 use crate::ops;
-use crate::train::{Recipe, TrainBatch, TrainState, Window, apply, micro_step};
+use crate::train::{Observe, Recipe, TrainBatch, TrainState, Window, apply, micro_step};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use rand::SeedableRng;
@@ -110,18 +110,19 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
     let targets = vec![encoder.encode(&[1, last], &objects); n];
     let size = arguments.imgsz;
     let images: Vec<f32> = (0..n * size * size * 3).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+    let mut window = Window::default();
     let mut fastest = [f64::INFINITY; 3];
     for step in 0..=arguments.steps {
         let began = Instant::now();
         drop(state.model.forward(ops::tensor(images.clone(), [n, size, size, 3])));
         let forward = began.elapsed().as_secs_f64();
         let batch = TrainBatch { images: images.clone(), size, targets: targets.clone() };
-        let mut window = Window::default();
+        window.clear();
         let began = Instant::now();
-        micro_step(&state.model, &loss, batch, &mut window, &mut |_, _| {});
+        micro_step(&state.model, &loss, batch, &mut window, Observe::Nothing);
         let both = began.elapsed().as_secs_f64();
         let began = Instant::now();
-        apply(&mut state, window, &recipe, &schedule);
+        apply(&mut state, &mut window, &recipe, &schedule);
         let optimizer = began.elapsed().as_secs_f64();
         if step > 0 {
             for (best, time) in fastest.iter_mut().zip([forward, both, optimizer]) {

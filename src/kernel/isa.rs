@@ -1,8 +1,7 @@
 //! Which vector instructions a kernel is compiled for, chosen once at run time.
 //!
-//! A kernel is one generic inline body; [`per_isa!`] compiles it once per instruction set and picks the widest that
-//! this processor has. The bodies are plain loops over fixed-size blocks that the compiler vectorises, so the only
-//! thing that differs between the copies is the instructions.
+//! Hot kernels are generic over the vectors of [`super::simd`] ([`per_simd!`]); simple passes are plain loops that the
+//! compiler vectorises by itself ([`per_isa!`]). Either way one body is compiled once per instruction set.
 
 use std::sync::OnceLock;
 
@@ -13,8 +12,10 @@ pub struct Isa(pub(super) InstructionSet);
 /// What kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstructionSet {
-    /// What every processor of the target has; on aarch64 that includes NEON and fused multiply-add.
-    Baseline,
+    /// What every processor of the target has.
+    Scalar,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -25,7 +26,9 @@ impl Isa {
     /// Every instruction set this processor can run, narrowest first. Tests loop over it.
     pub fn available() -> Vec<Isa> {
         #[allow(unused_mut)]
-        let mut all = vec![Isa(InstructionSet::Baseline)];
+        let mut all = vec![Isa(InstructionSet::Scalar)];
+        #[cfg(target_arch = "aarch64")]
+        all.push(Isa(InstructionSet::Neon));
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -42,12 +45,31 @@ impl Isa {
         all
     }
 
-    /// The widest available.
+    /// The one to use: what [`Isa::choose`] was told, else the widest available.
     pub fn best() -> Isa {
-        static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa(InstructionSet::Baseline)))
+        *CHOSEN.get_or_init(|| Isa::available().pop().unwrap_or(Isa(InstructionSet::Scalar)))
+    }
+
+    /// Makes [`Isa::best`] return `isa` from now on; false where it was asked already and is another.
+    pub fn choose(isa: Isa) -> bool {
+        *CHOSEN.get_or_init(|| isa) == isa
+    }
+
+    /// `scalar`, `neon`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            InstructionSet::Scalar => "scalar",
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => "neon",
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => "avx512",
+        }
     }
 }
+
+static CHOSEN: OnceLock<Isa> = OnceLock::new();
 
 /// `a·b + c`, fused where that is one instruction: without the target feature `f32::mul_add` is a library call.
 #[inline(always)]
@@ -81,7 +103,7 @@ macro_rules! per_isa {
                     $crate::kernel::isa::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::kernel::isa::InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
-                    $crate::kernel::isa::InstructionSet::Baseline => {}
+                    $crate::kernel::isa::InstructionSet::Scalar => {}
                 }
             }
             let _ = isa;
@@ -90,3 +112,71 @@ macro_rules! per_isa {
     };
 }
 pub(super) use per_isa;
+
+/// Defines `unsafe fn $name(isa, args..)` that runs `$body::<S>(args..)` with the vectors of `isa`, compiled for it.
+macro_rules! per_simd {
+    ($(#[$doc:meta])* $vis:vis unsafe fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
+        $(#[$doc])*
+        #[allow(clippy::too_many_arguments)]
+        $vis unsafe fn $name(isa: $crate::kernel::Isa, $($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                unsafe fn avx2($($arg: $ty),*) {
+                    // SAFETY: handed on from the caller, and the features are on.
+                    unsafe { $body::<$crate::kernel::isa_x86::Avx2>($($arg),*) }
+                }
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                unsafe fn avx512($($arg: $ty),*) {
+                    // SAFETY: handed on from the caller, and the features are on.
+                    unsafe { $body::<$crate::kernel::isa_x86::Avx512>($($arg),*) }
+                }
+                match isa.0 {
+                    // SAFETY: an `Isa` beyond the baseline comes from `Isa::available`, which asked the processor.
+                    $crate::kernel::isa::InstructionSet::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
+                    $crate::kernel::isa::InstructionSet::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::kernel::isa::InstructionSet::Scalar => {}
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            if isa.0 == $crate::kernel::isa::InstructionSet::Neon {
+                // SAFETY: handed on from the caller; every aarch64 processor has NEON.
+                return unsafe { $body::<$crate::kernel::isa_neon::Neon>($($arg),*) };
+            }
+            let _ = isa;
+            // SAFETY: handed on from the caller; the portable vectors need nothing.
+            unsafe { $body::<$crate::kernel::simd::Scalar>($($arg),*) }
+        }
+    };
+}
+pub(super) use per_simd;
+
+impl Isa {
+    /// Numbers in a vector.
+    pub(super) fn lanes(self) -> usize {
+        self.sizes().0
+    }
+
+    /// Vectors of a row that are kept in registers.
+    pub(super) fn vectors(self) -> usize {
+        self.sizes().1
+    }
+
+    fn sizes(self) -> (usize, usize) {
+        fn of<S: super::simd::Simd>() -> (usize, usize) {
+            (S::LANES, S::VECTORS)
+        }
+        match self.0 {
+            InstructionSet::Scalar => of::<super::simd::Scalar>(),
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => of::<super::isa_neon::Neon>(),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => of::<super::isa_x86::Avx2>(),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => of::<super::isa_x86::Avx512>(),
+        }
+    }
+}

@@ -7,17 +7,30 @@
 //! number of threads only, so results are bit-equal from run to run for a fixed thread count.
 
 mod activation;
+mod block;
 mod buffer;
+mod channel_sums;
 mod conv;
 mod dense;
 mod depthwise;
+mod depthwise3;
+mod depthwise_any;
+mod gemm;
 mod isa;
+#[cfg(target_arch = "aarch64")]
+mod isa_neon;
+#[cfg(target_arch = "x86_64")]
+mod isa_x86;
 mod pointwise;
 pub mod reference;
 mod shape;
+mod simd;
 mod update;
+mod workspace;
 
+pub use block::{Block, BlockGradients, LayerSums, block_backward, block_forward};
 pub use buffer::overwritten;
+pub use channel_sums::ChannelSums;
 pub use conv::{backward, forward};
 pub use isa::Isa;
 pub use shape::{ConvGeometry, Gradients, Kind, Layer};

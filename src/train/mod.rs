@@ -28,6 +28,6 @@ pub use results::write_results;
 pub use run::{Ending, Event, Job, StepReport, train};
 pub use start::{Response, Start, responses, start};
 pub use state::TrainState;
-pub use step::{StepLoss, TrainBatch, micro_step};
+pub use step::{Observe, StepLoss, TrainBatch, micro_step};
 pub use update::{StepStats, apply};
-pub use window::{LayerGradients, Window};
+pub use window::Window;

@@ -8,7 +8,7 @@ use super::recipe::{LossKind, Recipe};
 use super::records::Records;
 use super::results::write_results;
 use super::state::TrainState;
-use super::step::{TrainBatch, micro_step};
+use super::step::{Observe, TrainBatch, micro_step};
 use super::update::{StepStats, apply};
 use super::window::Window;
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher, assign_inside};
@@ -17,8 +17,7 @@ use crate::eval::{Detector, ScoreMode};
 use crate::loss::{SsdLoss, TargetEncoder};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::onnx::{ExportOptions, Form, Images, export};
-use crate::ops;
-use crate::optim::{InputSum, Schedule};
+use crate::optim::Schedule;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -211,7 +210,8 @@ impl Run<'_> {
             if window.images < recipe.batch && at < self.training.len() {
                 continue;
             }
-            self.step(state, std::mem::take(&mut window), on)?;
+            self.step(state, &mut window, on)?;
+            window.clear();
             state.progress.position = at;
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Stopped);
@@ -247,23 +247,17 @@ impl Run<'_> {
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
         let step = state.progress.step;
         let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
-        if self.job.recipe.centred && due {
-            // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
-            let (model, mut inputs) = (&state.model, std::mem::take(&mut window.inputs));
-            inputs.resize(model.layers.len(), InputSum::default());
-            micro_step(model, loss, batch, window, &mut |i, x| {
-                if model.layers[i].is_trained() {
-                    let [_, _, _, channels] = x.dims();
-                    ops::read(x, |x| inputs[i].add(x, channels));
-                }
-            });
-            window.inputs = inputs;
-        } else {
-            micro_step(&state.model, loss, batch, window, &mut |_, _| {});
-        }
+        // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
+        let observe = if self.job.recipe.centred && due { Observe::Inputs } else { Observe::Nothing };
+        micro_step(&state.model, loss, batch, window, observe);
     }
 
-    fn step(&mut self, state: &mut TrainState, window: Window, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    fn step(
+        &mut self,
+        state: &mut TrainState,
+        window: &mut Window,
+        on: &mut dyn FnMut(Event),
+    ) -> Result<(), TrainError> {
         self.seen += window.images;
         let (step, loss) = (state.progress.step, (window.class + window.boxes) / window.normaliser());
         let stats = apply(state, window, &self.job.recipe, &self.schedule);
