@@ -13,14 +13,8 @@ mod channel_sums;
 mod conv;
 mod dense;
 mod depthwise;
-mod depthwise3;
-mod depthwise_any;
 mod gemm;
 mod isa;
-#[cfg(target_arch = "aarch64")]
-mod isa_neon;
-#[cfg(target_arch = "x86_64")]
-mod isa_x86;
 mod pointwise;
 pub mod reference;
 mod shape;

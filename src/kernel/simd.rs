@@ -18,8 +18,6 @@ pub(super) trait Simd: Copy {
     const ROWS: usize;
     /// Vectors of each of these rows, at most 3.
     const VECTORS: usize;
-    /// Whether there are more than sixteen vector registers.
-    const MANY: bool;
 
     /// The same pointer, of which the compiler forgets where it came from: it then keeps it in a register instead of
     /// computing it again in the loop.
@@ -36,7 +34,6 @@ pub(super) trait Simd: Copy {
     /// The first `n` lanes; nothing behind them is written.
     unsafe fn store_part(to: *mut f32, v: Self::V, n: usize);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a·b + c`.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Into `[0, 6]`; what is no number stays so.
@@ -62,7 +59,6 @@ impl Simd for Scalar {
     const LANES: usize = PORTABLE;
     const ROWS: usize = 4;
     const VECTORS: usize = 2;
-    const MANY: bool = false;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::V {
@@ -102,11 +98,6 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] + b[i])
-    }
-
-    #[inline(always)]
-    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| a[i] * b[i])
     }
 
     // Not `mul_add`: without the instruction that is a library call.

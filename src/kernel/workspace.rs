@@ -3,7 +3,7 @@
 //! A training step asks for the same buffers every time; taking them from a pool keeps them out of the allocator, so
 //! that a run's memory is settled after its first step.
 
-use super::depthwise3::Weights;
+use super::depthwise::Weights;
 use super::gemm::Panels;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};

@@ -109,7 +109,9 @@ impl SsdModel {
             let inner = [block.depthwise, block.project];
             if let Some(stem) = stem.take() {
                 // The stem is the expansion of a first block that has none.
-                if block.expand.is_none() && !block.residual && self.layers[stem].learns() == self.layers[inner[0]].learns()
+                if block.expand.is_none()
+                    && !block.residual
+                    && self.layers[stem].learns() == self.layers[inner[0]].learns()
                 {
                     x = self.block(&[stem, inner[0], inner[1]], false, x, pass);
                     continue;

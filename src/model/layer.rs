@@ -109,13 +109,7 @@ impl ConvLayer {
 
     /// Appends this layer, which stands at `position`, to a call on an input of shape `[N,H,W,Cin]`; returns the shape
     /// of its output.
-    pub fn join(
-        &self,
-        call: &mut Call,
-        position: usize,
-        input: [usize; 4],
-        sums: Option<&GradientSums>,
-    ) -> [usize; 4] {
+    pub fn join(&self, call: &mut Call, position: usize, input: [usize; 4], sums: Option<&GradientSums>) -> [usize; 4] {
         let geometry = self.spec.geometry(input);
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let layer = CallLayer { geometry, weight: &weight, bias: &bias, scale: &self.scale, position };

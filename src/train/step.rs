@@ -1,8 +1,8 @@
 //! One micro-batch, forward and backward.
 
 use super::window::Window;
-use crate::loss::{ImageGradients, ImageLoss, SsdLoss, Targets};
 use crate::kernel::ChannelSums;
+use crate::loss::{ImageGradients, ImageLoss, SsdLoss, Targets};
 use crate::model::SsdModel;
 use crate::ops;
 

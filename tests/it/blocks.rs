@@ -1,7 +1,8 @@
 //! Blocks as one operation against their layers one by one in `f64`, on every instruction set and thread count.
 
 use fieldtune::kernel::{
-    Block, BlockGradients, ChannelSums, ConvGeometry, Isa, Kind, Layer, LayerSums, block_backward, block_forward, reference,
+    Block, BlockGradients, ChannelSums, ConvGeometry, Isa, Kind, Layer, LayerSums, block_backward, block_forward,
+    reference,
 };
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -158,8 +159,17 @@ fn check(sizes: Sizes, seed: u64) -> f64 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
             let mut seen = vec![ChannelSums::default(); count];
             let got = guarded(y.len(), f32::NAN, |to| {
-                pool.install(|| block_forward(isa, &block, &x, to, Some(&mut seen)));
+                pool.install(|| block_forward(isa, &block, &x, to, Some(&mut seen), None));
             });
+            let mut kept = vec![f32::NAN; if count == 3 { inputs[1].len() } else { 0 }];
+            if count == 3 {
+                let same = guarded(y.len(), f32::NAN, |to| {
+                    pool.install(|| block_forward(isa, &block, &x, to, None, Some(&mut kept)));
+                });
+                assert_eq!(got, same, "{}", what("y while the expanded tensor is kept"));
+                let want: Vec<f64> = inputs[1].iter().map(|&v| f64::from(v)).collect();
+                worst = worst.max(close(&kept, &want, &what("the expanded tensor")));
+            }
             worst = worst.max(close(&got, &y, &what("y")));
             for (i, seen) in seen.iter().enumerate() {
                 let c = numbers[i].geometry.cin;
@@ -176,7 +186,7 @@ fn check(sizes: Sizes, seed: u64) -> f64 {
             let got = guarded(if input { x.len() } else { 0 }, f32::NAN, |to| {
                 let sums = sums.iter_mut().map(|[dw, db]| LayerSums { dw, db }).collect();
                 let gradients = BlockGradients { dx: input.then_some(to), sums: Some(sums) };
-                pool.install(|| block_backward(isa, &block, &x, out, &dy, gradients));
+                pool.install(|| block_backward(isa, &block, &x, out, &dy, None, gradients));
             });
             if input {
                 worst = worst.max(close(&got, &dx, &what("dx")));
@@ -186,10 +196,20 @@ fn check(sizes: Sizes, seed: u64) -> f64 {
                 worst = worst.max(close(dw, &plus[0], &what(&format!("dw {i}"))));
                 worst = worst.max(close(db, &plus[1], &what(&format!("db {i}"))));
             }
+            if count == 3 {
+                let mut again: Vec<[Vec<f32>; 2]> =
+                    numbers.iter().map(|n| [vec![1.0; n.weight.len()], vec![1.0; n.bias.len()]]).collect();
+                let same = guarded(if input { x.len() } else { 0 }, f32::NAN, |to| {
+                    let sums = again.iter_mut().map(|[dw, db]| LayerSums { dw, db }).collect();
+                    let gradients = BlockGradients { dx: input.then_some(to), sums: Some(sums) };
+                    pool.install(|| block_backward(isa, &block, &x, out, &dy, Some(&kept), gradients));
+                });
+                assert_eq!((&got, &sums), (&same, &again), "{}", what("gradients from the kept tensor"));
+            }
             if input {
                 let again = guarded(x.len(), f32::NAN, |to| {
                     let gradients = BlockGradients { dx: Some(to), sums: None };
-                    pool.install(|| block_backward(isa, &block, &x, out, &dy, gradients));
+                    pool.install(|| block_backward(isa, &block, &x, out, &dy, None, gradients));
                 });
                 assert_eq!(got, again, "{}", what("dx of a frozen block"));
             }
@@ -205,7 +225,9 @@ fn blocks_of_every_shape_equal_their_layers() {
     let mut seed = 0;
     for (n, h, w) in [(1, 1, 1), (3, 5, 4), (1, 9, 7), (2, 19, 21), (1, 40, 38)] {
         for (cin, wide, cout) in [(4, 24, 4), (3, 17, 5), (16, 48, 16), (8, 33, 24)] {
-            for (stride, padding) in [(1, pytorch), (2, pytorch), (2, [0, 1, 0, 1]), (2, [0, 2, 1, 0]), (1, [2, 0, 0, 2])] {
+            for (stride, padding) in
+                [(1, pytorch), (2, pytorch), (2, [0, 1, 0, 1]), (2, [0, 2, 1, 0]), (1, [2, 0, 0, 2])]
+            {
                 for expand in [None, Some(Kind::Pointwise), Some(Kind::Dense)] {
                     let cin = if expand.is_none() { wide } else { cin };
                     let cout = if expand.is_none() { wide } else { cout };

@@ -1,11 +1,11 @@
 //! Depthwise convolutions of any kernel size and stride, gathered tap by tap.
 //!
-//! The network's own layers are 3x3 and go through [`super::depthwise3`]; these serve what some exporters make of the
+//! The network's own layers are 3x3 and go through [`super::gather`]; these serve what some exporters make of the
 //! smallest maps (2x2, 1x1) and every other size.
 
-use super::activation::finish;
-use super::isa::{Isa, fma, per_isa};
-use super::shape::{ConvGeometry, Layer};
+use crate::kernel::activation::finish;
+use crate::kernel::isa::{Isa, fma, per_isa};
+use crate::kernel::shape::{ConvGeometry, Layer};
 use rayon::prelude::*;
 
 /// Channels kept in registers at once: 2 AVX-512, 4 AVX2 or 8 NEON registers.
@@ -15,7 +15,7 @@ const BLOCK: usize = 32;
 type Taps = [(usize, usize)];
 
 /// Largest kernel area (7x7) whose taps fit the list on the stack.
-pub(super) const MAX_TAPS: usize = 49;
+pub(in crate::kernel) const MAX_TAPS: usize = 49;
 
 /// `out[c] = Σ source[s + c]·weight[w + c]` over taps, for one block of `B` channels from `c`.
 #[inline(always)]
@@ -184,7 +184,7 @@ fn worth_forking(g: &ConvGeometry) -> bool {
 }
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.
-pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
+pub(in crate::kernel) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
     let g = &layer.geometry;
     let image = g.h * g.w * g.cin;
     let row = |i: usize, out: &mut [f32]| {
@@ -201,7 +201,7 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
 }
 
 /// The input gradient. Overwrites `dx`.
-pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
+pub(in crate::kernel) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
     let g = &layer.geometry;
     let image = g.oh * g.ow * g.cout;
     let weight: Vec<f32> = layer.weight.iter().zip(layer.scale.iter().cycle()).map(|(w, s)| w * s).collect();
@@ -217,7 +217,7 @@ pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]
 }
 
 /// The weight gradient, **added** to `dw`.
-pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(in crate::kernel) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let g = &layer.geometry;
     let (image_in, image_out) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     let mut sums = vec![0.0; dw.len()];

@@ -3,15 +3,21 @@
 //! Hot kernels are generic over the vectors of [`super::simd`] ([`per_simd!`]); simple passes are plain loops that the
 //! compiler vectorises by itself ([`per_isa!`]). Either way one body is compiled once per instruction set.
 
+#[cfg(target_arch = "aarch64")]
+pub(in crate::kernel) mod neon;
+#[cfg(target_arch = "x86_64")]
+pub(in crate::kernel) mod x86;
+
+use super::simd::{Scalar, Simd};
 use std::sync::OnceLock;
 
 /// An instruction set that this processor has: only [`Isa::available`] makes one, so holding it is the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Isa(pub(super) InstructionSet);
+pub struct Isa(pub(in crate::kernel) InstructionSet);
 
 /// What kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InstructionSet {
+pub(in crate::kernel) enum InstructionSet {
     /// What every processor of the target has.
     Scalar,
     #[cfg(target_arch = "aarch64")]
@@ -73,12 +79,12 @@ static CHOSEN: OnceLock<Isa> = OnceLock::new();
 
 /// `a·b + c`, fused where that is one instruction: without the target feature `f32::mul_add` is a library call.
 #[inline(always)]
-pub(super) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(in crate::kernel) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// Whether the baseline of this target has a fused multiply-add instruction.
-pub(super) const BASELINE_FUSED: bool = cfg!(target_arch = "aarch64");
+pub(in crate::kernel) const BASELINE_FUSED: bool = cfg!(target_arch = "aarch64");
 
 /// Defines `fn $name(isa, args..)` that runs `$body::<FUSED>(args..)` compiled for `isa`.
 macro_rules! per_isa {
@@ -111,7 +117,7 @@ macro_rules! per_isa {
         }
     };
 }
-pub(super) use per_isa;
+pub(in crate::kernel) use per_isa;
 
 /// Defines `unsafe fn $name(isa, args..)` that runs `$body::<S>(args..)` with the vectors of `isa`, compiled for it.
 macro_rules! per_simd {
@@ -125,13 +131,13 @@ macro_rules! per_simd {
                 #[allow(clippy::too_many_arguments)]
                 unsafe fn avx2($($arg: $ty),*) {
                     // SAFETY: handed on from the caller, and the features are on.
-                    unsafe { $body::<$crate::kernel::isa_x86::Avx2>($($arg),*) }
+                    unsafe { $body::<$crate::kernel::isa::x86::Avx2>($($arg),*) }
                 }
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
                 unsafe fn avx512($($arg: $ty),*) {
                     // SAFETY: handed on from the caller, and the features are on.
-                    unsafe { $body::<$crate::kernel::isa_x86::Avx512>($($arg),*) }
+                    unsafe { $body::<$crate::kernel::isa::x86::Avx512>($($arg),*) }
                 }
                 match isa.0 {
                     // SAFETY: an `Isa` beyond the baseline comes from `Isa::available`, which asked the processor.
@@ -144,7 +150,7 @@ macro_rules! per_simd {
             #[cfg(target_arch = "aarch64")]
             if isa.0 == $crate::kernel::isa::InstructionSet::Neon {
                 // SAFETY: handed on from the caller; every aarch64 processor has NEON.
-                return unsafe { $body::<$crate::kernel::isa_neon::Neon>($($arg),*) };
+                return unsafe { $body::<$crate::kernel::isa::neon::Neon>($($arg),*) };
             }
             let _ = isa;
             // SAFETY: handed on from the caller; the portable vectors need nothing.
@@ -152,31 +158,31 @@ macro_rules! per_simd {
         }
     };
 }
-pub(super) use per_simd;
+pub(in crate::kernel) use per_simd;
 
 impl Isa {
     /// Numbers in a vector.
-    pub(super) fn lanes(self) -> usize {
+    pub(in crate::kernel) fn lanes(self) -> usize {
         self.sizes().0
     }
 
     /// Vectors of a row that are kept in registers.
-    pub(super) fn vectors(self) -> usize {
+    pub(in crate::kernel) fn vectors(self) -> usize {
         self.sizes().1
     }
 
     fn sizes(self) -> (usize, usize) {
-        fn of<S: super::simd::Simd>() -> (usize, usize) {
+        fn of<S: Simd>() -> (usize, usize) {
             (S::LANES, S::VECTORS)
         }
         match self.0 {
-            InstructionSet::Scalar => of::<super::simd::Scalar>(),
+            InstructionSet::Scalar => of::<Scalar>(),
             #[cfg(target_arch = "aarch64")]
-            InstructionSet::Neon => of::<super::isa_neon::Neon>(),
+            InstructionSet::Neon => of::<neon::Neon>(),
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => of::<super::isa_x86::Avx2>(),
+            InstructionSet::Avx2 => of::<x86::Avx2>(),
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => of::<super::isa_x86::Avx512>(),
+            InstructionSet::Avx512 => of::<x86::Avx512>(),
         }
     }
 }
