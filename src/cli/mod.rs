@@ -6,6 +6,7 @@ mod demo;
 mod export;
 mod loaded;
 mod log_file;
+mod memory;
 mod pack;
 mod predict;
 mod process;
@@ -18,6 +19,7 @@ mod val;
 
 pub use process::prepare_process;
 
+use crate::kernel::Isa;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -28,6 +30,9 @@ pub const RESUMABLE: u8 = 75;
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub struct Arguments {
+    /// Instruction set of the kernels: scalar, neon, avx2 or avx512 [default: the widest this processor has]
+    #[arg(long, global = true, value_parser = parse_isa)]
+    pub isa: Option<Isa>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -53,8 +58,17 @@ pub enum Command {
     Demo(demo::DemoArguments),
 }
 
+fn parse_isa(text: &str) -> Result<Isa, String> {
+    let all = Isa::available();
+    let names = || all.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
+    all.iter().copied().find(|isa| isa.name() == text).ok_or_else(|| format!("this processor has {}", names()))
+}
+
 /// Runs a command and maps its result to an exit code: 0 done, 1 failure, 75 stopped and resumable.
 pub fn run(arguments: Arguments) -> ExitCode {
+    if let Some(isa) = arguments.isa {
+        assert!(Isa::choose(isa), "the instruction set is chosen before the first kernel runs");
+    }
     let result = match arguments.command {
         Command::Train(a) => train::run(*a),
         Command::Val(a) => val::run(a),

@@ -90,6 +90,9 @@ fn mask_piece_body<const FUSED: bool>(dy: &mut [f32], y: &[f32]) {
 /// `y` is the layer's output where it ends in ReLU6, `None` where it is linear. The bias gradient is **added** to
 /// `db`. It is summed piece by piece, and the pieces do not depend on the thread count.
 pub(super) fn backward(isa: Isa, dy: &mut [f32], y: Option<&[f32]>, db: Option<&mut [f32]>, channels: usize) {
+    if y.is_none() && db.is_none() {
+        return;
+    }
     let piece = (TASK_FLOATS / channels).max(1) * channels;
     let partial = |i: usize, dy: &mut [f32]| {
         if let Some(y) = y {

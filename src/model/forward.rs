@@ -1,9 +1,10 @@
 //! The detector as it runs.
 
 use super::layer::{ConvLayer, Training};
-use super::ssd::{Head, Ssd, Stage};
+use super::program::Step;
+use super::ssd::{Ssd, Stage};
 use super::weights::{ConvSpec, ConvWeights};
-use crate::kernel::{self, ChannelSums};
+use crate::kernel::ChannelSums;
 use crate::ops::{self, Call, Flow, GradientSums};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -13,7 +14,7 @@ use burn::tensor::Tensor;
 pub struct SsdModel {
     pub layers: Vec<ConvLayer>,
     #[module(skip)]
-    tree: Ssd<usize>,
+    pub(super) tree: Ssd<usize>,
     /// Stage of each layer.
     #[module(skip)]
     stages: Vec<Stage>,
@@ -45,6 +46,17 @@ impl SsdModel {
     /// The network that only looks: nothing is trained.
     pub fn for_inference(network: &Ssd<ConvWeights>) -> Self {
         Self::new(network, |_| Training::Frozen)
+    }
+
+    /// As [`SsdModel::for_inference`], without a second copy of the numbers.
+    pub fn into_inference(mut network: Ssd<ConvWeights>) -> Self {
+        let (tree, mut layers, mut stages) = (network.positions(), Vec::new(), Vec::new());
+        for (stage, conv) in network.convs_mut() {
+            let empty = ConvWeights { spec: conv.spec, weight: Vec::new(), scale: Vec::new(), bias: Vec::new() };
+            layers.push(ConvLayer::frozen(std::mem::replace(conv, empty)));
+            stages.push(stage);
+        }
+        Self { layers, tree, stages }
     }
 
     /// Holds the backbone's trained layers (no gradient, nothing kept for the way back), or lets them go.
@@ -91,92 +103,41 @@ impl SsdModel {
     }
 
     fn run(&self, images: Tensor<4>, pass: &mut Pass) -> Predictions {
-        let maps = self.feature_maps(Flow { x: images, tracked: false }, pass);
+        let program = self.program(images.dims());
+        let mut values: Vec<Option<Flow>> = vec![Some(Flow { x: images, tracked: false })];
+        for (i, step) in program.steps.iter().enumerate() {
+            // A value is let go with its last use: what nobody learns from is not kept.
+            let mut value = |at: usize| {
+                let value = if program.last_use[at] == i { values[at].take() } else { values[at].clone() };
+                value.expect("a value lives until its last use")
+            };
+            let out = match step {
+                Step::Fused { positions, residual, input } => {
+                    let input = value(*input);
+                    self.operation(positions, *residual, input, pass)
+                }
+                Step::Sum(a, b) => {
+                    let (a, b) = (value(*a), value(*b));
+                    Flow { tracked: a.tracked || b.tracked, x: a.x + b.x }
+                }
+            };
+            values.push(Some(out));
+        }
         let (mut logits, mut deltas) = (Vec::new(), Vec::new());
-        for (head, map) in self.tree.heads.iter().zip(maps) {
-            let (l, d) = self.head(head, map, pass);
-            logits.push(l);
-            deltas.push(d);
+        for (&[boxes, classes], head) in program.predictors.iter().zip(&self.tree.heads) {
+            let [n, h, w, _] = program.dims[boxes];
+            let anchors = h * w * head.anchors_per_cell;
+            let mut take = |at: usize| values[at].take().expect("a predictor's output is used once").x;
+            deltas.push(take(boxes).reshape([n, anchors, 4]));
+            logits.push(take(classes).reshape([n, anchors, self.tree.classes]));
         }
         Predictions { logits: Tensor::cat(logits, 1), deltas: Tensor::cat(deltas, 1) }
     }
 
-    /// The maps that the heads read, largest first, each `[N,H,W,C]` after its activation.
-    fn feature_maps(&self, images: Flow, pass: &mut Pass) -> Vec<Flow> {
-        let (mut x, mut maps) = (images, Vec::with_capacity(self.tree.heads.len()));
-        let mut stem = Some(self.tree.stem);
-        for (i, block) in self.tree.blocks.iter().enumerate() {
-            let inner = [block.depthwise, block.project];
-            if let Some(stem) = stem.take() {
-                // The stem is the expansion of a first block that has none.
-                if block.expand.is_none()
-                    && !block.residual
-                    && self.layers[stem].learns() == self.layers[inner[0]].learns()
-                {
-                    x = self.block(&[stem, inner[0], inner[1]], false, x, pass);
-                    continue;
-                }
-                x = self.layer(stem, x, pass);
-            }
-            x = match block.expand {
-                Some(expand) if i == self.tree.tap => {
-                    let expanded = self.layer(expand, x.clone(), pass);
-                    maps.push(expanded.clone());
-                    let out = self.block(&inner, false, expanded, pass);
-                    if block.residual { sum(out, x) } else { out }
-                }
-                Some(expand) => self.block(&[expand, inner[0], inner[1]], block.residual, x, pass),
-                None => self.block(&inner, block.residual, x, pass),
-            };
-        }
-        x = self.layer(self.tree.last, x, pass);
-        maps.push(x.clone());
-        for extra in &self.tree.extras {
-            x = self.block(&[extra.reduce, extra.depthwise, extra.expand], false, x, pass);
-            maps.push(x.clone());
-        }
-        maps
-    }
-
-    /// `(logits [N, cells·a, K], deltas [N, cells·a, 4])` of one feature map.
-    fn head(&self, head: &Head<usize>, map: Flow, pass: &mut Pass) -> (Tensor<3>, Tensor<3>) {
-        let [n, h, w, _] = map.x.dims();
-        let anchors = h * w * head.anchors_per_cell;
-        let mut branch = |depthwise: Option<usize>, predictor: usize| match depthwise {
-            Some(depthwise) => self.block(&[depthwise, predictor], false, map.clone(), pass),
-            None => self.layer(predictor, map.clone(), pass),
-        };
-        let deltas = branch(head.box_depthwise, head.box_predictor).x.reshape([n, anchors, 4]);
-        let logits = branch(head.class_depthwise, head.class_predictor).x.reshape([n, anchors, self.tree.classes]);
-        (logits, deltas)
-    }
-
-    /// One layer as an operation of its own.
-    fn layer(&self, position: usize, x: Flow, pass: &mut Pass) -> Flow {
-        self.operation(&[position], false, x, pass)
-    }
-
-    /// Layers that follow one another, the last but one of them depthwise, as one operation where there is one for them.
-    fn block(&self, positions: &[usize], residual: bool, x: Flow, pass: &mut Pass) -> Flow {
-        if self.fits(positions, x.x.dims()) {
-            return self.operation(positions, residual, x, pass);
-        }
-        let out = positions.iter().fold(x.clone(), |x, &position| self.layer(position, x, pass));
-        if residual { sum(out, x) } else { out }
-    }
-
-    /// Whether the kernels have an operation for these layers: they learn together, and the depthwise one is 3x3.
-    fn fits(&self, positions: &[usize], input: [usize; 4]) -> bool {
-        let (mut at, mut geometries) = (input, Vec::with_capacity(positions.len()));
-        for &position in positions {
-            let g = self.layers[position].spec().geometry(at);
-            at = [g.n, g.oh, g.ow, g.cout];
-            geometries.push(g);
-        }
-        let learns = |&position: &usize| self.layers[position].learns();
-        let together = positions.iter().all(|p| learns(p) == learns(&positions[0]));
-        let before = &geometries[..geometries.len() - 2];
-        together && kernel::Block::fits(before.first(), &geometries[geometries.len() - 2])
+    /// One layer as an operation of its own, without a way back.
+    fn layer(&self, position: usize, x: Tensor<4>) -> Tensor<4> {
+        let pass = &mut Pass { sums: None, seen: None };
+        self.operation(&[position], false, Flow { x, tracked: false }, pass).x
     }
 
     fn operation(&self, positions: &[usize], residual: bool, x: Flow, pass: &mut Pass) -> Flow {
@@ -198,7 +159,7 @@ impl SsdModel {
     pub fn forward_observed(&self, images: Tensor<4>, observe: Observer) -> Predictions {
         let mut run = |position: usize, x: Tensor<4>| {
             observe(position, &x);
-            self.layer(position, Flow { x, tracked: false }, &mut Pass { sums: None, seen: None }).x
+            self.layer(position, x)
         };
         let (mut x, mut maps) = (run(self.tree.stem, images), Vec::new());
         for (i, block) in self.tree.blocks.iter().enumerate() {
@@ -240,8 +201,4 @@ impl SsdModel {
 struct Pass<'a> {
     sums: Option<&'a GradientSums>,
     seen: Option<&'a mut [ChannelSums]>,
-}
-
-fn sum(a: Flow, b: Flow) -> Flow {
-    Flow { x: a.x + b.x, tracked: a.tracked || b.tracked }
 }

@@ -46,6 +46,21 @@ impl ConvLayer {
         }
     }
 
+    /// As [`ConvLayer::new`], frozen, without a copy.
+    pub(super) fn frozen(weights: ConvWeights) -> Self {
+        let (spec, cout) = (weights.spec, weights.spec.out_channels);
+        let rows = weights.weight.len() / cout;
+        let weight: Tensor<2> = ops::tensor(weights.weight, [rows, cout]);
+        Self {
+            weight: Param::initialized(ParamId::new(), weight.set_require_grad(false)),
+            bias: Param::initialized(ParamId::new(), ops::tensor(weights.bias, [cout]).set_require_grad(false)),
+            scale: ops::tensor(weights.scale, [cout]),
+            spec,
+            training: Training::Frozen,
+            held: false,
+        }
+    }
+
     pub fn spec(&self) -> &ConvSpec {
         &self.spec
     }

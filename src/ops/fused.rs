@@ -52,6 +52,11 @@ pub struct Call {
 /// way back: at 64 channels three fifths of them are saved for 5 MB per image at 300x300.
 const KEEP_FROM_CHANNELS: usize = 64;
 
+/// Whether the output of such an expansion is kept for the way back, where its block learns.
+pub fn keeps_expansion(expand: &ConvGeometry) -> bool {
+    expand.cin >= KEEP_FROM_CHANNELS
+}
+
 /// A layer as [`Call::add`] takes it: its numbers and where it stands.
 #[derive(Debug)]
 pub struct CallLayer<'a> {
@@ -88,7 +93,7 @@ impl Call {
 
     /// Whether its expanded tensor is worth its memory.
     fn keeps(&self) -> bool {
-        self.parts.len() == 3 && self.learns() && self.parts[0].geometry.cin >= KEEP_FROM_CHANNELS
+        self.parts.len() == 3 && self.learns() && keeps_expansion(&self.parts[0].geometry)
     }
 
     fn last(&self) -> &ConvGeometry {

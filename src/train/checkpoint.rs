@@ -10,10 +10,13 @@ use super::progress::Progress;
 use super::recipe::Recipe;
 use super::state::TrainState;
 use crate::model::{ConvSpec, ConvWeights, Ssd};
+use crate::ops;
 use crate::optim::InputMean;
 use safetensors::SafeTensorError;
+use safetensors::View;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -73,23 +76,58 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, Vec<f32>>,
 }
 
+/// A tensor of the state that is copied only while it is written: a second copy of everything would not fit a small
+/// board.
+struct Lazy<'a> {
+    shape: [usize; 1],
+    bytes: Box<dyn Fn() -> Vec<u8> + 'a>,
+}
+
+impl<'a> Lazy<'a> {
+    fn new(len: usize, bytes: impl Fn() -> Vec<u8> + 'a) -> Self {
+        Self { shape: [len], bytes: Box::new(bytes) }
+    }
+
+    fn slice(values: &'a [f32]) -> Self {
+        Self::new(values.len(), || bytes(values))
+    }
+}
+
+impl View for &Lazy<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned((self.bytes)())
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape[0] * 4
+    }
+}
+
 /// Every tensor of the state by name.
-fn tensors(state: &TrainState) -> BTreeMap<String, Vec<f32>> {
+fn tensors(state: &TrainState) -> BTreeMap<String, Lazy<'_>> {
     let mut all = BTreeMap::new();
     for (i, layer) in state.model.layers.iter().enumerate() {
-        let weights = layer.weights();
-        all.insert(format!("weight.{i}"), weights.weight);
-        all.insert(format!("bias.{i}"), weights.bias);
-        all.insert(format!("scale.{i}"), weights.scale);
+        let [weight, bias] = layer.sizes();
+        all.insert(format!("weight.{i}"), Lazy::new(weight, || ops::read(&layer.weight.val(), bytes)));
+        all.insert(format!("bias.{i}"), Lazy::new(bias, || ops::read(&layer.bias.val(), bytes)));
+        all.insert(format!("scale.{i}"), Lazy::new(bias, || layer.with_scale(bytes)));
         for (part, slot) in ["weight", "bias"].iter().zip(&state.optimizer.layers[i].slots) {
-            all.insert(format!("first.{part}.{i}"), slot.first.clone());
-            all.insert(format!("second.{part}.{i}"), slot.second.clone());
+            all.insert(format!("first.{part}.{i}"), Lazy::slice(&slot.first));
+            all.insert(format!("second.{part}.{i}"), Lazy::slice(&slot.second));
         }
         if let Some(ema) = &state.ema {
-            all.insert(format!("ema.weight.{i}"), ema.averages[2 * i].clone());
-            all.insert(format!("ema.bias.{i}"), ema.averages[2 * i + 1].clone());
+            all.insert(format!("ema.weight.{i}"), Lazy::slice(&ema.averages[2 * i]));
+            all.insert(format!("ema.bias.{i}"), Lazy::slice(&ema.averages[2 * i + 1]));
         }
-        all.insert(format!("mean.{i}"), state.means[i].mean.clone());
+        all.insert(format!("mean.{i}"), Lazy::slice(&state.means[i].mean));
     }
     all
 }
@@ -104,10 +142,9 @@ impl Checkpoint {
     /// # Errors
     /// If the disk refuses; the file that was there is untouched then.
     pub fn save(path: &Path, state: &TrainState, header: Header) -> Result<(), TrainError> {
-        let tensors: BTreeMap<String, Vec<u8>> =
-            tensors(state).into_iter().map(|(name, values)| (name, bytes(&values))).collect();
+        let tensors = tensors(state);
         let mut crc = crc32fast::Hasher::new();
-        tensors.values().for_each(|t| crc.update(t));
+        tensors.values().for_each(|t| crc.update(&t.data()));
         let header = Header {
             crc32: crc.finalize(),
             progress: state.progress.clone(),
@@ -117,10 +154,7 @@ impl Checkpoint {
         let text = toml::to_string(&header).expect("a header has only keys that TOML can hold");
         let text = format!("{:08x}\n{text}", crc32fast::hash(text.as_bytes()));
         let metadata = HashMap::from([(HEADER.into(), text)]);
-        let views = tensors.iter().map(|(name, data)| {
-            let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data).expect("four bytes a number");
-            (name.as_str(), view)
-        });
+        let views = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
         atomic_file::replace(
             path,
             |temporary| {

@@ -16,7 +16,7 @@ use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
 use crate::eval::{Detector, ScoreMode};
 use crate::loss::{SsdLoss, TargetEncoder};
 use crate::model::{ConvWeights, Ssd, SsdModel};
-use crate::onnx::{ExportOptions, Form, Images, export};
+use crate::onnx::{Document, ExportOptions, Form, Images};
 use crate::optim::Schedule;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -289,7 +289,7 @@ impl Run<'_> {
         let mut averaged = state.averaged();
         // Judged is what will be exported, to the last bit.
         averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
-        let model = SsdModel::for_inference(&averaged);
+        let model = SsdModel::into_inference(averaged);
         let job = self.job;
         let evaluation = evaluate(&model, validation, job.size, &job.detector(&model), &job.class_names)?;
         let progress = &mut state.progress;
@@ -314,14 +314,19 @@ impl Run<'_> {
         let best = metrics.ap.is_none() || progress.best.is_none_or(|b| ap > b.ap);
         if best {
             progress.best = Some(Best { epoch: progress.epoch, ap });
-            self.export(&averaged)?;
+            let network = model.weights();
+            drop(model);
+            // One copy of the numbers after the other: a small board has no room for all at once.
+            let file = self.document(&network)?;
+            drop(network);
+            file.write()?;
         }
         write_results(&job.folder.join("results.csv"), &state.progress.history)?;
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
         Ok(())
     }
 
-    fn export(&self, network: &Ssd<ConvWeights>) -> Result<(), TrainError> {
+    fn document(&self, network: &Ssd<ConvWeights>) -> Result<Document, TrainError> {
         let options = ExportOptions {
             size: self.job.size,
             images: Images::Any,
@@ -331,7 +336,7 @@ impl Run<'_> {
             scores: self.job.recipe.loss.scores(),
             form: Form::RawHeads,
         };
-        Ok(export(network, &self.job.best_path(), &options)?)
+        Ok(Document::new(network, &self.job.best_path(), &options)?)
     }
 
     fn save(&mut self, state: &TrainState, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 /// What each layer may import from the crate, besides itself. `main` and the crate root stand above the table.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
+    ("board", &[]),
     ("boxes", &[]),
     ("kernel", &[]),
     ("ops", &["kernel"]),
@@ -19,7 +20,13 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("report", &["boxes", "data", "eval"]),
     ("train", &["boxes", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim"]),
     ("config", &["data", "loss", "optim", "train"]),
-    ("cli", &["boxes", "config", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "report", "train"]),
+    (
+        "cli",
+        &[
+            "board", "boxes", "config", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "report",
+            "train",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 

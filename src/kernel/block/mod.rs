@@ -11,6 +11,7 @@
 
 mod backward;
 mod forward;
+mod memory;
 mod ring;
 
 use super::dense;
@@ -22,6 +23,7 @@ use std::ops::Range;
 
 pub use backward::block_backward;
 pub use forward::block_forward;
+pub use memory::{BlockWorkspace, block_workspace};
 
 /// The layers of a block and how they hang together: `y = project(depthwise(expand(x))) (+ x)`.
 #[derive(Clone, Copy, Debug)]
@@ -99,12 +101,9 @@ impl Block<'_> {
 
     /// Output rows worked on together; `copies` counts the buffers of each width.
     fn tile_rows(&self, copies: usize) -> usize {
-        let (p, d) = (self.plane(), self.depthwise.geometry);
-        let weights: usize = self.expand.iter().chain([&self.project]).map(|l| l.weight.len()).sum();
-        let expanded = if self.expand.is_some() { p.w * d.cin } else { 0 };
-        // Where the weights outweigh the map, running through them once is what counts.
-        let budget = TILE_FLOATS.max(weights).saturating_sub(copies * 2 * expanded);
-        (budget / (copies * (p.stride * expanded + p.ow * d.cout))).clamp(1, p.oh)
+        let layers = self.expand.iter().chain([&self.depthwise, &self.project]);
+        let geometries: Vec<ConvGeometry> = layers.map(|l| l.geometry).collect();
+        tile_rows(&geometries, copies)
     }
 
     /// Pieces of the work: (image, rows of a map of `height`), and how many of them share a group's sums.
@@ -115,6 +114,18 @@ impl Block<'_> {
         let cut = |b: usize| height * b / bands;
         (0..n).flat_map(|i| (0..bands).map(move |b| (i, cut(b)..cut(b + 1)))).collect()
     }
+}
+
+/// Output rows that such layers (expand, if there is one, depthwise, project) work on together; `copies` counts the
+/// buffers of each width.
+fn tile_rows(layers: &[ConvGeometry], copies: usize) -> usize {
+    let [expand @ .., depthwise, project] = layers else { panic!("a block has two or three layers") };
+    let (p, cin) = (Plane::of(depthwise), depthwise.cin);
+    let weights: usize = expand.iter().chain([project]).map(ConvGeometry::weight_len).sum();
+    let expanded = if expand.is_empty() { 0 } else { p.w * cin };
+    // Where the weights outweigh the map, running through them once is what counts.
+    let budget = TILE_FLOATS.max(weights).saturating_sub(copies * 2 * expanded);
+    (budget / (copies * (p.stride * expanded + p.ow * cin))).clamp(1, p.oh)
 }
 
 /// ReLU6 or nothing.
