@@ -5,6 +5,7 @@
 //! A gradient takes a `d`: `x, w, y` become `dx, dw, dy`. Tensors are NHWC, `f32`.
 //! Boxes are x before y, in `[0, 1]` of the image, as `f64`.
 
+pub mod board;
 pub mod boxes;
 pub mod cli;
 pub mod config;

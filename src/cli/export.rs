@@ -39,7 +39,7 @@ pub fn run(arguments: ExportArguments) -> Result<u8> {
         scores: loaded.metadata.scores.as_deref().unwrap_or("softmax"),
         form,
     };
-    export(&loaded.network, &arguments.output, &options)?;
+    export(&loaded.model.weights(), &arguments.output, &options)?;
     println!("{} and labels.txt written", arguments.output.display());
     Ok(0)
 }

@@ -2,7 +2,7 @@
 
 use crate::boxes::Anchors;
 use crate::eval::{Detector, ScoreMode};
-use crate::model::{ConvWeights, Ssd, SsdModel};
+use crate::model::SsdModel;
 use crate::onnx::{Metadata, Scope, import};
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -11,7 +11,6 @@ use std::path::Path;
 pub const DEFAULT_SIZE: usize = 300;
 
 pub struct LoadedDetector {
-    pub network: Ssd<ConvWeights>,
     pub model: SsdModel,
     pub detector: Detector,
     pub size: usize,
@@ -36,8 +35,7 @@ impl LoadedDetector {
         let classes = imported.network.classes - 1;
         let names = imported.metadata.class_names.clone().filter(|n| n.len() == classes);
         let class_names = names.unwrap_or_else(|| (1..=classes).map(|i| format!("class {i}")).collect());
-        let model = SsdModel::for_inference(&imported.network);
-        let (network, metadata) = (imported.network, imported.metadata);
-        Ok(Self { network, model, detector, size, class_names, metadata })
+        let (model, metadata) = (SsdModel::into_inference(imported.network), imported.metadata);
+        Ok(Self { model, detector, size, class_names, metadata })
     }
 }

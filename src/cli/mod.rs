@@ -6,13 +6,13 @@ mod demo;
 mod export;
 mod loaded;
 mod log_file;
+mod memory;
 mod pack;
 mod predict;
 mod process;
 mod progress;
 mod resume;
 mod run_folder;
-mod stagnation;
 mod train;
 mod train_report;
 mod val;
@@ -20,6 +20,7 @@ mod watchdog_report;
 
 pub use process::prepare_process;
 
+use crate::kernel::Isa;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ pub const RESUMABLE: u8 = 75;
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub struct Arguments {
+    /// Instruction set of the kernels: scalar, neon, avx2 or avx512 [default: the widest this processor has]
+    #[arg(long, global = true, value_parser = parse_isa)]
+    pub isa: Option<Isa>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -55,8 +59,17 @@ pub enum Command {
     Demo(demo::DemoArguments),
 }
 
+fn parse_isa(text: &str) -> Result<Isa, String> {
+    let all = Isa::available();
+    let names = || all.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
+    all.iter().copied().find(|isa| isa.name() == text).ok_or_else(|| format!("this processor has {}", names()))
+}
+
 /// Runs a command and maps its result to an exit code: 0 done, 1 failure, 75 stopped and resumable.
 pub fn run(arguments: Arguments) -> ExitCode {
+    if let Some(isa) = arguments.isa {
+        assert!(Isa::choose(isa), "the instruction set is chosen before the first kernel runs");
+    }
     let result = match arguments.command {
         Command::Train(a) => train::run(*a),
         Command::Val(a) => val::run(a),

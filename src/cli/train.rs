@@ -2,7 +2,8 @@
 
 use super::loaded::DEFAULT_SIZE;
 use super::log_file;
-use super::process::{set_threads, stop_on_signal};
+use super::memory::fit_memory;
+use super::process::{release_freed_memory, set_threads, stop_on_signal};
 use super::progress::TrainingProgress;
 use super::resume::{Overrides, resume};
 use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
@@ -323,6 +324,10 @@ fn new_training(mut file: JobFile) -> Result<u8> {
     // Sums are made in an order that depends on the threads: going on with as many gives the same bits.
     file.threads = Some(threads);
     file.name = folder.file_name().and_then(|n| n.to_str()).map(str::to_string);
+    let state = TrainState::new(&begin.network, &file.recipe);
+    drop(begin);
+    release_freed_memory();
+    fit_memory(&state, &mut file.recipe, size, [threads, loader_threads(threads)], file.watchdog)?;
     write(&folder.join("config.toml"), &file.to_toml())?;
     let job = Job {
         recipe: file.recipe.clone(),
@@ -334,7 +339,6 @@ fn new_training(mut file: JobFile) -> Result<u8> {
         watchdog: file.watchdog,
         schedule: None,
     };
-    let state = TrainState::new(&begin.network, &file.recipe);
     execute(&job, state, &training, &validation)
 }
 
@@ -373,10 +377,14 @@ pub fn execute(job: &Job, mut state: TrainState, training: &Records, validation:
     if ending == Ending::Patience {
         log::info!("ended early: no better validation AP for {} epochs", job.recipe.patience);
     }
+    let best = state.progress.best;
+    // What follows works with the exported file; on a small board there is no room for both.
+    drop(state);
+    release_freed_memory();
     pictures.write(training)?;
     train_report::verify_export(job, validation)?;
     watchdog_report::story(job, training)?;
-    if let Some(best) = state.progress.best {
+    if let Some(best) = best {
         log::info!("best epoch {} with AP {:.3}: {}", best.epoch, best.ap, job.best_path().display());
     }
     Ok(0)

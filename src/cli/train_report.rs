@@ -4,7 +4,6 @@
 use super::loaded::LoadedDetector;
 use crate::data::{EpochPlan, Object, RgbImage, augment, normalise, plain};
 use crate::eval::confusion;
-use crate::model::SsdModel;
 use crate::onnx::verify;
 use crate::report::{Marker, PrCurve, Tile, draw_confusion_matrix, draw_pr_curves, mosaic, write_png};
 use crate::train::{Evaluation, Event, Job, Records, detect};
@@ -85,8 +84,9 @@ pub fn verify_export(job: &Job, validation: &Records) -> Result<()> {
     for (i, image) in images.chunks_exact_mut(size * size * 3).enumerate() {
         normalise(&plain(&validation.get(i)?, size).image, image);
     }
-    let model = SsdModel::for_inference(&loaded.network);
-    let predictions = model.forward(crate::ops::tensor(images.clone(), [count, size, size, 3]));
+    let predictions = loaded.model.forward(crate::ops::tensor(images.clone(), [count, size, size, 3]));
+    // Tract makes copies of its own; both together are too much for a small board.
+    drop(loaded);
     let difference = crate::ops::read(&predictions.logits, |logits| {
         crate::ops::read(&predictions.deltas, |deltas| verify(&path, &images, count, size, logits, deltas))
     })?;
@@ -99,7 +99,7 @@ pub fn verify_export(job: &Job, validation: &Records) -> Result<()> {
     if !(difference.logits <= ALLOWED_DIFFERENCE && difference.deltas <= ALLOWED_DIFFERENCE) {
         bail!("{}: the exported file computes something else than what was trained", path.display());
     }
-    draw_predictions(job, &loaded, validation)
+    draw_predictions(job, &LoadedDetector::open(&path)?, validation)
 }
 
 fn draw_predictions(job: &Job, loaded: &LoadedDetector, validation: &Records) -> Result<()> {

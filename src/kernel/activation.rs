@@ -1,4 +1,4 @@
-//! What follows the sum: frozen scale, bias, residual, ReLU6; and its way back.
+//! What follows a sum on the way back: the ReLU6 mask, the bias gradient.
 //!
 //! ReLU6's gradient is 1 strictly between 0 and 6 and 0 elsewhere, as in PyTorch's `hardtanh`. The mask is read off
 //! the layer's own output, so nothing else needs to be kept.
@@ -6,7 +6,7 @@
 use super::isa::{Isa, fma, per_isa};
 use rayon::prelude::*;
 
-/// Rows of a pass over the output that one task takes at most: keeps the piece in L2.
+/// Numbers of a pass that one task takes at most: keeps the piece in L2.
 const TASK_FLOATS: usize = 1 << 15;
 
 per_isa! {
@@ -47,53 +47,59 @@ fn add_body<const FUSED: bool>(y: &mut [f32], r: &[f32]) {
 }
 
 per_isa! {
-    /// For one piece: `g = dy·act'(y)`, `db += Σ g`, `dy = g·scale`.
-    fn mask_piece(dy: &mut [f32], y: &[f32], scale: &[f32], db: &mut [f32]) = mask_piece_body
+    /// `to = g` where `0 < y < 6`, else 0.
+    pub(super) fn mask(to: &mut [f32], g: &[f32], y: &[f32]) = mask_body
 }
 
 #[inline(always)]
-fn mask_piece_body<const FUSED: bool>(dy: &mut [f32], y: &[f32], scale: &[f32], db: &mut [f32]) {
-    let c = scale.len();
-    let db = &mut db[..c];
-    for (row, out) in dy.chunks_exact_mut(c).zip(y.chunks_exact(c)) {
-        for i in 0..c {
-            let g = if (out[i] > 0.0) & (out[i] < 6.0) { row[i] } else { 0.0 };
-            db[i] += g;
-            row[i] = g * scale[i];
+fn mask_body<const FUSED: bool>(to: &mut [f32], g: &[f32], y: &[f32]) {
+    for ((to, &g), &y) in to.iter_mut().zip(g).zip(y) {
+        *to = if (y > 0.0) & (y < 6.0) { g } else { 0.0 };
+    }
+}
+
+per_isa! {
+    /// `sums += Σ` of the rows of `g` `[rows, sums.len()]`.
+    pub(super) fn sum_rows(g: &[f32], sums: &mut [f32]) = sum_rows_body
+}
+
+#[inline(always)]
+fn sum_rows_body<const FUSED: bool>(g: &[f32], sums: &mut [f32]) {
+    let c = sums.len();
+    for row in g.chunks_exact(c) {
+        for (sum, &g) in sums.iter_mut().zip(row) {
+            *sum += g;
         }
     }
 }
 
 per_isa! {
-    /// For one piece of a linear layer: `db += Σ dy`, `dy = dy·scale`.
-    fn scale_piece(dy: &mut [f32], scale: &[f32], db: &mut [f32]) = scale_piece_body
+    /// `dy = 0` where `y` was clipped.
+    fn mask_piece(dy: &mut [f32], y: &[f32]) = mask_piece_body
 }
 
 #[inline(always)]
-fn scale_piece_body<const FUSED: bool>(dy: &mut [f32], scale: &[f32], db: &mut [f32]) {
-    let c = scale.len();
-    let db = &mut db[..c];
-    for row in dy.chunks_exact_mut(c) {
-        for i in 0..c {
-            db[i] += row[i];
-            row[i] *= scale[i];
-        }
+fn mask_piece_body<const FUSED: bool>(dy: &mut [f32], y: &[f32]) {
+    for (dy, &y) in dy.iter_mut().zip(y) {
+        *dy = if (y > 0.0) & (y < 6.0) { *dy } else { 0.0 };
     }
 }
 
-/// The way back through activation, bias and scale: `dy` becomes the gradient of the bare convolution's output.
+/// The way back through activation and bias: `dy` becomes the gradient of the sum before them.
 ///
 /// `y` is the layer's output where it ends in ReLU6, `None` where it is linear. The bias gradient is **added** to
 /// `db`. It is summed piece by piece, and the pieces do not depend on the thread count.
-pub(super) fn backward(isa: Isa, dy: &mut [f32], y: Option<&[f32]>, scale: &[f32], db: Option<&mut [f32]>) {
-    let c = scale.len();
-    let piece = (TASK_FLOATS / c).max(1) * c;
+pub(super) fn backward(isa: Isa, dy: &mut [f32], y: Option<&[f32]>, db: Option<&mut [f32]>, channels: usize) {
+    if y.is_none() && db.is_none() {
+        return;
+    }
+    let piece = (TASK_FLOATS / channels).max(1) * channels;
     let partial = |i: usize, dy: &mut [f32]| {
-        let mut sums = vec![0.0; c];
-        match y {
-            Some(y) => mask_piece(isa, dy, &y[i * piece..][..dy.len()], scale, &mut sums),
-            None => scale_piece(isa, dy, scale, &mut sums),
+        if let Some(y) = y {
+            mask_piece(isa, dy, &y[i * piece..][..dy.len()]);
         }
+        let mut sums = vec![0.0; channels];
+        sum_rows(isa, dy, &mut sums);
         sums
     };
     let partials: Vec<Vec<f32>> = if rayon::current_num_threads() > 1 && dy.len() > 2 * piece {

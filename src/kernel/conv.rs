@@ -31,7 +31,7 @@ pub fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32]>, y: 
 }
 
 /// The way back. `y` is the layer's output where it ends in ReLU6 (the mask is read off it), `None` where it is
-/// linear. `dy` is overwritten with the gradient of the bare convolution's output.
+/// linear. `dy` is overwritten with itself behind the ReLU6's mask.
 ///
 /// The gradient of a residual input is `dy` itself: take it before calling.
 ///
@@ -48,14 +48,14 @@ pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut 
     assert!(dx.as_ref().is_none_or(|d| d.len() == g.input_len()), "input gradient of {g:?}");
     assert!(dw.as_ref().is_none_or(|d| d.len() == g.weight_len()), "weight gradient of {g:?}");
     assert!(db.as_ref().is_none_or(|d| d.len() == g.cout), "bias gradient of {g:?}");
-    activation::backward(isa, dy, y, layer.scale, db);
+    activation::backward(isa, dy, y, db, g.cout);
     match g.kind {
         Kind::Pointwise => {
             if let Some(dw) = dw {
                 pointwise::backward_weight(isa, layer, x, dy, dw);
             }
             if let Some(dx) = dx {
-                pointwise::backward_input(layer, dy, dx);
+                pointwise::backward_input(isa, layer, dy, dx);
             }
         }
         Kind::Depthwise => {

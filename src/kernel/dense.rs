@@ -1,65 +1,78 @@
 //! k x k convolutions over all channels (the 3-channel stem) by unrolling patches into a matrix.
 //!
-//! One image's patches at a time: `[oh·ow, kh·kw·cin]`, 2.4 MB for the stem at 300x300. The input gradient is
-//! deliberately absent: the only dense layer is the first one, and nobody asks for the gradient of the photo.
+//! A few rows of patches at a time, so that they stay in cache. The input gradient is deliberately absent: the only
+//! dense layer is the first one, and nobody asks for the gradient of the photo.
 
+use super::gemm::{End, Rows, product, weight_product};
 use super::isa::Isa;
-use super::pointwise;
-use super::shape::{ConvGeometry, Kind, Layer};
+use super::shape::{ConvGeometry, Layer};
+use super::workspace::{Workspace, first};
+use rayon::prelude::*;
+use std::ops::Range;
 
-/// Fills `patches` `[oh·ow, kh·kw·cin]` from one image `x` `[h, w, cin]`, zeros on padding.
-fn unroll(g: &ConvGeometry, x: &[f32], patches: &mut [f32]) {
-    let depth = g.kh * g.kw * g.cin;
-    for (p, patch) in patches.chunks_exact_mut(depth).enumerate() {
-        let (oy, ox) = (p / g.ow, p % g.ow);
-        for (t, cell) in patch.chunks_exact_mut(g.cin).enumerate() {
-            let iy = ConvGeometry::tap(oy, t / g.kw, g.stride, g.top, g.h);
-            let ix = ConvGeometry::tap(ox, t % g.kw, g.stride, g.left, g.w);
-            match (iy, ix) {
-                (Some(iy), Some(ix)) => cell.copy_from_slice(&x[(iy * g.w + ix) * g.cin..][..g.cin]),
-                _ => cell.fill(0.0),
+/// Output rows unrolled together.
+const ROWS: usize = 4;
+
+/// Unrolls output rows `rows` of one image `x` `[h, w, cin]` into `patches` `[rows, ow, kh·kw·cin]`, zeros on padding.
+pub(super) fn unroll<'a>(g: &ConvGeometry, x: &[f32], rows: Range<usize>, patches: &'a mut Vec<f32>) -> &'a [f32] {
+    let line = g.kw * g.cin;
+    let depth = g.kh * line;
+    let patches = first(patches, rows.len() * g.ow * depth);
+    for (oy, patches) in rows.zip(patches.chunks_exact_mut(g.ow * depth)) {
+        for i in 0..g.kh {
+            let row = ConvGeometry::tap(oy, i, g.stride, g.top, g.h).map(|iy| &x[iy * g.w * g.cin..][..g.w * g.cin]);
+            for (ox, patch) in patches.chunks_exact_mut(depth).enumerate() {
+                let to = &mut patch[i * line..][..line];
+                let begin = (ox * g.stride) as isize - g.left as isize;
+                match row {
+                    // All taps of a row lie side by side.
+                    Some(row) if begin >= 0 && begin as usize + g.kw <= g.w => {
+                        to.copy_from_slice(&row[begin as usize * g.cin..][..line]);
+                    }
+                    Some(row) => {
+                        for (j, cell) in to.chunks_exact_mut(g.cin).enumerate() {
+                            match ConvGeometry::tap(ox, j, g.stride, g.left, g.w) {
+                                Some(ix) => cell.copy_from_slice(&row[ix * g.cin..][..g.cin]),
+                                None => cell.fill(0.0),
+                            }
+                        }
+                    }
+                    None => to.fill(0.0),
+                }
             }
         }
     }
-}
-
-/// The matrix product that the unrolled patches of one image go through.
-fn as_pointwise<'a>(layer: &Layer<'a>) -> Layer<'a> {
-    let g = layer.geometry;
-    let geometry = ConvGeometry {
-        kind: Kind::Pointwise,
-        n: 1,
-        h: g.oh,
-        w: g.ow,
-        cin: g.kh * g.kw * g.cin,
-        kh: 1,
-        kw: 1,
-        stride: 1,
-        top: 0,
-        left: 0,
-        ..g
-    };
-    Layer { geometry, ..*layer }
+    patches
 }
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.
 pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
-    let product = as_pointwise(layer);
     let g = layer.geometry;
-    let mut patches = vec![0.0; product.geometry.input_len()];
-    for (x, y) in x.chunks_exact(g.h * g.w * g.cin).zip(y.chunks_exact_mut(g.oh * g.ow * g.cout)) {
-        unroll(&g, x, &mut patches);
-        pointwise::forward(isa, &product, &patches, None, y);
+    let (image, depth) = (g.h * g.w * g.cin, g.kh * g.kw * g.cin);
+    let mut shared = Workspace::take();
+    let panels = &mut shared.panels[0];
+    panels.pack(isa, layer.weight, layer.scale, layer.bias);
+    let end = if g.relu6 { End::Clamp } else { End::Store };
+    for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(g.oh * g.ow * g.cout)) {
+        y.par_chunks_mut(ROWS * g.ow * g.cout).enumerate().for_each(|(i, y)| {
+            let (mut workspace, rows) = (Workspace::take(), y.len() / (g.ow * g.cout));
+            let patches = unroll(&g, x, i * ROWS..i * ROWS + rows, &mut workspace.patches);
+            product(isa, rows * g.ow, Rows { data: patches, stride: depth }, panels, y, end, None);
+        });
     }
 }
 
-/// `dw += Σ patchesᵀ·dy`.
+/// `dw += scale·Σ patchesᵀ·dy`.
 pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-    let product = as_pointwise(layer);
     let g = layer.geometry;
-    let mut patches = vec![0.0; product.geometry.input_len()];
-    for (x, dy) in x.chunks_exact(g.h * g.w * g.cin).zip(dy.chunks_exact(g.oh * g.ow * g.cout)) {
-        unroll(&g, x, &mut patches);
-        pointwise::backward_weight(isa, &product, &patches, dy, dw);
+    let (image, depth) = (g.h * g.w * g.cin, g.kh * g.kw * g.cin);
+    let mut workspace = Workspace::take();
+    for (x, dy) in x.chunks_exact(image).zip(dy.chunks_exact(g.oh * g.ow * g.cout)) {
+        for (i, dy) in dy.chunks(ROWS * g.ow * g.cout).enumerate() {
+            let pixels = dy.len() / g.cout;
+            let patches = unroll(&g, x, i * ROWS..i * ROWS + pixels / g.ow, &mut workspace.patches);
+            let (x, dy) = (Rows { data: patches, stride: depth }, Rows { data: dy, stride: g.cout });
+            weight_product(isa, [pixels, depth, g.cout], x, dy, layer.scale, dw);
+        }
     }
 }

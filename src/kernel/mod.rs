@@ -7,18 +7,27 @@
 //! number of threads only, so results are bit-equal from run to run for a fixed thread count.
 
 mod activation;
+mod block;
 mod buffer;
+mod channel_sums;
 mod conv;
 mod dense;
 mod depthwise;
+mod gemm;
 mod isa;
+mod peak;
 mod pointwise;
 pub mod reference;
 mod shape;
+mod simd;
 mod update;
+mod workspace;
 
+pub use block::{Block, BlockGradients, BlockWorkspace, LayerSums, block_backward, block_forward, block_workspace};
 pub use buffer::overwritten;
+pub use channel_sums::ChannelSums;
 pub use conv::{backward, forward};
 pub use isa::Isa;
+pub use peak::peak_gflops;
 pub use shape::{ConvGeometry, Gradients, Kind, Layer};
 pub use update::{AdamwStep, SgdStep, adamw, lerp, sgd, squared_sum};

@@ -1,8 +1,11 @@
 //! The detector as it runs.
 
 use super::layer::{ConvLayer, Training};
-use super::ssd::{Block, Extra, Head, Ssd, Stage};
+use super::program::{Program, Step};
+use super::ssd::{Ssd, Stage};
 use super::weights::{ConvSpec, ConvWeights};
+use crate::kernel::ChannelSums;
+use crate::ops::{self, Call, Flow, GradientSums};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -11,7 +14,7 @@ use burn::tensor::Tensor;
 pub struct SsdModel {
     pub layers: Vec<ConvLayer>,
     #[module(skip)]
-    tree: Ssd<usize>,
+    pub(super) tree: Ssd<usize>,
     /// Stage of each layer.
     #[module(skip)]
     stages: Vec<Stage>,
@@ -45,6 +48,17 @@ impl SsdModel {
         Self::new(network, |_| Training::Frozen)
     }
 
+    /// As [`SsdModel::for_inference`], without a second copy of the numbers.
+    pub fn into_inference(mut network: Ssd<ConvWeights>) -> Self {
+        let (tree, mut layers, mut stages) = (network.positions(), Vec::new(), Vec::new());
+        for (stage, conv) in network.convs_mut() {
+            let empty = ConvWeights { spec: conv.spec, weight: Vec::new(), scale: Vec::new(), bias: Vec::new() };
+            layers.push(ConvLayer::frozen(std::mem::replace(conv, empty)));
+            stages.push(stage);
+        }
+        Self { layers, tree, stages }
+    }
+
     /// Holds the backbone's trained layers (no gradient, nothing kept for the way back), or lets them go.
     pub fn hold_backbone(&mut self, held: bool) {
         for (layer, stage) in self.layers.iter_mut().zip(&self.stages) {
@@ -74,75 +88,132 @@ impl SsdModel {
 
     /// `images` `[N,S,S,3]`, each value in [-1, 1].
     pub fn forward(&self, images: Tensor<4>) -> Predictions {
-        self.forward_observed(images, &mut |_, _| {})
+        self.run(images, &mut Pass { sums: None, seen: None })
     }
 
-    /// As [`SsdModel::forward`], and `observe` sees the input of every layer.
-    pub fn forward_observed(&self, images: Tensor<4>, observe: Observer) -> Predictions {
-        let maps = self.feature_maps(images, observe);
+    /// As [`SsdModel::forward`], ready for the way back: what it learns is added to `sums`. `seen` takes the sums of
+    /// every layer's input, by position.
+    pub fn forward_training(
+        &self,
+        images: Tensor<4>,
+        sums: &GradientSums,
+        seen: Option<&mut [ChannelSums]>,
+    ) -> Predictions {
+        self.run(images, &mut Pass { sums: Some(sums), seen })
+    }
+
+    /// What the backbone's last layer puts out; extras and heads do not run.
+    pub fn backbone(&self, images: Tensor<4>) -> Tensor<4> {
+        let program = self.program(images.dims());
+        let is_last = |s: &Step| matches!(s, Step::Fused { positions, .. } if positions.contains(&self.tree.last));
+        let last = program.steps.iter().position(is_last).expect("the backbone's last layer is part of the program");
+        let values = self.values(&program, last + 1, images, &mut Pass { sums: None, seen: None });
+        values.into_iter().next_back().flatten().expect("nobody has used it yet").x
+    }
+
+    /// The values of the program after its first `steps` steps; none where their last use was among them.
+    fn values(&self, program: &Program, steps: usize, images: Tensor<4>, pass: &mut Pass) -> Vec<Option<Flow>> {
+        let mut values: Vec<Option<Flow>> = vec![Some(Flow { x: images, tracked: false })];
+        for (i, step) in program.steps[..steps].iter().enumerate() {
+            // A value is let go with its last use: what nobody learns from is not kept.
+            let mut value = |at: usize| {
+                let value = if program.last_use[at] == i { values[at].take() } else { values[at].clone() };
+                value.expect("a value lives until its last use")
+            };
+            let out = match step {
+                Step::Fused { positions, residual, input } => {
+                    let input = value(*input);
+                    self.operation(positions, *residual, input, pass)
+                }
+                Step::Sum(a, b) => {
+                    let (a, b) = (value(*a), value(*b));
+                    Flow { tracked: a.tracked || b.tracked, x: a.x + b.x }
+                }
+            };
+            values.push(Some(out));
+        }
+        values
+    }
+
+    fn run(&self, images: Tensor<4>, pass: &mut Pass) -> Predictions {
+        let program = self.program(images.dims());
+        let mut values = self.values(&program, program.steps.len(), images, pass);
         let (mut logits, mut deltas) = (Vec::new(), Vec::new());
-        for (head, map) in self.tree.heads.iter().zip(maps) {
-            let (l, d) = self.head(head, map, observe);
-            logits.push(l);
-            deltas.push(d);
+        for (&[boxes, classes], head) in program.predictors.iter().zip(&self.tree.heads) {
+            let [n, h, w, _] = program.dims[boxes];
+            let anchors = h * w * head.anchors_per_cell;
+            let mut take = |at: usize| values[at].take().expect("a predictor's output is used once").x;
+            deltas.push(take(boxes).reshape([n, anchors, 4]));
+            logits.push(take(classes).reshape([n, anchors, self.tree.classes]));
         }
         Predictions { logits: Tensor::cat(logits, 1), deltas: Tensor::cat(deltas, 1) }
     }
 
-    /// The maps that the heads read, largest first, each `[N,H,W,C]` after its activation.
-    fn feature_maps(&self, images: Tensor<4>, observe: Observer) -> Vec<Tensor<4>> {
-        let mut x = self.run(self.tree.stem, images, observe);
-        let mut maps = Vec::with_capacity(self.tree.heads.len());
-        for (i, block) in self.tree.blocks.iter().enumerate() {
-            let (out, expanded) = self.block(block, x, observe);
-            if i == self.tree.tap {
-                maps.push(expanded.expect("the tapped block has an expansion"));
-            }
-            x = out;
+    /// One layer as an operation of its own, without a way back.
+    fn layer(&self, position: usize, x: Tensor<4>) -> Tensor<4> {
+        let pass = &mut Pass { sums: None, seen: None };
+        self.operation(&[position], false, Flow { x, tracked: false }, pass).x
+    }
+
+    fn operation(&self, positions: &[usize], residual: bool, x: Flow, pass: &mut Pass) -> Flow {
+        let (mut call, mut at) = (Call::new(residual), x.x.dims());
+        for &position in positions {
+            at = self.layers[position].join(&mut call, position, at, pass.sums);
         }
-        x = self.run(self.tree.last, x, observe);
+        let mut seen = pass.seen.is_some().then(Vec::new);
+        let out = ops::fused(x, call, seen.as_mut());
+        if let (Some(all), Some(seen)) = (&mut pass.seen, seen) {
+            for (&position, seen) in positions.iter().zip(&seen) {
+                all[position].merge(seen);
+            }
+        }
+        out
+    }
+
+    /// As [`SsdModel::forward`] layer by layer, and `observe` sees the input of every layer. Not for training.
+    pub fn forward_observed(&self, images: Tensor<4>, observe: Observer) -> Predictions {
+        let mut run = |position: usize, x: Tensor<4>| {
+            observe(position, &x);
+            self.layer(position, x)
+        };
+        let (mut x, mut maps) = (run(self.tree.stem, images), Vec::new());
+        for (i, block) in self.tree.blocks.iter().enumerate() {
+            let input = x.clone();
+            if let Some(expand) = block.expand {
+                x = run(expand, x);
+                if i == self.tree.tap {
+                    maps.push(x.clone());
+                }
+            }
+            x = run(block.depthwise, x);
+            x = run(block.project, x);
+            if block.residual {
+                x = x + input;
+            }
+        }
+        x = run(self.tree.last, x);
         maps.push(x.clone());
         for extra in &self.tree.extras {
-            x = self.extra(extra, x, observe);
+            x = [extra.reduce, extra.depthwise, extra.expand].into_iter().fold(x, |x, layer| run(layer, x));
             maps.push(x.clone());
         }
-        maps
-    }
-
-    fn run(&self, position: usize, x: Tensor<4>, observe: Observer) -> Tensor<4> {
-        observe(position, &x);
-        self.layers[position].forward(x)
-    }
-
-    /// Block output, and the expansion where there is one (the tap of feature map 0).
-    fn block(&self, block: &Block<usize>, x: Tensor<4>, observe: Observer) -> (Tensor<4>, Option<Tensor<4>>) {
-        let expanded = block.expand.map(|layer| self.run(layer, x.clone(), observe));
-        let inner = self.run(block.depthwise, expanded.clone().unwrap_or_else(|| x.clone()), observe);
-        observe(block.project, &inner);
-        let project = &self.layers[block.project];
-        let out = if block.residual { project.forward_residual(inner, x) } else { project.forward(inner) };
-        (out, expanded)
-    }
-
-    fn extra(&self, extra: &Extra<usize>, x: Tensor<4>, observe: Observer) -> Tensor<4> {
-        let x = self.run(extra.reduce, x, observe);
-        let x = self.run(extra.depthwise, x, observe);
-        self.run(extra.expand, x, observe)
-    }
-
-    /// `(logits [N, cells·a, K], deltas [N, cells·a, 4])` of one feature map.
-    fn head(&self, head: &Head<usize>, map: Tensor<4>, observe: Observer) -> (Tensor<3>, Tensor<3>) {
-        let [n, h, w, _] = map.dims();
-        let anchors = h * w * head.anchors_per_cell;
-        let mut branch = |depthwise: Option<usize>, predictor: usize| {
-            let x = match depthwise {
-                Some(layer) => self.run(layer, map.clone(), observe),
-                None => map.clone(),
+        let (mut logits, mut deltas) = (Vec::new(), Vec::new());
+        for (head, map) in self.tree.heads.iter().zip(maps) {
+            let [n, h, w, _] = map.dims();
+            let anchors = h * w * head.anchors_per_cell;
+            let mut branch = |depthwise: Option<usize>, predictor: usize| {
+                let x = depthwise.into_iter().fold(map.clone(), |x, layer| run(layer, x));
+                run(predictor, x)
             };
-            self.run(predictor, x, observe)
-        };
-        let deltas = branch(head.box_depthwise, head.box_predictor).reshape([n, anchors, 4]);
-        let logits = branch(head.class_depthwise, head.class_predictor).reshape([n, anchors, self.tree.classes]);
-        (logits, deltas)
+            deltas.push(branch(head.box_depthwise, head.box_predictor).reshape([n, anchors, 4]));
+            logits.push(branch(head.class_depthwise, head.class_predictor).reshape([n, anchors, self.tree.classes]));
+        }
+        Predictions { logits: Tensor::cat(logits, 1), deltas: Tensor::cat(deltas, 1) }
     }
+}
+
+/// What a run through the network leaves behind besides its predictions.
+struct Pass<'a> {
+    sums: Option<&'a GradientSums>,
+    seen: Option<&'a mut [ChannelSums]>,
 }

@@ -2,7 +2,7 @@
 
 use super::weights::{Activation, ConvKind, ConvSpec, ConvWeights};
 use crate::kernel::{ConvGeometry, Kind};
-use crate::ops;
+use crate::ops::{self, Call, CallLayer, Flow, GradientSums};
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 
@@ -17,6 +17,9 @@ pub struct ConvLayer {
     spec: ConvSpec,
     #[module(skip)]
     training: Training,
+    /// Trained, but not now.
+    #[module(skip)]
+    held: bool,
 }
 
 /// Whether a layer learns.
@@ -32,13 +35,29 @@ impl ConvLayer {
         let cout = weights.spec.out_channels;
         let weight = ops::tensor(weights.weight.clone(), [weights.weight.len() / cout, cout]);
         let bias = ops::tensor(weights.bias.clone(), [cout]);
-        let trained = training == Training::Trained;
         Self {
-            weight: Param::initialized(ParamId::new(), weight.set_require_grad(trained)),
-            bias: Param::initialized(ParamId::new(), bias.set_require_grad(trained)),
+            // Gradients are summed beside the graph, so that it need not know the parameters.
+            weight: Param::initialized(ParamId::new(), weight.set_require_grad(false)),
+            bias: Param::initialized(ParamId::new(), bias.set_require_grad(false)),
             scale: ops::tensor(weights.scale.clone(), [cout]),
             spec: weights.spec,
             training,
+            held: false,
+        }
+    }
+
+    /// As [`ConvLayer::new`], frozen, without a copy.
+    pub(super) fn frozen(weights: ConvWeights) -> Self {
+        let (spec, cout) = (weights.spec, weights.spec.out_channels);
+        let rows = weights.weight.len() / cout;
+        let weight: Tensor<2> = ops::tensor(weights.weight, [rows, cout]);
+        Self {
+            weight: Param::initialized(ParamId::new(), weight.set_require_grad(false)),
+            bias: Param::initialized(ParamId::new(), ops::tensor(weights.bias, [cout]).set_require_grad(false)),
+            scale: ops::tensor(weights.scale, [cout]),
+            spec,
+            training: Training::Frozen,
+            held: false,
         }
     }
 
@@ -50,20 +69,24 @@ impl ConvLayer {
         self.training == Training::Trained
     }
 
-    /// Switches gradients of a trained layer off (it is held) or on again.
+    /// Whether it is trained and not held.
+    pub fn learns(&self) -> bool {
+        self.is_trained() && !self.held
+    }
+
+    /// Switches learning of a trained layer off (it is held) or on again.
     pub fn set_held(&mut self, held: bool) {
-        if self.is_trained() {
-            let tracked = !held;
-            let weight = std::mem::replace(&mut self.weight, placeholder());
-            self.weight = weight.map(|w| w.detach().set_require_grad(tracked));
-            let bias = std::mem::replace(&mut self.bias, placeholder());
-            self.bias = bias.map(|b| b.detach().set_require_grad(tracked));
-        }
+        self.held = held;
     }
 
     /// Runs `f` on the frozen scale.
     pub fn with_scale<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
         ops::read(&self.scale, f)
+    }
+
+    /// Lengths of weight and bias.
+    pub fn sizes(&self) -> [usize; 2] {
+        [self.spec.weight_len(), self.spec.out_channels]
     }
 
     /// The layer's numbers as they are now.
@@ -83,28 +106,30 @@ impl ConvLayer {
         let bias = std::mem::replace(&mut self.bias, placeholder());
         let scale = &self.scale;
         let mut updated = None;
-        let trained = self.training == Training::Trained;
         self.weight = weight.map(|weight| {
-            let weight = ops::update(weight, |weight| {
-                updated = Some(bias.map(|bias| {
-                    ops::update(bias, |bias| ops::read(scale, |scale| f(weight, bias, scale))).set_require_grad(trained)
-                }));
-            });
-            weight.set_require_grad(trained)
+            ops::update(weight, |weight| {
+                updated =
+                    Some(bias.map(|bias| ops::update(bias, |bias| ops::read(scale, |scale| f(weight, bias, scale)))));
+            })
         });
         self.bias = updated.expect("the update ran");
     }
 
-    /// `[N,H,W,Cin]` → `[N,OH,OW,Cout]`.
+    /// `[N,H,W,Cin]` → `[N,OH,OW,Cout]`, without a way back.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let geometry = self.spec.geometry(x.dims());
-        ops::fused_conv(x, self.weight.val(), self.bias.val(), self.scale.clone(), geometry)
+        let mut call = Call::new(false);
+        self.join(&mut call, 0, x.dims(), None);
+        ops::fused(Flow { x, tracked: false }, call, None).x
     }
 
-    /// As [`ConvLayer::forward`], with `residual` added.
-    pub fn forward_residual(&self, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
-        let geometry = self.spec.geometry(x.dims());
-        ops::fused_conv_residual(x, self.weight.val(), self.bias.val(), self.scale.clone(), residual, geometry)
+    /// Appends this layer, which stands at `position`, to a call on an input of shape `[N,H,W,Cin]`; returns the shape
+    /// of its output.
+    pub fn join(&self, call: &mut Call, position: usize, input: [usize; 4], sums: Option<&GradientSums>) -> [usize; 4] {
+        let geometry = self.spec.geometry(input);
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let layer = CallLayer { geometry, weight: &weight, bias: &bias, scale: &self.scale, position };
+        call.add(layer, sums.filter(|_| self.learns()));
+        [geometry.n, geometry.oh, geometry.ow, geometry.cout]
     }
 }
 

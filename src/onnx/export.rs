@@ -7,7 +7,7 @@
 //!
 //! Padding is written as numbers, so a file is for one input size.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, ValueInfoProto};
@@ -59,9 +59,32 @@ pub struct ExportOptions<'a> {
 /// # Errors
 /// If the network has no heads, names, anchors or classes disagree, a weight is not finite, or the disk refuses.
 pub fn export(network: &Ssd<ConvWeights>, path: &Path, options: &ExportOptions) -> Result<(), OnnxError> {
-    let model = model(network, path, options)?;
-    file::replace(path, &model.encode_to_vec())?;
-    file::replace(&path.with_file_name("labels.txt"), labels(options.class_names).as_bytes())
+    Document::new(network, path, options)?.write()
+}
+
+/// A file that is made and only has to be written: the network it was made from can be let go before.
+pub struct Document {
+    model: ModelProto,
+    path: PathBuf,
+    labels: String,
+}
+
+impl Document {
+    /// # Errors
+    /// As [`export`], but for the disk.
+    pub fn new(network: &Ssd<ConvWeights>, path: &Path, options: &ExportOptions) -> Result<Self, OnnxError> {
+        let model = model(network, path, options)?;
+        Ok(Self { model, path: path.into(), labels: labels(options.class_names) })
+    }
+
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write(self) -> Result<(), OnnxError> {
+        let bytes = self.model.encode_to_vec();
+        drop(self.model);
+        file::replace(&self.path, &bytes)?;
+        file::replace(&self.path.with_file_name("labels.txt"), self.labels.as_bytes())
+    }
 }
 
 fn labels(class_names: &[String]) -> String {

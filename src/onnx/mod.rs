@@ -24,7 +24,7 @@ mod tensor;
 mod verify;
 
 pub use error::OnnxError;
-pub use export::{ExportOptions, Form, Images, export};
+pub use export::{Document, ExportOptions, Form, Images, export};
 pub use import::{Imported, Normalisation, Scope, import};
 pub use metadata::Metadata;
 pub use table::{Match, Role, Stored};

@@ -1,9 +1,11 @@
 //! The burn custom operations: thin glue between burn's tensors and the kernels.
 
 mod backend;
-mod fused_conv;
+mod fused;
+mod gradient_sums;
 mod slice;
 
 pub use backend::device;
-pub use fused_conv::{fused_conv, fused_conv_residual};
+pub use fused::{Call, CallLayer, Flow, fused, keeps_expansion};
+pub use gradient_sums::{GradientSums, LayerGradients};
 pub use slice::{read, tensor, update};

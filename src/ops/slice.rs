@@ -6,6 +6,12 @@ use burn::backend::ndarray::{NdArray, NdArrayTensor};
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{Tensor, TensorData};
 
+/// The tensor's values, where they lie in order.
+pub(super) fn values(tensor: &NdArrayTensor) -> Option<&[f32]> {
+    let NdArrayTensor::F32(storage) = tensor else { panic!("the network computes in f32") };
+    storage.view().to_slice()
+}
+
 /// Runs `f` on the tensor's values; copies only where the tensor is a permuted or strided view.
 pub(super) fn with<R>(tensor: &NdArrayTensor, f: impl FnOnce(&[f32]) -> R) -> R {
     let NdArrayTensor::F32(storage) = tensor else { panic!("the network computes in f32") };
@@ -34,7 +40,7 @@ pub(super) fn modify(tensor: NdArrayTensor, f: impl FnOnce(&mut [f32])) -> NdArr
 }
 
 /// The backend's own tensor under a tensor that may or may not be tracked.
-fn primitive<const D: usize>(tensor: Tensor<D>) -> NdArrayTensor {
+pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> NdArrayTensor {
     let plain = if tensor.is_autodiff() { tensor.inner() } else { tensor };
     plain.try_into_primitive::<NdArray>().expect("the network runs on one backend")
 }

@@ -11,6 +11,8 @@
 //! - gradient: `dW[k,c] -= scale[c]·μ[k]·db[c]`
 //! - update: after W moved by ΔW, `b[c] -= scale[c]·Σ_k μ[k]·ΔW[k,c]`
 
+use crate::kernel::ChannelSums;
+
 /// Running mean of a layer's input, per channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputMean {
@@ -21,36 +23,9 @@ pub struct InputMean {
 /// Share of a new observation in the running mean.
 const OBSERVED_SHARE: f32 = 0.3;
 
-/// A layer's inputs over the micro-batches of one window, summed per channel.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct InputSum {
-    /// `[Cin]`; empty until something was seen.
-    pub sums: Vec<f64>,
-    pub rows: usize,
-}
-
-impl InputSum {
-    /// Adds an input `[rows, cin]`.
-    pub fn add(&mut self, x: &[f32], cin: usize) {
-        self.sums.resize(cin, 0.0);
-        for block in x.chunks(cin * 64) {
-            let mut partial = vec![0f32; cin];
-            for row in block.chunks_exact(cin) {
-                for (sum, &v) in partial.iter_mut().zip(row) {
-                    *sum += v;
-                }
-            }
-            for (sum, p) in self.sums.iter_mut().zip(partial) {
-                *sum += f64::from(p);
-            }
-        }
-        self.rows += x.len() / cin;
-    }
-}
-
 impl InputMean {
     /// Moves towards the mean of what was seen; stays where nothing was.
-    pub fn follow(&mut self, seen: &InputSum) {
+    pub fn follow(&mut self, seen: &ChannelSums) {
         let means = seen.sums.iter().map(|sum| (sum / seen.rows.max(1) as f64) as f32);
         if self.mean.is_empty() {
             self.mean = means.collect();
@@ -131,17 +106,17 @@ mod tests {
     #[test]
     fn the_mean_is_that_of_each_channel() {
         let mut mean = InputMean::default();
-        let mut seen = InputSum::default();
+        let mut seen = ChannelSums::default();
         mean.follow(&seen);
         assert!(mean.mean.is_empty());
         seen.add(&[1.0, 10.0], 2);
         seen.add(&[3.0, 30.0], 2);
         mean.follow(&seen);
         assert_eq!(mean.mean, [2.0, 20.0]);
-        let mut seen = InputSum::default();
+        let mut seen = ChannelSums::default();
         seen.add(&[12.0, 20.0], 2);
         mean.follow(&seen);
-        mean.follow(&InputSum::default());
+        mean.follow(&ChannelSums::default());
         assert_eq!(mean.mean, [5.0, 20.0]);
     }
 }

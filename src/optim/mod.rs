@@ -7,7 +7,7 @@ mod ema;
 mod optimizer;
 mod schedule;
 
-pub use centring::{InputMean, InputSum};
+pub use centring::InputMean;
 pub use ema::Ema;
 pub use optimizer::{LayerSlots, LayerUpdate, Optimizer, OptimizerKind, Rates, Slot};
 pub use schedule::{Decay, Restart, Schedule};

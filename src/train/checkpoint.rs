@@ -10,12 +10,16 @@ use super::progress::Progress;
 use super::recipe::Recipe;
 use super::state::TrainState;
 use crate::model::{ConvSpec, ConvWeights, Ssd};
+use crate::ops;
 use crate::optim::InputMean;
 use crate::watchdog::Watchdog;
 use safetensors::SafeTensorError;
+use safetensors::View;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::Path;
 
 /// Raised whenever an older program could not read what this one writes.
@@ -73,26 +77,64 @@ fn way_out(path: &Path) -> &'static str {
 /// A checkpoint that was read and found sound.
 pub struct Checkpoint {
     pub header: Header,
-    tensors: BTreeMap<String, Vec<f32>>,
+    /// The file; tensors are taken out one by one.
+    data: Vec<u8>,
+    /// Where each tensor's bytes are.
+    tensors: BTreeMap<String, Range<usize>>,
+}
+
+/// A tensor of the state that is copied only while it is written: a second copy of everything would not fit a small
+/// board.
+struct Lazy<'a> {
+    shape: [usize; 1],
+    bytes: Box<dyn Fn() -> Vec<u8> + 'a>,
+}
+
+impl<'a> Lazy<'a> {
+    fn new(len: usize, bytes: impl Fn() -> Vec<u8> + 'a) -> Self {
+        Self { shape: [len], bytes: Box::new(bytes) }
+    }
+
+    fn slice(values: &'a [f32]) -> Self {
+        Self::new(values.len(), || bytes(values))
+    }
+}
+
+impl View for &Lazy<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned((self.bytes)())
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape[0] * 4
+    }
 }
 
 /// Every tensor of the state by name.
-fn tensors(state: &TrainState) -> BTreeMap<String, Vec<f32>> {
+fn tensors(state: &TrainState) -> BTreeMap<String, Lazy<'_>> {
     let mut all = BTreeMap::new();
     for (i, layer) in state.model.layers.iter().enumerate() {
-        let weights = layer.weights();
-        all.insert(format!("weight.{i}"), weights.weight);
-        all.insert(format!("bias.{i}"), weights.bias);
-        all.insert(format!("scale.{i}"), weights.scale);
+        let [weight, bias] = layer.sizes();
+        all.insert(format!("weight.{i}"), Lazy::new(weight, || ops::read(&layer.weight.val(), bytes)));
+        all.insert(format!("bias.{i}"), Lazy::new(bias, || ops::read(&layer.bias.val(), bytes)));
+        all.insert(format!("scale.{i}"), Lazy::new(bias, || layer.with_scale(bytes)));
         for (part, slot) in ["weight", "bias"].iter().zip(&state.optimizer.layers[i].slots) {
-            all.insert(format!("first.{part}.{i}"), slot.first.clone());
-            all.insert(format!("second.{part}.{i}"), slot.second.clone());
+            all.insert(format!("first.{part}.{i}"), Lazy::slice(&slot.first));
+            all.insert(format!("second.{part}.{i}"), Lazy::slice(&slot.second));
         }
         if let Some(ema) = &state.ema {
-            all.insert(format!("ema.weight.{i}"), ema.averages[2 * i].clone());
-            all.insert(format!("ema.bias.{i}"), ema.averages[2 * i + 1].clone());
+            all.insert(format!("ema.weight.{i}"), Lazy::slice(&ema.averages[2 * i]));
+            all.insert(format!("ema.bias.{i}"), Lazy::slice(&ema.averages[2 * i + 1]));
         }
-        all.insert(format!("mean.{i}"), state.means[i].mean.clone());
+        all.insert(format!("mean.{i}"), Lazy::slice(&state.means[i].mean));
     }
     all
 }
@@ -107,10 +149,9 @@ impl Checkpoint {
     /// # Errors
     /// If the disk refuses; the file that was there is untouched then.
     pub fn save(path: &Path, state: &TrainState, header: Header) -> Result<(), TrainError> {
-        let tensors: BTreeMap<String, Vec<u8>> =
-            tensors(state).into_iter().map(|(name, values)| (name, bytes(&values))).collect();
+        let tensors = tensors(state);
         let mut crc = crc32fast::Hasher::new();
-        tensors.values().for_each(|t| crc.update(t));
+        tensors.values().for_each(|t| crc.update(&t.data()));
         let header = Header {
             crc32: crc.finalize(),
             progress: state.progress.clone(),
@@ -121,10 +162,7 @@ impl Checkpoint {
         let text = toml::to_string(&header).expect("a header has only keys that TOML can hold");
         let text = format!("{:08x}\n{text}", crc32fast::hash(text.as_bytes()));
         let metadata = HashMap::from([(HEADER.into(), text)]);
-        let views = tensors.iter().map(|(name, data)| {
-            let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data).expect("four bytes a number");
-            (name.as_str(), view)
-        });
+        let views = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
         atomic_file::replace(
             path,
             |temporary| {
@@ -185,54 +223,91 @@ impl Checkpoint {
         if crc != header.crc32 {
             return Err(bad(format!("checksum {crc:08x}"), &format!("{:08x}", header.crc32), previous));
         }
-        let floats = |data: &[u8]| data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        let tensors = views.into_iter().map(|(name, view)| (name, floats(view.data()))).collect();
-        Ok(Self { header, tensors })
+        let at = |bytes: &[u8]| bytes.as_ptr().addr() - data.as_ptr().addr();
+        let range = |view: &TensorView| at(view.data())..at(view.data()) + view.data().len();
+        let tensors = views.iter().map(|(name, view)| (name.clone(), range(view))).collect();
+        drop(views);
+        Ok(Self { header, tensors, data })
     }
 
     /// The state as it was saved, bit for bit.
     ///
     /// # Errors
     /// If a tensor is missing or has another length than the network says.
-    pub fn restore(mut self, path: &Path) -> Result<TrainState, TrainError> {
-        let mut take = |name: String, len: Option<usize>| {
-            let found = self.tensors.remove(&name);
-            let fits = found.as_ref().is_some_and(|t| len.is_none_or(|len| t.len() == len));
-            match found {
-                Some(tensor) if fits => Ok(tensor),
-                other => Err(TrainError::Checkpoint {
-                    file: path.into(),
-                    found: other
-                        .map_or(format!("no tensor {name}"), |t| format!("tensor {name} with {} values", t.len())),
-                    expected: len.map_or("one".into(), |len| format!("{len} values")),
-                    help: way_out(path).into(),
-                }),
-            }
-        };
+    pub fn restore(self, path: &Path) -> Result<TrainState, TrainError> {
+        let mut state = TrainState::new(&self.network(path)?, &self.header.recipe);
+        self.fill(&mut state, path)?;
+        state.progress = self.header.progress;
+        state.watchdog = self.header.watchdog;
+        Ok(state)
+    }
+
+    /// Takes weights, optimizer, average and means of `state` back to what was saved; its clock, its history and the
+    /// watchdog's memory go on. Works in place: a small board has no room for a second state.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::restore`]; the state is a mixture then.
+    pub fn revert(&self, state: &mut TrainState, path: &Path) -> Result<(), TrainError> {
+        for (i, layer) in state.model.layers.iter_mut().enumerate() {
+            let [weights, biases] = layer.sizes();
+            let old = self.tensor(&format!("weight.{i}"), Some(weights), path)?;
+            let old_bias = self.tensor(&format!("bias.{i}"), Some(biases), path)?;
+            layer.update(|weight, bias, _| {
+                weight.copy_from_slice(&old);
+                bias.copy_from_slice(&old_bias);
+            });
+        }
+        self.fill(state, path)
+    }
+
+    /// The network as it was saved.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::restore`].
+    pub fn network(&self, path: &Path) -> Result<Ssd<ConvWeights>, TrainError> {
         let specs = &self.header.network;
         let mut convs = Vec::new();
         for (i, (_, spec)) in specs.convs().into_iter().enumerate() {
             convs.push(ConvWeights {
                 spec: *spec,
-                weight: take(format!("weight.{i}"), Some(spec.weight_len()))?,
-                scale: take(format!("scale.{i}"), Some(spec.out_channels))?,
-                bias: take(format!("bias.{i}"), Some(spec.out_channels))?,
+                weight: self.tensor(&format!("weight.{i}"), Some(spec.weight_len()), path)?,
+                scale: self.tensor(&format!("scale.{i}"), Some(spec.out_channels), path)?,
+                bias: self.tensor(&format!("bias.{i}"), Some(spec.out_channels), path)?,
             });
         }
         let mut convs = convs.into_iter();
-        let network = specs.map(|_, _| convs.next().expect("one for each layer"));
-        let mut state = TrainState::new(&network, &self.header.recipe);
+        Ok(specs.map(|_, _| convs.next().expect("one for each layer")))
+    }
+
+    /// A tensor by name, with as many values as it should have.
+    fn tensor(&self, name: &str, len: Option<usize>, path: &Path) -> Result<Vec<f32>, TrainError> {
+        let found = self.tensors.get(name).map(|range| self.data[range.clone()].as_chunks::<4>().0);
+        match found {
+            Some(bytes) if len.is_none_or(|len| bytes.len() == len) => {
+                Ok(bytes.iter().map(|b| f32::from_le_bytes(*b)).collect())
+            }
+            other => Err(TrainError::Checkpoint {
+                file: path.into(),
+                found: other.map_or(format!("no tensor {name}"), |t| format!("tensor {name} with {} values", t.len())),
+                expected: len.map_or("one".into(), |len| format!("{len} values")),
+                help: way_out(path).into(),
+            }),
+        }
+    }
+
+    /// What a state holds besides its network and its progress.
+    fn fill(&self, state: &mut TrainState, path: &Path) -> Result<(), TrainError> {
         for i in 0..state.model.layers.len() {
             for (part, name) in ["weight", "bias"].iter().enumerate() {
                 let slot = &mut state.optimizer.layers[i].slots[part];
-                slot.first = take(format!("first.{name}.{i}"), Some(slot.first.len()))?;
-                slot.second = take(format!("second.{name}.{i}"), Some(slot.second.len()))?;
+                slot.first = self.tensor(&format!("first.{name}.{i}"), Some(slot.first.len()), path)?;
+                slot.second = self.tensor(&format!("second.{name}.{i}"), Some(slot.second.len()), path)?;
                 if let Some(ema) = &mut state.ema {
                     let average = &mut ema.averages[2 * i + part];
-                    *average = take(format!("ema.{name}.{i}"), Some(average.len()))?;
+                    *average = self.tensor(&format!("ema.{name}.{i}"), Some(average.len()), path)?;
                 }
             }
-            state.means[i] = InputMean { mean: take(format!("mean.{i}"), None)? };
+            state.means[i] = InputMean { mean: self.tensor(&format!("mean.{i}"), None, path)? };
         }
         if self.header.layer_steps.len() != state.optimizer.layers.len() {
             return Err(TrainError::Checkpoint {
@@ -245,9 +320,7 @@ impl Checkpoint {
         for (layer, steps) in state.optimizer.layers.iter_mut().zip(&self.header.layer_steps) {
             layer.steps = *steps;
         }
-        state.progress = self.header.progress;
-        state.watchdog = self.header.watchdog;
-        Ok(state)
+        Ok(())
     }
 }
 

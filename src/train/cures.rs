@@ -88,16 +88,12 @@ pub fn keep_good(last: &Path) -> Result<(), TrainError> {
 /// Weights, optimizer, average and means of the good state; clock, history and the watchdog's memory go on.
 fn roll_back(state: &mut TrainState, last: &Path) -> Result<(), TrainError> {
     let path = good(last);
-    let old = Checkpoint::load(&path)?.restore(&path)?;
-    let TrainState { model, optimizer, ema, means, .. } = old;
-    (state.model, state.optimizer, state.ema, state.means) = (model, optimizer, ema, means);
-    Ok(())
+    Checkpoint::load(&path)?.revert(state, &path)
 }
 
 fn reload(state: &mut TrainState, last: &Path, layers: &[usize]) -> Result<(), TrainError> {
     let path = good(last);
-    let old = Checkpoint::load(&path)?.restore(&path)?;
-    let weights = old.model.weights();
+    let weights = Checkpoint::load(&path)?.network(&path)?;
     let convs = weights.convs();
     layers.iter().for_each(|&i| renew(state, i, convs[i].1));
     Ok(())

@@ -3,7 +3,7 @@
 use super::look::Stages;
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
-use super::start::{Response, response};
+use super::start::{Response, Seen};
 use crate::boxes::{Anchors, CornerBox};
 use crate::data::{DataError, normalise, plain};
 use crate::loss::TargetEncoder;
@@ -64,35 +64,36 @@ pub fn facts(
         ..RunFacts::default()
     };
     labels(&mut facts, encoder, training, f64::from(recipe.box_weight))?;
-    let seen = probe(model, &probes(training, size, FIRST_PROBES)?, size);
+    let seen = probe(model, probes(training, size, FIRST_PROBES), size)?;
     facts.response = Some(seen.response);
     facts.dead = Some(seen.dead);
     Ok(facts)
 }
 
 /// Photos spread over the split, as the network sees them.
-pub fn probes(training: &Records, size: usize, most: usize) -> Result<Vec<f32>, DataError> {
+pub fn probes(training: &Records, size: usize, most: usize) -> impl Iterator<Item = Result<Vec<f32>, DataError>> + '_ {
     let count = most.min(training.len());
-    let mut images = vec![0.0; count * size * size * 3];
-    for (i, image) in images.chunks_exact_mut(size * size * 3).enumerate() {
+    (0..count).map(move |i| {
+        let mut image = vec![0.0; size * size * 3];
         // From the middle of each part: neighbours in a folder are often neighbours in time.
         let index = (2 * i + 1) * training.len() / (2 * count);
-        normalise(&plain(&training.get(index)?, size).image, image);
-    }
-    Ok(images)
+        normalise(&plain(&training.get(index)?, size).image, &mut image);
+        Ok(image)
+    })
 }
 
-/// Response of the backbone's output to these photos.
-pub fn probe(model: &SsdModel, images: &[f32], size: usize) -> Response {
-    let count = images.len() / (size * size * 3);
-    let after = model.specs().backbone_len();
-    let mut seen = Response::default();
-    model.forward_observed(ops::tensor(images.to_vec(), [count, size, size, 3]), &mut |position, x| {
-        if position == after {
-            seen = response(x);
-        }
-    });
-    seen
+/// Response of the backbone's output to these photos, one at a time.
+pub fn probe<E>(
+    model: &SsdModel,
+    images: impl IntoIterator<Item = Result<Vec<f32>, E>>,
+    size: usize,
+) -> Result<Response, E> {
+    let (mut seen, mut count) = (Seen::default(), 0);
+    for image in images {
+        seen.add(&model.backbone(ops::tensor(image?, [1, size, size, 3])));
+        count += 1;
+    }
+    Ok(seen.response(count))
 }
 
 fn labels(facts: &mut RunFacts, encoder: &TargetEncoder, training: &Records, weight: f64) -> Result<(), DataError> {

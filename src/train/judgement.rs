@@ -10,7 +10,7 @@ use super::state::TrainState;
 use crate::boxes::{BoxCoder, CornerBox};
 use crate::loss::{ImageGradients, ImageLoss, Targets};
 use crate::model::{ConvWeights, Ssd, SsdModel};
-use crate::onnx::{ExportOptions, Form, Images, export};
+use crate::onnx::{Document, ExportOptions, Form, Images};
 use crate::watchdog::Mode;
 
 /// Fewest steps between states worth going back to.
@@ -27,12 +27,16 @@ impl Run<'_> {
         let mut averaged = state.averaged();
         // Judged is what will be exported, to the last bit.
         averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
-        let model = SsdModel::for_inference(&averaged);
+        let model = SsdModel::into_inference(averaged);
         let job = self.job;
         let mut judged = ImageLoss::default();
         let encoder = &self.encoder;
         let loss = job.recipe.ssd_loss(&job.class_names);
+        let watched = self.watching.is_on();
         let mut see = |objects: &[crate::data::Object], logits: &[f32], deltas: &[f32]| {
+            if !watched {
+                return;
+            }
             let known: Vec<_> = objects.iter().filter(|o| !o.crowd).collect();
             let columns: Vec<u32> = known.iter().map(|o| o.class as u32 + 1).collect();
             let boxes: Vec<CornerBox> = known.iter().map(|o| o.bbox).collect();
@@ -67,7 +71,12 @@ impl Run<'_> {
         let best = metrics.ap.is_none() || progress.best.is_none_or(|b| ap > b.ap);
         if best {
             progress.best = Some(Best { epoch: progress.epoch, ap });
-            self.export(&averaged)?;
+            let network = model.weights();
+            drop(model);
+            // One copy of the numbers after the other: a small board has no room for all at once.
+            let file = self.document(&network)?;
+            drop(network);
+            file.write()?;
         }
         write_results(&job.folder.join("results.csv"), &state.progress.history)?;
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
@@ -87,7 +96,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn export(&self, network: &Ssd<ConvWeights>) -> Result<(), TrainError> {
+    fn document(&self, network: &Ssd<ConvWeights>) -> Result<Document, TrainError> {
         let options = ExportOptions {
             size: self.job.size,
             images: Images::Any,
@@ -97,6 +106,6 @@ impl Run<'_> {
             scores: self.job.recipe.loss.scores(),
             form: Form::RawHeads,
         };
-        Ok(export(network, &self.job.best_path(), &options)?)
+        Ok(Document::new(network, &self.job.best_path(), &options)?)
     }
 }

@@ -1,9 +1,8 @@
 //! A closer look at one optimizer step: how large each layer's gradient, weights and move are, and what passes through
 //! the stages. Taken every few steps, so that it costs next to nothing on the whole.
 
-use crate::kernel::squared_sum;
+use crate::kernel::{ChannelSums, squared_sum};
 use crate::model::{Activation, SsdModel, Stage};
-use crate::optim::InputSum;
 use crate::watchdog::{StageFacts, StageKind, StageSignals};
 
 /// Mean from which a channel behind ReLU6 counts as saturated.
@@ -97,7 +96,7 @@ impl Stages {
     }
 
     /// The stages as a look and the inputs of the same step show them.
-    pub fn signals(&self, look: &Look, inputs: &[InputSum], normaliser: f64) -> Vec<StageSignals> {
+    pub fn signals(&self, look: &Look, inputs: &[ChannelSums], normaliser: f64) -> Vec<StageSignals> {
         let mut squares = vec![[0f64; 3]; self.facts.len()];
         for (position, &stage) in self.of_layer.iter().enumerate() {
             let [gradient, weight, moved] = &mut squares[stage];

@@ -8,7 +8,7 @@ use super::progress::{EpochRecord, LossSums};
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
 use super::state::TrainState;
-use super::step::{TrainBatch, micro_step};
+use super::step::{Observe, TrainBatch, micro_step};
 use super::update::{StepStats, apply_seen};
 use super::watching::Watching;
 use super::window::Window;
@@ -17,8 +17,7 @@ use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
 use crate::eval::{Detector, ScoreMode};
 use crate::loss::{SsdLoss, TargetEncoder};
 use crate::model::SsdModel;
-use crate::ops;
-use crate::optim::{InputSum, Schedule};
+use crate::optim::Schedule;
 use crate::watchdog::{Action, Entry, Mode};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -219,7 +218,8 @@ impl Run<'_> {
                 continue;
             }
             if window.images > 0 {
-                self.step(state, std::mem::take(&mut window), on)?;
+                self.step(state, &mut window, on)?;
+                window.clear();
             }
             left_out = 0;
             state.progress.position = at;
@@ -269,21 +269,10 @@ impl Run<'_> {
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
         let step = state.progress.step;
         let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
-        let losses = if self.job.recipe.centred && due {
-            // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
-            let (model, mut inputs) = (&state.model, std::mem::take(&mut window.inputs));
-            inputs.resize(model.layers.len(), InputSum::default());
-            let losses = micro_step(model, loss, batch, window, &mut |i, x| {
-                if model.layers[i].is_trained() {
-                    let [_, _, _, channels] = x.dims();
-                    ops::read(x, |x| inputs[i].add(x, channels));
-                }
-            });
-            window.inputs = inputs;
-            losses
-        } else {
-            micro_step(&state.model, loss, batch, window, &mut |_, _| {})
-        };
+        // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
+        let wanted = self.job.recipe.centred || self.watching.is_on();
+        let observe = if wanted && due { Observe::Inputs } else { Observe::Nothing };
+        let losses = micro_step(&state.model, loss, batch, window, observe);
         self.watching.micro_batch(&losses, &indices);
         left_out
     }
@@ -325,11 +314,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn step(&mut self, state: &mut TrainState, window: Window, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
+    fn step(
+        &mut self,
+        state: &mut TrainState,
+        window: &mut Window,
+        on: &mut dyn FnMut(Event),
+    ) -> Result<(), TrainError> {
         self.seen += window.images;
         let (step, loss) = (state.progress.step, (window.class + window.boxes) / window.normaliser());
         let mut look = self.watching.look(state);
-        let inputs = window.inputs.clone();
         let stats = apply_seen(state, window, &self.watching.recipe, &self.watching.schedule, look.as_mut());
         let sound = loss.is_finite() && stats.grad_norm.is_finite();
         if sound {
@@ -339,7 +332,7 @@ impl Run<'_> {
             sums.boxes += stats.boxes;
             sums.grad_norm += stats.grad_norm;
         }
-        let said = self.watching.step(state, &stats, look, &inputs)?;
+        let said = self.watching.step(state, &stats, look, &window.inputs)?;
         self.act(state, &said, on)?;
         let cured = said.iter().any(|e| matches!(e, Entry::Cure(c) if c.applied));
         if !sound && !cured {

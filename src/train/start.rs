@@ -43,46 +43,65 @@ pub struct Start {
     pub notes: Vec<String>,
 }
 
-/// Response of the input of every layer, in walk order, on the first photos of `records` at input size `size`.
+/// Response of the input of every layer behind the backbone, in walk order, on the first photos of `records` at input
+/// size `size`.
+///
+/// One photo at a time, and of the backbone's large maps nothing is kept.
 ///
 /// # Errors
 /// If a record cannot be read.
 pub fn responses(network: &Ssd<ConvWeights>, records: &Records, size: usize) -> Result<Vec<Response>, DataError> {
     let count = PROBED.min(records.len());
-    let mut images = vec![0.0; count * size * size * 3];
-    for (i, image) in images.chunks_exact_mut(size * size * 3).enumerate() {
+    let backbone = network.backbone_len();
+    let mut seen = vec![Seen::default(); network.convs().len() - backbone];
+    let model = SsdModel::for_inference(network);
+    for i in 0..count {
+        let mut image = vec![0.0; size * size * 3];
         // Spread over the split: neighbours in a folder are often neighbours in time.
-        normalise(&plain(&records.get(i * records.len() / count)?, size).image, image);
-    }
-    let mut all = vec![Response::default(); network.convs().len()];
-    SsdModel::for_inference(network)
-        .forward_observed(ops::tensor(images, [count, size, size, 3]), &mut |position, x: &Tensor<4>| {
-            all[position] = response(x)
+        normalise(&plain(&records.get(i * records.len() / count)?, size).image, &mut image);
+        model.forward_observed(ops::tensor(image, [1, size, size, 3]), &mut |position, x: &Tensor<4>| {
+            if let Some(position) = position.checked_sub(backbone) {
+                seen[position].add(x);
+            }
         });
-    Ok(all)
+    }
+    Ok(seen.iter().map(|seen| seen.response(count)).collect())
 }
 
-/// Response of a tensor over its images.
-pub(super) fn response(x: &Tensor<4>) -> Response {
-    let [n, h, w, c] = x.dims();
-    let image = h * w * c;
-    ops::read(x, |x| {
-        let (mut variance, mut square, mut alive) = (0f64, 0f64, vec![false; c]);
-        for i in 0..image {
-            let (mut sum, mut squares) = (0f64, 0f64);
-            for k in 0..n {
-                let v = f64::from(x[k * image + i]);
-                sum += v;
-                squares += v * v;
+/// Sums over images of one layer's input, number by number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    sums: Vec<f64>,
+    squares: Vec<f64>,
+    channels: usize,
+}
+
+impl Seen {
+    /// Takes in one image's `[1,H,W,C]`.
+    pub(super) fn add(&mut self, x: &Tensor<4>) {
+        self.channels = x.dims()[3];
+        ops::read(x, |x| {
+            self.sums.resize(x.len(), 0.0);
+            self.squares.resize(x.len(), 0.0);
+            for ((sum, square), &v) in self.sums.iter_mut().zip(&mut self.squares).zip(x) {
+                *sum += f64::from(v);
+                *square += f64::from(v) * f64::from(v);
             }
-            alive[i % c] |= squares > 0.0;
-            variance += (squares - sum * sum / n as f64).max(0.0);
+        });
+    }
+
+    pub(super) fn response(&self, images: usize) -> Response {
+        let n = images.max(1) as f64;
+        let (mut variance, mut square, mut alive) = (0f64, 0f64, vec![false; self.channels]);
+        for (i, (sum, squares)) in self.sums.iter().zip(&self.squares).enumerate() {
+            alive[i % self.channels] |= *squares > 0.0;
+            variance += (squares - sum * sum / n).max(0.0);
             square += squares;
         }
-        let dead = alive.iter().filter(|a| !**a).count() as f64 / c as f64;
+        let dead = alive.iter().filter(|a| !**a).count() as f64 / self.channels.max(1) as f64;
         let response = if square > 0.0 { (variance / square).sqrt() } else { 0.0 };
-        Response { response, rms: (square / (n * image) as f64).sqrt(), dead }
-    })
+        Response { response, rms: (square / (n * self.sums.len().max(1) as f64)).sqrt(), dead }
+    }
 }
 
 /// Makes an imported network ready: fresh extras and heads where the file's carry nothing (or has none), fresh class
@@ -103,15 +122,14 @@ pub fn start(
     let mut rng = Pcg64Mcg::seed_from_u64(recipe.seed ^ 0x5EED);
     let (mut notes, mut fresh_classes) = (Vec::new(), true);
     let found = responses(&network, records, size)?;
-    let backbone = network.backbone_len();
     if network.heads.is_empty() {
         notes.push("the file has a backbone only: extras and heads start fresh".to_string());
         network.renew_extras_and_heads(classes, &mut rng);
     } else {
-        let reference = found[backbone].rms;
+        let reference = found[0].rms;
         let lost = |r: &&Response| r.response < DEAF || r.rms < FAINT * reference;
-        let deaf = found[backbone..].iter().filter(lost).count();
-        let total = found.len() - backbone;
+        let deaf = found.iter().filter(lost).count();
+        let total = found.len();
         if deaf > 0 {
             notes.push(format!(
                 "{deaf} of the file's {total} extra and head layers get next to no signal from the photos: all {total} \
@@ -126,7 +144,7 @@ pub fn start(
         }
     }
     // The first layer behind the backbone reads the backbone's last output.
-    if let Some(last) = found.get(backbone).filter(|last| last.dead > 0.3) {
+    if let Some(last) = found.first().filter(|last| last.dead > 0.3) {
         notes.push(format!(
             "{:.0} % of the backbone's last channels are zero on these photos, a property of the file; they can wake up \
              in training",

@@ -1,8 +1,9 @@
 //! One micro-batch, forward and backward.
 
 use super::window::Window;
+use crate::kernel::ChannelSums;
 use crate::loss::{ImageGradients, ImageLoss, SsdLoss, Targets};
-use crate::model::{Observer, SsdModel};
+use crate::model::SsdModel;
 use crate::ops;
 
 /// Images with what the anchors should say about them.
@@ -14,6 +15,14 @@ pub struct TrainBatch {
     pub size: usize,
     /// `[N]`.
     pub targets: Vec<Targets>,
+}
+
+/// What else a micro-batch is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observe {
+    Nothing,
+    /// The sums of every layer's input.
+    Inputs,
 }
 
 /// The loss of every image of a micro-batch.
@@ -28,10 +37,19 @@ pub fn micro_step(
     loss: &SsdLoss,
     batch: TrainBatch,
     window: &mut Window,
-    observe: Observer,
+    observe: Observe,
 ) -> StepLoss {
     let (n, size) = (batch.targets.len(), batch.size);
-    let predictions = model.forward_observed(ops::tensor(batch.images, [n, size, size, 3]), observe);
+    window.prepare(model);
+    let seen = match observe {
+        Observe::Nothing => None,
+        Observe::Inputs => {
+            window.inputs.resize(model.layers.len(), ChannelSums::default());
+            Some(window.inputs.as_mut_slice())
+        }
+    };
+    let images = ops::tensor(batch.images, [n, size, size, 3]);
+    let predictions = model.forward_training(images, &window.gradients, seen);
     let [_, anchors, columns] = predictions.logits.dims();
     let (mut dlogits, mut ddeltas) = (vec![0.0; n * anchors * columns], vec![0.0; n * anchors * 4]);
     let losses: StepLoss = ops::read(&predictions.logits, |logits| {
@@ -47,8 +65,7 @@ pub fn micro_step(
     });
     let start = (predictions.logits * ops::tensor(dlogits, [n, anchors, columns])).sum()
         + (predictions.deltas * ops::tensor(ddeltas, [n, anchors, 4])).sum();
-    let gradients = start.backward();
-    window.add(model, &gradients);
+    start.backward();
     window.images += n;
     for image in &losses {
         window.positives += image.positives;

@@ -14,9 +14,9 @@ use super::state::TrainState;
 use super::update::StepStats;
 use crate::boxes::Anchors;
 use crate::eval::CocoMetrics;
-use crate::kernel::squared_sum;
+use crate::kernel::{ChannelSums, squared_sum};
 use crate::loss::{ImageLoss, SsdLoss, TargetEncoder};
-use crate::optim::{InputSum, OptimizerKind, Schedule};
+use crate::optim::{OptimizerKind, Schedule};
 use crate::watchdog::{self, Entry, EpochFigures, Mode, Pace, Portion, StepSignals, Watchdog};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub struct Watching {
     journal: Option<JournalFile>,
     stages: Stages,
     anchors: Anchors,
-    probes: Vec<f32>,
+    probes: Vec<Vec<f32>>,
     size: usize,
     gathered: StepSignals,
     paced: (Instant, Duration, u64),
@@ -74,7 +74,7 @@ impl Watching {
             state.watchdog = None;
             return Ok(watching);
         }
-        watching.probes = facts::probes(training, job.size, PROBES)?;
+        watching.probes = facts::probes(training, job.size, PROBES).collect::<Result<_, _>>()?;
         let mut said = Vec::new();
         if state.watchdog.is_none() {
             let facts =
@@ -157,7 +157,7 @@ impl Watching {
         state: &mut TrainState,
         stats: &StepStats,
         look: Option<Look>,
-        inputs: &[InputSum],
+        inputs: &[ChannelSums],
     ) -> Result<Vec<Entry>, TrainError> {
         let step = state.progress.step;
         if !self.is_on() || state.watchdog.is_none() {
@@ -175,12 +175,19 @@ impl Watching {
             factor: self.schedule.factor(step.saturating_sub(1)),
             stages: look.map(|look| self.stages.signals(&look, inputs, normaliser)),
             noise: looked.then(|| noise_scale(state, &self.recipe, stats)).flatten(),
-            response: probed.then(|| facts::probe(&state.model, &self.probes, self.size).response),
+            response: probed.then(|| self.response(state)),
             ..std::mem::take(&mut self.gathered)
         };
         let said = state.watchdog.as_mut().map_or_else(Vec::new, |w| w.step(&signals));
         self.write(&said)?;
         Ok(said)
+    }
+
+    /// What the backbone makes of the probes: its deviation over them.
+    fn response(&self, state: &TrainState) -> f64 {
+        let images = self.probes.iter().cloned().map(Ok::<_, std::convert::Infallible>);
+        let Ok(seen) = facts::probe(&state.model, images, self.size);
+        seen.response
     }
 
     /// Hands the epoch just judged to the watchdog.

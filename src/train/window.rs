@@ -3,25 +3,17 @@
 //! SSD's loss is normalised by matched anchors. Averaging micro-batches that were normalised one by one optimises
 //! another objective; summing first makes 4 x 2 equal to 1 x 8 up to rounding.
 
+use crate::kernel::ChannelSums;
 use crate::model::SsdModel;
-use crate::ops;
-use crate::optim::InputSum;
-use burn::tensor::{Gradients, Tensor};
+use crate::ops::GradientSums;
 
-/// Gradient sums of one trained layer.
-#[derive(Clone, Debug)]
-pub struct LayerGradients {
-    pub dw: Tensor<2>,
-    pub db: Tensor<1>,
-}
-
-/// What one optimizer step is made from.
-#[derive(Clone, Debug, Default)]
+/// What one optimizer step is made from. Its memory is used again by the next.
+#[derive(Debug, Default)]
 pub struct Window {
-    /// By layer position; `None` for frozen layers and before the first micro-batch.
-    pub gradients: Vec<Option<LayerGradients>>,
-    /// Inputs by layer position, where this window observed them.
-    pub inputs: Vec<InputSum>,
+    /// By layer position; none for layers that do not learn and before the first micro-batch.
+    pub gradients: GradientSums,
+    /// Inputs by layer position, where this window observed them; else empty.
+    pub inputs: Vec<ChannelSums>,
     pub images: usize,
     /// Matched anchors.
     pub positives: usize,
@@ -37,28 +29,15 @@ impl Window {
         self.positives.max(1) as f64
     }
 
-    /// Takes in the gradients of one backward pass.
-    pub fn add(&mut self, model: &SsdModel, gradients: &Gradients) {
-        self.gradients.resize_with(model.layers.len(), || None);
-        for (sum, layer) in self.gradients.iter_mut().zip(&model.layers) {
-            let fresh = (layer.weight.val().grad(gradients), layer.bias.val().grad(gradients));
-            if let (Some(dw), Some(db)) = fresh {
-                *sum = Some(match sum.take() {
-                    None => LayerGradients { dw, db },
-                    Some(old) => LayerGradients { dw: added(old.dw, &dw), db: added(old.db, &db) },
-                });
-            }
-        }
+    /// Makes room for the gradients of the layers that learn now.
+    pub fn prepare(&mut self, model: &SsdModel) {
+        self.gradients.prepare(model.layers.iter().map(|layer| layer.learns().then(|| layer.sizes())));
     }
-}
 
-/// `sum + term`, in place.
-fn added<const D: usize>(sum: Tensor<D>, term: &Tensor<D>) -> Tensor<D> {
-    ops::update(sum, |sum| {
-        ops::read(term, |term| {
-            for (s, t) in sum.iter_mut().zip(term) {
-                *s += t;
-            }
-        });
-    })
+    /// Begins the next window: everything back to zero, the gradients' memory kept.
+    pub fn clear(&mut self) {
+        let mut gradients = std::mem::take(&mut self.gradients);
+        gradients.clear();
+        *self = Self { gradients, ..Self::default() };
+    }
 }

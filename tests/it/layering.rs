@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 /// What each layer may import from the crate, besides itself. `main` and the crate root stand above the table.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
+    ("board", &[]),
     ("boxes", &[]),
     ("watchdog", &[]),
     ("kernel", &[]),
@@ -23,8 +24,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
     (
         "cli",
         &[
-            "boxes", "config", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "report", "train",
-            "watchdog",
+            "board", "boxes", "config", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim", "report",
+            "train", "watchdog",
         ],
     ),
     ("main", &["cli"]),

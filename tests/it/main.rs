@@ -1,5 +1,6 @@
 //! One binary, one story per module.
 
+mod blocks;
 mod boxes_golden;
 mod cli;
 mod data;

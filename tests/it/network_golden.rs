@@ -7,7 +7,7 @@ use fieldtune::model::{ConvKind, ConvWeights, SsdModel, Training};
 use fieldtune::onnx::{Imported, import};
 use fieldtune::ops;
 use fieldtune::optim::{LayerUpdate, Optimizer, OptimizerKind, Rates};
-use fieldtune::train::{TrainBatch, Window, micro_step};
+use fieldtune::train::{Observe, TrainBatch, Window, micro_step};
 use serde_json::Value;
 
 const WEIGHTS: &str = "weights/ssdlite_mobilenet_v2_300_91c_imagenet_backbone_RANDOM_heads.onnx";
@@ -102,7 +102,7 @@ fn loss_and_every_gradient_equal_pytorch() {
         let loss = SsdLoss { classification, ..SsdLoss::new(91) };
         let mut window = Window::default();
         let batch = TrainBatch { images: images(), size: SIZE, targets: targets.clone() };
-        let losses = micro_step(&model, &loss, batch, &mut window, &mut |_, _| {});
+        let losses = micro_step(&model, &loss, batch, &mut window, Observe::Nothing);
         assert_eq!(window.normaliser(), golden["normaliser"].as_f64().unwrap());
         if kind == "ce" {
             let negatives: Vec<Vec<usize>> = serde_json::from_value(expected["negatives"].clone()).unwrap();
@@ -116,12 +116,11 @@ fn loss_and_every_gradient_equal_pytorch() {
         let by_name: std::collections::HashMap<&str, &Value> =
             expected["grads"].as_array().unwrap().iter().map(|g| (g["name"].as_str().unwrap(), g)).collect();
         let (mut worst, mut compared) = (0f64, 0);
-        for ((m, (_, weights)), gradients) in imported.matched.iter().zip(&convs).zip(&window.gradients) {
-            let gradients = gradients.as_ref().expect("every layer is trained");
-            let dw = ops::read(&gradients.dw, |dw| to_file_layout(weights, dw));
-            let db = ops::read(&gradients.db, <[f32]>::to_vec);
+        for (i, (m, (_, weights))) in imported.matched.iter().zip(&convs).enumerate() {
+            let gradients = window.gradients.get(i).expect("every layer is trained");
+            let (dw, db) = (to_file_layout(weights, &gradients.dw), &gradients.db);
             for tensor in &m.tensors {
-                let ours = if tensor.dims.len() == 1 { &db } else { &dw };
+                let ours = if tensor.dims.len() == 1 { db } else { &dw };
                 let theirs = by_name[tensor.name.as_str()];
                 let n = window.normaliser();
                 let l2 = ours.iter().map(|&v| (f64::from(v) / n).powi(2)).sum::<f64>().sqrt();
@@ -165,7 +164,7 @@ fn ten_steps_equal_pytorch() {
         for (step, row) in expected.iter().enumerate() {
             let mut window = Window::default();
             let batch = TrainBatch { images: images(), size: SIZE, targets: targets.clone() };
-            micro_step(&model, &SsdLoss::new(91), batch, &mut window, &mut |_, _| {});
+            micro_step(&model, &SsdLoss::new(91), batch, &mut window, Observe::Nothing);
             let ours = [window.class / window.normaliser(), window.boxes / window.normaliser()];
             for (o, e) in ours.iter().zip(row) {
                 assert!((o / e - 1.0).abs() <= 1e-3, "{name} step {step}: {ours:?}, expected {row:?}");
@@ -173,15 +172,12 @@ fn ten_steps_equal_pytorch() {
             let rates = Rates { weight: 1e-5, bias: 1e-5, decay, decay_bias: true };
             let scale = 1.0 / window.normaliser();
             for (i, layer) in model.layers.iter_mut().enumerate() {
-                let gradients = window.gradients[i].take().expect("every layer is trained");
+                let gradients = window.gradients.get(i).expect("every layer is trained");
                 let depthwise = layer.spec().kind == ConvKind::Depthwise;
-                ops::read(&gradients.dw, |dw| {
-                    ops::read(&gradients.db, |db| {
-                        layer.update(|weight, bias, s| {
-                            let layer = LayerUpdate { weight, bias, scale: s, dw, db, depthwise, mean: None };
-                            optimizer.update(i, layer, rates, scale);
-                        });
-                    });
+                layer.update(|weight, bias, s| {
+                    let (dw, db) = (&gradients.dw[..], &gradients.db[..]);
+                    let layer = LayerUpdate { weight, bias, scale: s, dw, db, depthwise, mean: None };
+                    optimizer.update(i, layer, rates, scale);
                 });
             }
         }

@@ -146,7 +146,9 @@ impl Split {
     /// # Panics
     /// If `i` is not below [`Split::len`].
     pub fn record(&self, i: usize) -> Result<Record, DataError> {
-        self.pack.view(self.members[i]).map(|view| view.to_record())
+        let record = self.pack.view(self.members[i]).map(|view| view.to_record());
+        self.pack.release(self.members[i]);
+        record
     }
 
     /// The objects of record `i`, without touching its pixels beyond the first check.
@@ -162,6 +164,21 @@ impl Split {
 }
 
 impl Mapped {
+    /// Lets go of a record's pages: they stay in the system's cache while there is room, but no longer count as this
+    /// process's memory, which on a small board is limited.
+    fn release(&self, record: u32) {
+        let entry = &self.index.records[record as usize];
+        #[cfg(unix)]
+        // SAFETY: the mapping is read-only and backed by its file: pages that are asked for again are read again.
+        let _ = unsafe {
+            self.map.unchecked_advise_range(
+                memmap2::UncheckedAdvice::DontNeed,
+                entry.offset as usize,
+                entry.len as usize,
+            )
+        };
+    }
+
     fn view(&self, record: u32) -> Result<RecordView<'_>, DataError> {
         let number = record as usize;
         let entry = &self.index.records[number];

@@ -1,14 +1,11 @@
-//! Depthwise convolutions: one small filter per channel, kernels up to 7x7, any stride and padding. NHWC.
+//! Depthwise convolutions of any kernel size and stride, gathered tap by tap.
 //!
-//! Vectorised over channels. Forward and input gradient are the same gather: a pixel is the sum over its taps of one
-//! row of channels times one row of weights, and only the list of taps differs:
-//!
-//! `y[y,x,c] = Σ x[y·s+i−top, x·s+j−left, c] · w[i,j,c]`, and
-//! `dx[y,x,c] = Σ dy[(y+top−i)/s, (x+left−j)/s, c] · w[i,j,c]` over the taps where the division is exact.
+//! The network's own layers are 3x3 and go through [`super::gather`]; these serve what some exporters make of the
+//! smallest maps (2x2, 1x1) and every other size.
 
-use super::activation::finish;
-use super::isa::{Isa, fma, per_isa};
-use super::shape::{ConvGeometry, Layer};
+use crate::kernel::activation::finish;
+use crate::kernel::isa::{Isa, fma, per_isa};
+use crate::kernel::shape::{ConvGeometry, Layer};
 use rayon::prelude::*;
 
 /// Channels kept in registers at once: 2 AVX-512, 4 AVX2 or 8 NEON registers.
@@ -18,7 +15,7 @@ const BLOCK: usize = 32;
 type Taps = [(usize, usize)];
 
 /// Largest kernel area (7x7) whose taps fit the list on the stack.
-pub(super) const MAX_TAPS: usize = 49;
+pub(in crate::kernel) const MAX_TAPS: usize = 49;
 
 /// `out[c] = Σ source[s + c]·weight[w + c]` over taps, for one block of `B` channels from `c`.
 #[inline(always)]
@@ -187,7 +184,7 @@ fn worth_forking(g: &ConvGeometry) -> bool {
 }
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.
-pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
+pub(in crate::kernel) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
     let g = &layer.geometry;
     let image = g.h * g.w * g.cin;
     let row = |i: usize, out: &mut [f32]| {
@@ -204,12 +201,13 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
 }
 
 /// The input gradient. Overwrites `dx`.
-pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
+pub(in crate::kernel) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
     let g = &layer.geometry;
     let image = g.oh * g.ow * g.cout;
+    let weight: Vec<f32> = layer.weight.iter().zip(layer.scale.iter().cycle()).map(|(w, s)| w * s).collect();
     let row = |i: usize, out: &mut [f32]| {
         let (n, iy) = (i / g.h, i % g.h);
-        backward_row(isa, g, &dy[n * image..][..image], layer.weight, iy, out);
+        backward_row(isa, g, &dy[n * image..][..image], &weight, iy, out);
     };
     if worth_forking(g) {
         dx.par_chunks_exact_mut(g.w * g.cin).enumerate().for_each(|(i, out)| row(i, out));
@@ -218,31 +216,16 @@ pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]
     }
 }
 
-/// The weight gradient, **added** to `dw`. With several threads each sums a share of the rows.
-pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+/// The weight gradient, **added** to `dw`.
+pub(in crate::kernel) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let g = &layer.geometry;
     let (image_in, image_out) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
-    let rows = |first: usize, last: usize, dw: &mut [f32]| {
-        for i in first..last {
-            let (n, oy) = (i / g.oh, i % g.oh);
-            weight_row(isa, g, &x[n * image_in..][..image_in], &dy[n * image_out..][..image_out], oy, dw);
-        }
-    };
-    let total = g.n * g.oh;
-    if !worth_forking(g) {
-        rows(0, total, dw);
-        return;
+    let mut sums = vec![0.0; dw.len()];
+    for i in 0..g.n * g.oh {
+        let (n, oy) = (i / g.oh, i % g.oh);
+        weight_row(isa, g, &x[n * image_in..][..image_in], &dy[n * image_out..][..image_out], oy, &mut sums);
     }
-    let share = total.div_ceil(rayon::current_num_threads());
-    let partials: Vec<Vec<f32>> = (0..total.div_ceil(share))
-        .into_par_iter()
-        .map(|i| {
-            let mut sum = vec![0.0; dw.len()];
-            rows(i * share, ((i + 1) * share).min(total), &mut sum);
-            sum
-        })
-        .collect();
-    for sum in partials {
-        super::activation::add(isa, dw, &sum);
+    for ((dw, sum), s) in dw.iter_mut().zip(sums).zip(layer.scale.iter().cycle()) {
+        *dw += sum * s;
     }
 }

@@ -5,7 +5,7 @@
 
 mod fault;
 
-use super::process::set_threads;
+use crate::cli::process::set_threads;
 use crate::data::{AugmentOptions, Record, SceneOptions, scene};
 use crate::model::{ConvWeights, Ssd, initialise_network, ssdlite_mobilenet_v2};
 use crate::optim::Decay;

@@ -1,32 +1,19 @@
 //! `fieldtune bench step`: what one training step costs on this machine.
 
-use super::process::set_threads;
+use super::peak_rss_mb;
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
-use crate::kernel::Isa;
+use crate::cli::process::{release_freed_memory, set_threads};
+use crate::kernel::{Isa, peak_gflops};
 use crate::loss::TargetEncoder;
 use crate::model::{initialise_network, ssdlite_mobilenet_v2};
 use crate::ops;
-use crate::train::{Recipe, TrainBatch, TrainState, Window, apply, micro_step};
+use crate::train::{Observe, Recipe, TrainBatch, TrainState, Window, apply, micro_step};
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::Args;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use serde_json::json;
 use std::time::Instant;
-
-#[derive(Debug, Args)]
-pub struct BenchArguments {
-    #[command(subcommand)]
-    pub what: What,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum What {
-    /// One training step of SSDLite-MobileNet-V2 1.0 on made-up images: forward, backward, optimizer
-    Step(StepArguments),
-    /// Does the watchdog notice, name and cure what is wrong? Runs on generated scenes, most with a fault
-    Stagnation(super::stagnation::StagnationArguments),
-}
 
 #[derive(Debug, Args)]
 pub struct StepArguments {
@@ -57,35 +44,37 @@ struct Row {
     forward: f64,
     backward: f64,
     optimizer: f64,
+    /// Operations per image of forward and backward, padding counted, the loss and the optimizer not.
+    flops: f64,
 }
 
-pub fn run(arguments: BenchArguments) -> Result<u8> {
-    let arguments = match arguments.what {
-        What::Step(arguments) => arguments,
-        What::Stagnation(arguments) => return super::stagnation::run(&arguments),
-    };
-    super::run_folder::check_size(arguments.imgsz)?;
+pub fn run(arguments: StepArguments) -> Result<u8> {
+    crate::cli::run_folder::check_size(arguments.imgsz)?;
     let threads = set_threads(arguments.threads)?;
     if !arguments.json {
-        println!("micro-batch  threads  forward  backward  optimizer    total ms/image  peak RSS MB");
+        println!("micro-batch  threads  forward  backward  optimizer    total ms/image  peak RSS MB  of FMA peak");
     }
+    let peak = peak_gflops(Isa::best()) * threads as f64;
     for &micro_batch in &arguments.micro_batch {
+        release_freed_memory();
+        super::forget_peak_rss();
         let row = measure(&arguments, micro_batch.max(1));
         let total = row.forward + row.backward + row.optimizer;
         let rss = peak_rss_mb();
+        let share = row.flops / (total * 1e-3) / 1e9 / peak;
         if arguments.json {
             let parts = json!({
                 "forward": row.forward, "backward": row.backward, "optimizer": row.optimizer, "total": total
             });
-            let backend = format!("{:?}", Isa::best()).to_lowercase();
+            let backend = Isa::best().name();
             println!(
                 "{}",
                 json!({"microbatch": row.micro_batch, "threads": threads, "backend": backend, "freeze": arguments.freeze,
-                       "ms_per_image": parts, "peak_rss_mb": rss})
+                       "ms_per_image": parts, "peak_rss_mb": rss, "flops_share": share})
             );
         } else {
             println!(
-                "{:>11}  {threads:>7}  {:>7.1}  {:>8.1}  {:>9.1}  {total:>17.1}  {}",
+                "{:>11}  {threads:>7}  {:>7.1}  {:>8.1}  {:>9.1}  {total:>17.1}  {:>11}  {share:>11.2}",
                 row.micro_batch,
                 row.forward,
                 row.backward,
@@ -115,18 +104,19 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
     let targets = vec![encoder.encode(&[1, last], &objects); n];
     let size = arguments.imgsz;
     let images: Vec<f32> = (0..n * size * size * 3).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+    let mut window = Window::default();
     let mut fastest = [f64::INFINITY; 3];
     for step in 0..=arguments.steps {
         let began = Instant::now();
         drop(state.model.forward(ops::tensor(images.clone(), [n, size, size, 3])));
         let forward = began.elapsed().as_secs_f64();
         let batch = TrainBatch { images: images.clone(), size, targets: targets.clone() };
-        let mut window = Window::default();
+        window.clear();
         let began = Instant::now();
-        micro_step(&state.model, &loss, batch, &mut window, &mut |_, _| {});
+        micro_step(&state.model, &loss, batch, &mut window, Observe::Nothing);
         let both = began.elapsed().as_secs_f64();
         let began = Instant::now();
-        apply(&mut state, window, &recipe, &schedule);
+        apply(&mut state, &mut window, &recipe, &schedule);
         let optimizer = began.elapsed().as_secs_f64();
         if step > 0 {
             for (best, time) in fastest.iter_mut().zip([forward, both, optimizer]) {
@@ -135,12 +125,19 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
         }
     }
     let [forward, both, optimizer] = fastest.map(|seconds| seconds * 1e3 / n as f64);
-    Row { micro_batch: n, forward, backward: (both - forward).max(0.0), optimizer }
+    let flops = flops(&state, size);
+    Row { micro_batch: n, forward, backward: (both - forward).max(0.0), optimizer, flops }
 }
 
-/// The most memory this process has held so far, in MB (2^20 bytes), where the system tells.
-fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+/// Multiplies and adds of one image, forward and backward: two for each multiply-accumulate, and as many again for the
+/// gradient of the input and of the weight where there is one.
+fn flops(state: &TrainState, size: usize) -> f64 {
+    let mut learning = false;
+    let layers = state.model.geometries_of_all(size).into_iter().zip(&state.model.layers);
+    let per_layer = layers.map(|(geometry, layer)| {
+        let passes = 1 + usize::from(learning) + usize::from(layer.learns());
+        learning |= layer.learns();
+        (2 * passes * geometry.macs()) as f64
+    });
+    per_layer.sum()
 }

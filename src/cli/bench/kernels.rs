@@ -1,0 +1,134 @@
+//! `fieldtune bench kernels`.
+
+use crate::cli::process::set_threads;
+use crate::kernel::{ConvGeometry, Gradients, Isa, Kind, Layer, backward, forward, peak_gflops};
+use crate::model::{SsdModel, initialise_network, ssdlite_mobilenet_v2};
+use anyhow::Result;
+use clap::Args;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde_json::json;
+use std::time::Instant;
+
+#[derive(Debug, Args)]
+pub struct KernelArguments {
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    /// Images at once
+    #[arg(long, default_value_t = 1)]
+    pub batch: usize,
+    #[arg(long, default_value_t = 300)]
+    pub imgsz: usize,
+    /// Classes without the background
+    #[arg(long, default_value_t = 4)]
+    pub classes: usize,
+    /// Runs of each; the fastest counts
+    #[arg(long, default_value_t = 20)]
+    pub runs: usize,
+    /// One JSON object a row
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The directions a layer is run in.
+const DIRECTIONS: [&str; 3] = ["forward", "input", "weight"];
+
+pub fn run(arguments: KernelArguments) -> Result<u8> {
+    crate::cli::run_folder::check_size(arguments.imgsz)?;
+    set_threads(Some(arguments.threads))?;
+    let specs = ssdlite_mobilenet_v2(1.0, arguments.classes + 1, false);
+    let network = initialise_network(&specs, &mut Pcg64Mcg::seed_from_u64(1));
+    // (sizes, how many layers have them)
+    let mut shapes: Vec<(ConvGeometry, usize)> = Vec::new();
+    for g in SsdModel::for_inference(&network).geometries_of_all(arguments.imgsz) {
+        // Without the activation, whose mask is a pass of its own here and part of the product in the network.
+        let g = ConvGeometry { relu6: false, n: arguments.batch.max(1), ..g };
+        match shapes.iter_mut().find(|(other, _)| *other == g) {
+            Some((_, count)) => *count += 1,
+            None => shapes.push((g, 1)),
+        }
+    }
+    for isa in Isa::available() {
+        let peak = peak_gflops(isa) * arguments.threads as f64;
+        if !arguments.json {
+            println!("{}: {peak:.0} GFLOP/s at most", isa.name());
+            println!("kind       input           output          x   forward  input  weight  GFLOP/s  (share)  GB/s");
+        }
+        let mut sums: Vec<(Kind, [f64; 2])> = Vec::new();
+        for (g, count) in &shapes {
+            let times = measure(isa, g, arguments.runs.max(1));
+            show(&arguments, isa, g, *count, times, peak);
+            for time in times.into_iter().flatten() {
+                let part = [*count as f64 * 2.0 * g.macs() as f64, *count as f64 * time];
+                match sums.iter_mut().find(|(kind, _)| *kind == g.kind) {
+                    Some((_, sum)) => *sum = [sum[0] + part[0], sum[1] + part[1]],
+                    None => sums.push((g.kind, part)),
+                }
+            }
+        }
+        if !arguments.json {
+            for (kind, [flops, seconds]) in sums {
+                let speed = flops / seconds / 1e9;
+                let (ms, share) = (seconds * 1e3, speed / peak);
+                println!("{kind:?} in all: {ms:.2} ms, {speed:.1} GFLOP/s, {share:.2} of the peak");
+            }
+            println!();
+        }
+    }
+    Ok(0)
+}
+
+fn show(a: &KernelArguments, isa: Isa, g: &ConvGeometry, count: usize, times: [Option<f64>; 3], peak: f64) {
+    let speed = |time: f64| 2.0 * g.macs() as f64 / time / 1e9;
+    let bytes = 4.0 * (g.input_len() + g.output_len() + g.weight_len()) as f64;
+    if a.json {
+        for (direction, time) in DIRECTIONS.iter().zip(times) {
+            let Some(time) = time else { continue };
+            let row = json!({
+                "backend": isa.name(), "kind": format!("{:?}", g.kind).to_lowercase(), "direction": direction,
+                "input": [g.n, g.h, g.w, g.cin], "output": [g.n, g.oh, g.ow, g.cout], "stride": g.stride,
+                "layers": count, "ms": time * 1e3, "gflops": speed(time), "share": speed(time) / peak,
+                "gb_per_s": bytes / time / 1e9
+            });
+            println!("{row}");
+        }
+        return;
+    }
+    let columns = times.map(|t| t.map_or("-".into(), |t| format!("{:.0} ({:.2})", speed(t), speed(t) / peak)));
+    println!(
+        "{:<9}  {:<14}  {:<14}  {count}  {:>11} {:>11} {:>11}  {:.0}",
+        format!("{:?}", g.kind),
+        format!("{}x{}x{}", g.h, g.w, g.cin),
+        format!("{}x{}x{}", g.oh, g.ow, g.cout),
+        columns[0],
+        columns[1],
+        columns[2],
+        times[0].map_or(0.0, |t| bytes / t / 1e9)
+    );
+}
+
+/// Fastest times in seconds: forward, gradient of the input (none for the first layer), gradient of the weight.
+fn measure(isa: Isa, g: &ConvGeometry, runs: usize) -> [Option<f64>; 3] {
+    let mut rng = Pcg64Mcg::seed_from_u64(2);
+    let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random_range(-1.0..1.0)).collect() };
+    let (weight, scale, bias, x) = (draw(g.weight_len()), draw(g.cout), draw(g.cout), draw(g.input_len()));
+    let (mut y, mut dy) = (draw(g.output_len()), draw(g.output_len()));
+    let (mut dx, mut dw) = (draw(g.input_len()), draw(g.weight_len()));
+    let layer = Layer { geometry: *g, weight: &weight, scale: &scale, bias: &bias };
+    let mut fastest = [f64::INFINITY; 3];
+    for _ in 0..=runs {
+        let began = Instant::now();
+        forward(isa, &layer, &x, None, &mut y);
+        fastest[0] = fastest[0].min(began.elapsed().as_secs_f64());
+        if g.kind != Kind::Dense {
+            let began = Instant::now();
+            let out = Gradients { dx: Some(&mut dx), dw: None, db: None };
+            backward(isa, &layer, &x, None, &mut dy, out);
+            fastest[1] = fastest[1].min(began.elapsed().as_secs_f64());
+        }
+        let began = Instant::now();
+        backward(isa, &layer, &x, None, &mut dy, Gradients { dx: None, dw: Some(&mut dw), db: None });
+        fastest[2] = fastest[2].min(began.elapsed().as_secs_f64());
+    }
+    fastest.map(|t| t.is_finite().then_some(t))
+}

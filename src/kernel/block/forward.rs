@@ -1,0 +1,169 @@
+//! The way forward, tile by tile.
+
+use super::ring::{Ring, new_rows, ring_rows};
+use super::{Block, FORK_MACS, activated, expand_rows};
+use crate::kernel::ChannelSums;
+use crate::kernel::depthwise::{Band, Weights, forward_rows};
+use crate::kernel::gemm::{End, Panels, Rows, product};
+use crate::kernel::isa::Isa;
+use crate::kernel::workspace::{Workspace, first};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// `y = project(depthwise(expand(x))) (+ x)`; overwrites `y`. `observed` takes the sums of the inputs of expand (if
+/// there is one), depthwise and project; `kept` takes the expanded tensor, for a way back that does not make it again.
+///
+/// # Panics
+/// If a buffer's length disagrees with the geometry or the layers do not follow one another.
+pub fn block_forward(
+    isa: Isa,
+    block: &Block,
+    x: &[f32],
+    y: &mut [f32],
+    observed: Option<&mut [ChannelSums]>,
+    kept: Option<&mut [f32]>,
+) {
+    block.check();
+    let d = block.depthwise.geometry;
+    assert!(kept.as_ref().is_none_or(|k| block.expand.is_some() && k.len() == d.input_len()), "kept input of {d:?}");
+    assert_eq!(x.len(), block.input().input_len(), "input of {:?}", block.input());
+    assert_eq!(y.len(), block.project.geometry.output_len(), "output of {:?}", block.project.geometry);
+    let mut shared = Workspace::take();
+    let Workspace { panels: [expand, project, ..], taps: [taps, _], .. } = &mut *shared;
+    if let Some(e) = &block.expand {
+        expand.pack(isa, e.weight, e.scale, e.bias);
+    }
+    project.pack(isa, block.project.weight, block.project.scale, block.project.bias);
+    taps.forward(block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
+    let ready = Forward { isa, block, expand, project, taps };
+    let (p, image) = (block.plane(), x.len() / block.project.geometry.n);
+    let row = p.ow * block.project.geometry.cout;
+    let (mut rest, mut rest_kept) = (y, kept);
+    let bands: Vec<_> = block
+        .bands(p.oh)
+        .into_iter()
+        .map(|(i, rows)| {
+            let (y, behind) = std::mem::take(&mut rest).split_at_mut(rows.len() * row);
+            rest = behind;
+            let kept = rest_kept.take().map(|k| {
+                let (kept, behind) = k.split_at_mut(p.share(&rows).len() * p.w * p.c);
+                rest_kept = Some(behind);
+                kept
+            });
+            (&x[i * image..][..image], rows, y, kept)
+        })
+        .collect();
+    let watch = observed.is_some();
+    let run = |(x, rows, y, kept): (&[f32], Range<usize>, &mut [f32], Option<&mut [f32]>)| {
+        ready.band(x, rows, y, watch, kept)
+    };
+    let seen: Vec<[ChannelSums; 2]> = if rayon::current_num_threads() > 1 && block.macs() >= FORK_MACS {
+        bands.into_par_iter().map(run).collect()
+    } else {
+        bands.into_iter().map(run).collect()
+    };
+    if let Some(observed) = observed {
+        let inner = observed.len() - 2;
+        if inner > 0 {
+            observed[0].add(x, block.input().cin);
+        }
+        for sums in &seen {
+            observed[inner].merge(&sums[0]);
+            observed[inner + 1].merge(&sums[1]);
+        }
+    }
+}
+
+/// A block's numbers made ready for the way forward.
+#[derive(Clone, Copy)]
+struct Forward<'a> {
+    isa: Isa,
+    block: &'a Block<'a>,
+    expand: &'a Panels,
+    project: &'a Panels,
+    taps: &'a Weights,
+}
+
+impl Forward<'_> {
+    /// Some output rows of one image. Returns the sums of the inputs of depthwise and project where `watch`.
+    fn band(
+        &self,
+        x: &[f32],
+        rows: Range<usize>,
+        y: &mut [f32],
+        watch: bool,
+        mut kept: Option<&mut [f32]>,
+    ) -> [ChannelSums; 2] {
+        let (block, p, mut workspace) = (self.block, self.block.plane(), Workspace::take());
+        let Workspace { expanded, wide, patches, zeros, .. } = &mut *workspace;
+        let project = block.project.geometry;
+        let (cin, cout, row) = (project.cin, project.cout, p.w * p.c);
+        let zeros = first(zeros, row);
+        let (height, mut made, mut seen) = (block.tile_rows(1), 0..0, [ChannelSums::default(), ChannelSums::default()]);
+        // A band that is the whole image makes its expanded rows where they are kept.
+        let own = p.share(&rows);
+        let ring = match &mut kept {
+            _ if block.expand.is_none() => Ring { data: &mut [], rows: p.h },
+            Some(kept) if own.len() == p.h => Ring { data: std::mem::take(kept), rows: p.h },
+            _ => Ring { rows: ring_rows(&p, height), data: first(expanded, ring_rows(&p, height) * row) },
+        };
+        let mut counted = own.start;
+        for start in rows.clone().step_by(height) {
+            let out = start..(start + height).min(rows.end);
+            let need = p.inputs(out.clone());
+            if let Some(layer) = &block.expand {
+                for piece in ring.pieces(new_rows(&mut made, need.clone())) {
+                    let to = &mut ring.data[piece.start % ring.rows * row..];
+                    expand_rows(self.isa, layer, self.expand, x, piece.clone(), patches, to);
+                    let mine = piece.start.max(own.start)..piece.end.min(own.end);
+                    if let Some(kept) = kept.as_mut().filter(|k| !k.is_empty() && !mine.is_empty()) {
+                        let from = &to[(mine.start - piece.start) * row..][..mine.len() * row];
+                        kept[(mine.start - own.start) * row..][..from.len()].copy_from_slice(from);
+                    }
+                }
+            }
+            let band = if block.expand.is_some() { ring.band() } else { Band::whole(x, p.h) };
+            if watch && counted < need.end.min(own.end) {
+                for piece in ring.pieces(counted..need.end.min(own.end)) {
+                    seen[0].add(&band.data[piece.start % band.rows * row..][..piece.len() * row], p.c);
+                    counted = piece.end;
+                }
+            }
+            let pixels = out.len() * p.ow;
+            let wide = first(wide, pixels * cin);
+            let end = activated(&block.depthwise.geometry);
+            forward_rows(self.isa, &p, band, self.taps, zeros, out.clone(), wide, end);
+            if watch {
+                seen[1].add(wide, cin);
+            }
+            let at = (start - rows.start) * p.ow * cout;
+            let (end, aux) = match block.residual {
+                true => (End::Add, Some(&x[start * p.ow * cout..])),
+                false => (activated(&project), None),
+            };
+            let wide = Rows { data: wide, stride: cin };
+            product(self.isa, pixels, wide, self.project, &mut y[at..][..pixels * cout], end, aux);
+        }
+        // Rows that no output reads, where padding is odd: kept all the same, and part of the layer's input.
+        if let (Some(layer), true) = (&block.expand, counted_to(&made, &own) < own.end && (watch || kept.is_some())) {
+            for y in counted_to(&made, &own)..own.end {
+                let to = &mut ring.data[y % ring.rows * row..];
+                expand_rows(self.isa, layer, self.expand, x, y..y + 1, patches, to);
+                if watch {
+                    seen[0].add(&to[..row], p.c);
+                }
+                if let Some(kept) = kept.as_mut().filter(|k| !k.is_empty()) {
+                    kept[(y - own.start) * row..][..row].copy_from_slice(&to[..row]);
+                }
+            }
+        } else if watch && block.expand.is_none() && counted < own.end {
+            seen[0].add(&x[counted * row..own.end * row], p.c);
+        }
+        seen
+    }
+}
+
+/// The first of a band's own rows that it has not made.
+fn counted_to(made: &Range<usize>, own: &Range<usize>) -> usize {
+    made.end.max(own.start)
+}

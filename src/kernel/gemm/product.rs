@@ -1,0 +1,216 @@
+//! `Y = end(bias + X·B)`.
+
+use super::{End, Panels, Rows, with_rows};
+use crate::kernel::isa::{Isa, per_simd};
+use crate::kernel::simd::Simd;
+
+/// `y = end(bias + x·b)`. `x` `[m, k]`, `y` and `aux` `[m, n]` without gaps; overwrites `y`.
+///
+/// # Panics
+/// If a buffer is too short, or `b` was packed for another instruction set.
+pub(in crate::kernel) fn product(
+    isa: Isa,
+    m: usize,
+    x: Rows,
+    b: &Panels,
+    y: &mut [f32],
+    end: End,
+    aux: Option<&[f32]>,
+) {
+    assert_eq!(b.lanes, isa.lanes(), "packed for another instruction set");
+    assert!(x.covers(m, b.k) && y.len() >= m * b.n, "matrix product outside its buffers");
+    assert!(matches!(end, End::Store | End::Clamp) == aux.is_none(), "{end:?} and its operand");
+    assert!(aux.is_none_or(|aux| aux.len() >= m * b.n), "second operand of {end:?}");
+    let aux = aux.map_or(std::ptr::null(), <[f32]>::as_ptr);
+    // SAFETY: the assertions above; the panels have the layout that `pack` gave them for these vectors.
+    unsafe {
+        product_raw(isa, m, b.k, b.n, x.data.as_ptr(), x.stride, b.data.as_ptr(), y.as_mut_ptr(), b.n, end, aux);
+    }
+}
+
+per_simd! {
+    unsafe fn product_raw(
+        m: usize,
+        k: usize,
+        n: usize,
+        x: *const f32,
+        x_stride: usize,
+        b: *const f32,
+        y: *mut f32,
+        y_stride: usize,
+        end: End,
+        aux: *const f32,
+    ) = product_body
+}
+
+/// Panels of all columns up to this many bytes stay in the first-level cache while rows run.
+const RESIDENT_BYTES: usize = 24 << 10;
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn product_body<S: Simd>(
+    m: usize,
+    k: usize,
+    n: usize,
+    x: *const f32,
+    x_stride: usize,
+    b: *const f32,
+    y: *mut f32,
+    y_stride: usize,
+    end: End,
+    aux: *const f32,
+) {
+    let wide = S::VECTORS * S::LANES;
+    // Rows in tiles of nearly equal height.
+    let tiles = m.div_ceil(S::ROWS);
+    let block = if 4 * k * n <= RESIDENT_BYTES { 1 } else { tiles };
+    let mut tile = 0;
+    while tile < tiles {
+        let last = (tile + block).min(tiles);
+        let (mut first, mut panel) = (0, b);
+        while first < n {
+            let width = (n - first).min(wide);
+            for t in tile..last {
+                let (row, rows) = (m * t / tiles, m * (t + 1) / tiles - m * t / tiles);
+                // SAFETY: rows and columns lie inside the matrices.
+                unsafe {
+                    let aux = if aux.is_null() { aux } else { aux.add(row * y_stride + first) };
+                    let out = Out { y: y.add(row * y_stride + first), stride: y_stride, aux, end };
+                    let x = x.add(row * x_stride);
+                    if width > 2 * S::LANES {
+                        rows_of::<S, 3>(rows, k, x, x_stride, panel, out, width - 2 * S::LANES);
+                    } else if width > S::LANES {
+                        rows_of::<S, 2>(rows, k, x, x_stride, panel, out, width - S::LANES);
+                    } else {
+                        rows_of::<S, 1>(rows, k, x, x_stride, panel, out, width);
+                    }
+                }
+            }
+            // SAFETY: the next panel starts where this one ends.
+            panel = unsafe { panel.add((k + 1) * width.div_ceil(S::LANES) * S::LANES) };
+            first += width;
+        }
+        tile = last;
+    }
+}
+
+/// Where a tile goes.
+#[derive(Clone, Copy)]
+struct Out {
+    y: *mut f32,
+    stride: usize,
+    aux: *const f32,
+    end: End,
+}
+
+#[inline(always)]
+unsafe fn rows_of<S: Simd, const NV: usize>(
+    rows: usize,
+    k: usize,
+    x: *const f32,
+    x_stride: usize,
+    panel: *const f32,
+    out: Out,
+    last: usize,
+) {
+    macro_rules! call {
+        ($r:literal) => {
+            // SAFETY: handed on from the caller.
+            unsafe { tile::<S, $r, NV>(k, x, x_stride, panel, out, last) }
+        };
+    }
+    with_rows!(rows, S::ROWS, call)
+}
+
+/// One tile: `R` rows by `NV` vectors, of the last of which `last` lanes are stored.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
+    k: usize,
+    x: *const f32,
+    x_stride: usize,
+    panel: *const f32,
+    out: Out,
+    last: usize,
+) {
+    // SAFETY: k numbers of R rows, and k + 1 rows of the panel, are there.
+    unsafe {
+        let bias: [S::V; NV] = std::array::from_fn(|v| S::load(panel.add(v * S::LANES)));
+        let mut b = panel.add(NV * S::LANES);
+        let rows: [*const f32; R] = std::array::from_fn(|r| S::opaque(x.add(r * x_stride)));
+        let mut sums = [bias; R];
+        let mut p = 0;
+        macro_rules! step {
+            ($lane:literal, $quads:ident) => {
+                let line: [S::V; NV] = std::array::from_fn(|v| S::load(b.add(($lane * NV + v) * S::LANES)));
+                for r in 0..R {
+                    for v in 0..NV {
+                        sums[r][v] = S::fma_lane::<$lane>($quads[r], line[v], sums[r][v]);
+                    }
+                }
+            };
+        }
+        while p + 4 <= k {
+            let quads: [S::Quad; R] = std::array::from_fn(|r| S::quad(rows[r].add(p)));
+            step!(0, quads);
+            step!(1, quads);
+            step!(2, quads);
+            step!(3, quads);
+            b = b.add(4 * NV * S::LANES);
+            p += 4;
+        }
+        while p < k {
+            let line: [S::V; NV] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let factor = S::splat(*rows[r].add(p));
+                for (sum, &line) in sum.iter_mut().zip(&line) {
+                    *sum = S::fma(factor, line, *sum);
+                }
+            }
+            b = b.add(NV * S::LANES);
+            p += 1;
+        }
+        finish::<S, R, NV>(sums, out, last);
+    }
+}
+
+/// Ends and stores a tile.
+#[inline(always)]
+unsafe fn finish<S: Simd, const R: usize, const NV: usize>(mut sums: [[S::V; NV]; R], out: Out, last: usize) {
+    let whole = last == S::LANES;
+    macro_rules! each {
+        (|$sum:ident, $aux:ident| $value:expr) => {
+            for (r, row) in sums.iter_mut().enumerate() {
+                for (v, $sum) in row.iter_mut().enumerate() {
+                    let at = r * out.stride + v * S::LANES;
+                    let $aux = || {
+                        // SAFETY: `aux` has the output's shape; the last vector only as many lanes as are stored.
+                        unsafe {
+                            if whole || v + 1 < NV {
+                                S::load(out.aux.add(at))
+                            } else {
+                                S::load_part(out.aux.add(at), last)
+                            }
+                        }
+                    };
+                    // SAFETY: as above.
+                    unsafe { *$sum = $value };
+                }
+            }
+        };
+    }
+    match out.end {
+        End::Store => {}
+        End::Clamp => each!(|sum, _aux| S::clamp6(*sum)),
+        End::Add => each!(|sum, aux| S::add(*sum, aux())),
+        End::Mask => each!(|sum, aux| S::mask6(*sum, aux())),
+    }
+    for (r, row) in sums.iter().enumerate() {
+        for (v, &sum) in row.iter().enumerate() {
+            // SAFETY: the tile lies inside the output.
+            unsafe {
+                let to = out.y.add(r * out.stride + v * S::LANES);
+                if whole || v + 1 < NV { S::store(to, sum) } else { S::store_part(to, sum, last) }
+            }
+        }
+    }
+}

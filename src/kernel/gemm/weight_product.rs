@@ -1,0 +1,186 @@
+//! `dW += scale·Xᵀ·G`.
+
+use super::{Rows, with_rows};
+use crate::kernel::isa::{Isa, per_simd};
+use crate::kernel::simd::Simd;
+
+/// `dw += scale·xᵀ·g`. `x` `[m, k]`, `g` `[m, n]`, `dw` `[k, n]`, `scale` `[n]`.
+///
+/// # Panics
+/// If a buffer is too short.
+pub(in crate::kernel) fn weight_product(
+    isa: Isa,
+    [m, k, n]: [usize; 3],
+    x: Rows,
+    g: Rows,
+    scale: &[f32],
+    dw: &mut [f32],
+) {
+    assert!(x.covers(m, k) && g.covers(m, n), "weight gradient outside its buffers");
+    assert!(dw.len() == k * n && scale.len() == n, "weight gradient [{k}, {n}]");
+    // SAFETY: the assertions above.
+    unsafe {
+        weight_raw(
+            isa,
+            [m, k, n],
+            x.data.as_ptr(),
+            x.stride,
+            g.data.as_ptr(),
+            g.stride,
+            scale.as_ptr(),
+            dw.as_mut_ptr(),
+            n,
+        )
+    }
+}
+
+per_simd! {
+    unsafe fn weight_raw(
+        size: [usize; 3],
+        x: *const f32,
+        x_stride: usize,
+        g: *const f32,
+        g_stride: usize,
+        scale: *const f32,
+        dw: *mut f32,
+        dw_stride: usize,
+    ) = weight_body
+}
+
+/// Numbers of both operands that are worked on together: half of a small second-level cache.
+const BLOCK_FLOATS: usize = 1 << 16;
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn weight_body<S: Simd>(
+    [m, k, n]: [usize; 3],
+    x: *const f32,
+    x_stride: usize,
+    g: *const f32,
+    g_stride: usize,
+    scale: *const f32,
+    dw: *mut f32,
+    dw_stride: usize,
+) {
+    let block = (BLOCK_FLOATS / (k + n)).clamp(64, 512);
+    // Tiles of nearly equal height, in steps of four rows that are loaded together.
+    let high = if k <= S::ROWS { k } else { k.div_ceil(k.div_ceil(S::ROWS)).next_multiple_of(4).min(S::ROWS) };
+    let mut row = 0;
+    while row < m {
+        let rows = (m - row).min(block);
+        let mut first = 0;
+        while first < n {
+            let width = (n - first).min(S::VECTORS * S::LANES);
+            let mut top = 0;
+            while top < k {
+                let height = (k - top).min(high);
+                // SAFETY: rows and columns lie inside the matrices.
+                unsafe {
+                    let (x, g) = (x.add(row * x_stride + top), g.add(row * g_stride + first));
+                    let to =
+                        Weights { dw: dw.add(top * dw_stride + first), stride: dw_stride, scale: scale.add(first) };
+                    if width > 2 * S::LANES {
+                        weight_rows::<S, 3>(height, rows, x, x_stride, g, g_stride, to, width - 2 * S::LANES);
+                    } else if width > S::LANES {
+                        weight_rows::<S, 2>(height, rows, x, x_stride, g, g_stride, to, width - S::LANES);
+                    } else {
+                        weight_rows::<S, 1>(height, rows, x, x_stride, g, g_stride, to, width);
+                    }
+                }
+                top += height;
+            }
+            first += width;
+        }
+        row += rows;
+    }
+}
+
+/// Where a tile of a weight gradient goes.
+#[derive(Clone, Copy)]
+struct Weights {
+    dw: *mut f32,
+    stride: usize,
+    scale: *const f32,
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn weight_rows<S: Simd, const NV: usize>(
+    height: usize,
+    m: usize,
+    x: *const f32,
+    x_stride: usize,
+    g: *const f32,
+    g_stride: usize,
+    to: Weights,
+    last: usize,
+) {
+    macro_rules! call {
+        ($r:literal) => {
+            // SAFETY: handed on from the caller.
+            unsafe {
+                if last == S::LANES {
+                    weight_tile::<S, $r, NV, true>(m, x, x_stride, g, g_stride, to, last)
+                } else {
+                    weight_tile::<S, $r, NV, false>(m, x, x_stride, g, g_stride, to, last)
+                }
+            }
+        };
+    }
+    with_rows!(height, S::ROWS, call)
+}
+
+/// One tile of a weight gradient: `R` rows by `NV` vectors, the last with `last` lanes unless `WHOLE`.
+#[inline(always)]
+unsafe fn weight_tile<S: Simd, const R: usize, const NV: usize, const WHOLE: bool>(
+    m: usize,
+    mut x: *const f32,
+    x_stride: usize,
+    mut g: *const f32,
+    g_stride: usize,
+    to: Weights,
+    last: usize,
+) {
+    // SAFETY: m rows of R and of NV vectors' numbers are there.
+    unsafe {
+        let line = |from: *const f32| -> [S::V; NV] {
+            std::array::from_fn(|v| {
+                let from = from.add(v * S::LANES);
+                if WHOLE || v + 1 < NV { S::load(from) } else { S::load_part(from, last) }
+            })
+        };
+        let mut sums = [[S::splat(0.0); NV]; R];
+        for _ in 0..m {
+            let d = line(g);
+            let mut r = 0;
+            while r + 4 <= R {
+                let quad = S::quad(x.add(r));
+                for v in 0..NV {
+                    sums[r][v] = S::fma_lane::<0>(quad, d[v], sums[r][v]);
+                    sums[r + 1][v] = S::fma_lane::<1>(quad, d[v], sums[r + 1][v]);
+                    sums[r + 2][v] = S::fma_lane::<2>(quad, d[v], sums[r + 2][v]);
+                    sums[r + 3][v] = S::fma_lane::<3>(quad, d[v], sums[r + 3][v]);
+                }
+                r += 4;
+            }
+            while r < R {
+                let factor = S::splat(*x.add(r));
+                for v in 0..NV {
+                    sums[r][v] = S::fma(factor, d[v], sums[r][v]);
+                }
+                r += 1;
+            }
+            x = x.add(x_stride);
+            g = g.add(g_stride);
+        }
+        let scale = line(to.scale);
+        for (r, row) in sums.iter().enumerate() {
+            let at = to.dw.add(r * to.stride);
+            let old = line(at);
+            for v in 0..NV {
+                let (new, at) = (S::fma(row[v], scale[v], old[v]), at.add(v * S::LANES));
+                if WHOLE || v + 1 < NV { S::store(at, new) } else { S::store_part(at, new, last) }
+            }
+        }
+    }
+}

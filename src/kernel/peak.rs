@@ -1,0 +1,45 @@
+//! How fast this core multiplies and adds when nothing holds it up: what the kernels are measured against.
+
+use super::isa::{Isa, per_simd};
+use super::simd::Simd;
+use std::time::Instant;
+
+/// Sums kept under way: enough to hide the latency of any multiply-add so far, few enough for 16 registers.
+const SUMS: usize = 12;
+
+/// Rounds of one measurement, and how many of them; the fastest counts.
+const ROUNDS: usize = 1 << 20;
+const REPEATS: usize = 8;
+
+per_simd! {
+    unsafe fn rounds(count: usize, out: *mut f32) = rounds_body
+}
+
+#[inline(always)]
+unsafe fn rounds_body<S: Simd>(count: usize, out: *mut f32) {
+    // SAFETY: plain arithmetic on this instruction set, and one number is written.
+    unsafe {
+        let (factor, term) = (S::splat(0.999), S::splat(1e-3));
+        let mut sums = [term; SUMS];
+        for _ in 0..count {
+            for sum in &mut sums {
+                *sum = S::fma(*sum, factor, term);
+            }
+        }
+        let total = sums.into_iter().fold(S::splat(0.0), |a, b| S::add(a, b));
+        S::store_part(out, total, 1);
+    }
+}
+
+/// Floating-point operations per second of one core on `isa`'s fused multiply-adds (two operations each), in 10^9.
+pub fn peak_gflops(isa: Isa) -> f64 {
+    let (mut fastest, mut out) = (f64::INFINITY, 0f32);
+    for _ in 0..REPEATS {
+        let began = Instant::now();
+        // SAFETY: `out` takes the one number written.
+        unsafe { rounds(isa, ROUNDS, &mut out) };
+        fastest = fastest.min(began.elapsed().as_secs_f64());
+    }
+    std::hint::black_box(out);
+    (ROUNDS * SUMS * isa.lanes() * 2) as f64 / fastest / 1e9
+}

@@ -1,0 +1,129 @@
+//! The few vector operations that the hot kernels are written in, once for every instruction set.
+//!
+//! A kernel is one generic body over [`Simd`]; [`dispatch!`] compiles it for each instruction set inside a function
+//! with the right target features, so that everything inlines into plain vector code. Nothing else in the crate names
+//! an intrinsic or a processor.
+
+/// A vector of `LANES` numbers and what the kernels do with it.
+///
+/// # Safety
+/// Every function may only run inside a function compiled for the implementor's instruction set, on a processor that
+/// has it. Pointers must be good for `LANES` numbers (or as many as the function names); they need no alignment.
+pub(super) trait Simd: Copy {
+    type V: Copy;
+    /// Four numbers of which each can be multiplied into a vector.
+    type Quad: Copy;
+    const LANES: usize;
+    /// Rows of a matrix product that are kept in registers.
+    const ROWS: usize;
+    /// Vectors of each of these rows, at most 3.
+    const VECTORS: usize;
+
+    /// The same pointer, of which the compiler forgets where it came from: it then keeps it in a register instead of
+    /// computing it again in the loop.
+    #[inline(always)]
+    fn opaque(pointer: *const f32) -> *const f32 {
+        pointer
+    }
+
+    unsafe fn splat(value: f32) -> Self::V;
+    unsafe fn load(from: *const f32) -> Self::V;
+    unsafe fn store(to: *mut f32, v: Self::V);
+    /// The first `n` lanes, zeros behind them; nothing behind them is read.
+    unsafe fn load_part(from: *const f32, n: usize) -> Self::V;
+    /// The first `n` lanes; nothing behind them is written.
+    unsafe fn store_part(to: *mut f32, v: Self::V, n: usize);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b + c`.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Into `[0, 6]`; what is no number stays so.
+    unsafe fn clamp6(v: Self::V) -> Self::V;
+    /// `d` where `0 < y < 6`, else 0.
+    unsafe fn mask6(d: Self::V, y: Self::V) -> Self::V;
+
+    unsafe fn quad(from: *const f32) -> Self::Quad;
+    /// `quad[LANE]·b + c`.
+    unsafe fn fma_lane<const LANE: usize>(quad: Self::Quad, b: Self::V, c: Self::V) -> Self::V;
+}
+
+/// What every processor of the target has; the compiler vectorises what it can.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scalar;
+
+/// Lanes of the portable vector: one SSE register.
+const PORTABLE: usize = 4;
+
+impl Simd for Scalar {
+    type V = [f32; PORTABLE];
+    type Quad = [f32; 4];
+    const LANES: usize = PORTABLE;
+    const ROWS: usize = 4;
+    const VECTORS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self::V {
+        [value; PORTABLE]
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe { from.cast::<Self::V>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: Self::V) {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe { to.cast::<Self::V>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(from: *const f32, n: usize) -> Self::V {
+        let mut v = [0.0; PORTABLE];
+        for (i, lane) in v.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller vouches for `n` numbers.
+            *lane = unsafe { *from.add(i) };
+        }
+        v
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(to: *mut f32, v: Self::V, n: usize) {
+        for (i, lane) in v.iter().enumerate().take(n) {
+            // SAFETY: the caller vouches for `n` numbers.
+            unsafe { *to.add(i) = *lane };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    // Not `mul_add`: without the instruction that is a library call.
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn clamp6(v: Self::V) -> Self::V {
+        v.map(|v| v.clamp(0.0, 6.0))
+    }
+
+    #[inline(always)]
+    unsafe fn mask6(d: Self::V, y: Self::V) -> Self::V {
+        std::array::from_fn(|i| if (y[i] > 0.0) & (y[i] < 6.0) { d[i] } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn quad(from: *const f32) -> Self::Quad {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn fma_lane<const LANE: usize>(quad: Self::Quad, b: Self::V, c: Self::V) -> Self::V {
+        std::array::from_fn(|i| quad[LANE] * b[i] + c[i])
+    }
+}

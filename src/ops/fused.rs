@@ -1,0 +1,278 @@
+//! The one operation that the network is made of, with a hand-written backward: a convolution layer, or two or three of
+//! them as a block (expand, depthwise, project).
+//!
+//! It keeps its input, and its output where that ends in ReLU6 (both shared with its neighbours). The layers' numbers are
+//! not part of the graph: their gradients are added to the [`GradientSums`] of the accumulation window.
+
+#![allow(deprecated)] // burn-ndarray is deprecated upstream in favour of burn-flex; see ARCHITECTURE.md
+
+use super::gradient_sums::{Cell, GradientSums};
+use super::slice::{modify, primitive, with, wrap};
+use crate::kernel::{
+    self, Block, BlockGradients, ChannelSums, ConvGeometry, Gradients, Isa, Layer, LayerSums, overwritten,
+};
+use burn::backend::autodiff::{
+    Autodiff, NodeId,
+    checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+    grads::Gradients as NodeGradients,
+    ops::{Backward, Ops, OpsKind},
+};
+use burn::backend::ndarray::{NdArray, NdArrayTensor};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One layer's part in a call.
+#[derive(Clone, Debug)]
+struct Part {
+    geometry: ConvGeometry,
+    weight: NdArrayTensor,
+    bias: NdArrayTensor,
+    scale: NdArrayTensor,
+    /// Where its gradients go; `None` where it does not learn.
+    sums: Option<Cell>,
+}
+
+/// What one use of the operation works with besides its input.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// One layer; or depthwise and project; or expand, depthwise and project.
+    parts: Vec<Part>,
+    residual: bool,
+    /// Whether anybody upstream wants a gradient.
+    input_gradient: bool,
+    /// Takes the sums of each layer's input, where they are wanted.
+    seen: Option<Arc<Mutex<Vec<ChannelSums>>>>,
+    /// Takes the expanded tensor, where it is kept for the way back.
+    kept: Option<Arc<Mutex<Vec<f32>>>>,
+}
+
+/// Input channels of an expansion from which its output is kept. Each number kept saves that many multiply-adds on the
+/// way back: at 64 channels three fifths of them are saved for 5 MB per image at 300x300.
+const KEEP_FROM_CHANNELS: usize = 64;
+
+/// Whether the output of such an expansion is kept for the way back, where its block learns.
+pub fn keeps_expansion(expand: &ConvGeometry) -> bool {
+    expand.cin >= KEEP_FROM_CHANNELS
+}
+
+/// A layer as [`Call::add`] takes it: its numbers and where it stands.
+#[derive(Debug)]
+pub struct CallLayer<'a> {
+    pub geometry: ConvGeometry,
+    pub weight: &'a Tensor<2>,
+    pub bias: &'a Tensor<1>,
+    pub scale: &'a Tensor<1>,
+    /// Position among the sums.
+    pub position: usize,
+}
+
+impl Call {
+    /// An empty call; `residual` adds the input to the output.
+    pub fn new(residual: bool) -> Self {
+        Self { parts: Vec::new(), residual, input_gradient: false, seen: None, kept: None }
+    }
+
+    /// Appends a layer. It learns where there are sums for its position.
+    pub fn add(&mut self, layer: CallLayer, sums: Option<&GradientSums>) {
+        let sums = sums.and_then(|s| s.cell(layer.position));
+        self.parts.push(Part {
+            geometry: layer.geometry,
+            weight: primitive(layer.weight.clone()),
+            bias: primitive(layer.bias.clone()),
+            scale: primitive(layer.scale.clone()),
+            sums,
+        });
+    }
+
+    /// Whether any of its layers learns.
+    pub fn learns(&self) -> bool {
+        self.parts.iter().any(|p| p.sums.is_some())
+    }
+
+    /// Whether its expanded tensor is worth its memory.
+    fn keeps(&self) -> bool {
+        self.parts.len() == 3 && self.learns() && keeps_expansion(&self.parts[0].geometry)
+    }
+
+    fn last(&self) -> &ConvGeometry {
+        &self.parts.last().expect("a call has a layer").geometry
+    }
+
+    /// Runs `f` on the layers' numbers.
+    fn with_layers<R>(&self, f: impl FnOnce(&[Layer]) -> R) -> R {
+        fn descend<'a, R>(parts: &'a [Part], layers: &mut Vec<Layer<'a>>, f: impl FnOnce(&[Layer]) -> R) -> R {
+            let Some((part, rest)) = parts.split_first() else { return f(layers) };
+            let (weight, scale, bias) = (values(&part.weight), values(&part.scale), values(&part.bias));
+            layers.push(Layer { geometry: part.geometry, weight, scale, bias });
+            descend(rest, layers, f)
+        }
+        descend(&self.parts, &mut Vec::with_capacity(self.parts.len()), f)
+    }
+}
+
+/// A parameter's values: parameters are made from plain vectors and never viewed otherwise.
+fn values(tensor: &NdArrayTensor) -> &[f32] {
+    super::slice::values(tensor).expect("a parameter is contiguous")
+}
+
+/// The operation as burn dispatches it.
+#[backend_extension(NdArray, Autodiff)]
+pub trait Fused: Backend {
+    fn fused(x: FloatTensor<Self>, call: Call) -> FloatTensor<Self>;
+}
+
+/// The backward half; never dispatched, so it stands outside the extension trait.
+pub trait FusedBackward: Fused {
+    /// The gradient of `x`, where the call wants it; gradients of the layers are added to their sums. `y` is the output
+    /// where it ends in ReLU6.
+    fn fused_backward(
+        x: FloatTensor<Self>,
+        y: Option<FloatTensor<Self>>,
+        dy: FloatTensor<Self>,
+        call: Call,
+    ) -> Option<FloatTensor<Self>>;
+}
+
+fn block<'a>(layers: &[Layer<'a>], residual: bool) -> Block<'a> {
+    match *layers {
+        [depthwise, project] => Block { expand: None, depthwise, project, residual },
+        [expand, depthwise, project] => Block { expand: Some(expand), depthwise, project, residual },
+        _ => panic!("a block has two or three layers, found {}", layers.len()),
+    }
+}
+
+impl Fused for NdArray {
+    fn fused(x: NdArrayTensor, call: Call) -> NdArrayTensor {
+        let g = *call.last();
+        let mut y = overwritten(g.output_len());
+        let mut seen = call.seen.as_ref().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner));
+        with(&x, |x| {
+            call.with_layers(|layers| {
+                if let [layer] = layers {
+                    if let Some(seen) = &mut seen {
+                        seen[0].add(x, layer.geometry.cin);
+                    }
+                    kernel::forward(Isa::best(), layer, x, call.residual.then_some(x), &mut y);
+                } else {
+                    let seen = seen.as_mut().map(|s| s.as_mut_slice());
+                    let mut kept = call.kept.as_ref().map(|k| k.lock().unwrap_or_else(PoisonError::into_inner));
+                    if let Some(kept) = &mut kept {
+                        **kept = overwritten(layers[0].geometry.output_len());
+                    }
+                    let kept = kept.as_mut().map(|k| k.as_mut_slice());
+                    kernel::block_forward(Isa::best(), &block(layers, call.residual), x, &mut y, seen, kept);
+                }
+            })
+        });
+        wrap(y, &[g.n, g.oh, g.ow, g.cout])
+    }
+}
+
+impl FusedBackward for NdArray {
+    fn fused_backward(
+        x: NdArrayTensor,
+        y: Option<NdArrayTensor>,
+        dy: NdArrayTensor,
+        call: Call,
+    ) -> Option<NdArrayTensor> {
+        let g = call.parts[0].geometry;
+        let mut dx = call.input_gradient.then(|| overwritten(g.input_len()));
+        let mut sums: Vec<Option<MutexGuard<_>>> = call
+            .parts
+            .iter()
+            .map(|p| p.sums.as_ref().map(|cell| cell.lock().unwrap_or_else(PoisonError::into_inner)))
+            .collect();
+        let y = y.as_ref().map(|y| super::slice::values(y).expect("an operation's own output is contiguous"));
+        with(&x, |x| {
+            call.with_layers(|layers| {
+                if let [layer] = layers {
+                    let (dw, db) = match &mut sums[0] {
+                        Some(sums) => {
+                            let sums = &mut **sums;
+                            (Some(sums.dw.as_mut_slice()), Some(sums.db.as_mut_slice()))
+                        }
+                        None => (None, None),
+                    };
+                    assert!(!call.residual, "a layer of its own has no residual in training");
+                    let out = Gradients { dx: dx.as_deref_mut(), dw, db };
+                    modify(dy, |dy| kernel::backward(Isa::best(), layer, x, y, dy, out));
+                } else {
+                    let learning: Vec<LayerSums> = sums
+                        .iter_mut()
+                        .flatten()
+                        .map(|sums| {
+                            let sums = &mut **sums;
+                            LayerSums { dw: &mut sums.dw, db: &mut sums.db }
+                        })
+                        .collect();
+                    let sums = (!learning.is_empty()).then_some(learning);
+                    let out = BlockGradients { dx: dx.as_deref_mut(), sums };
+                    let kept = call.kept.as_ref().map(|k| k.lock().unwrap_or_else(PoisonError::into_inner));
+                    let (kept, block) = (kept.as_ref().map(|k| k.as_slice()), block(layers, call.residual));
+                    with(&dy, |dy| kernel::block_backward(Isa::best(), &block, x, y, dy, kept, out));
+                }
+            })
+        });
+        dx.map(|dx| wrap(dx, &[g.n, g.h, g.w, g.cin]))
+    }
+}
+
+#[derive(Debug)]
+struct FusedNode;
+
+impl<B: FusedBackward> Backward<B, 1> for FusedNode {
+    /// Node of the input in the checkpointer, output, call.
+    type State = (NodeId, Option<FloatTensor<B>>, Call);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut NodeGradients, checkpointer: &mut Checkpointer) {
+        let [parent] = ops.parents;
+        let dy = grads.consume::<B>(&ops.node);
+        let (x, y, call) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(x);
+        if let (Some(dx), Some(node)) = (B::fused_backward(x, y, dy, call), parent) {
+            grads.register::<B>(node.id, dx);
+        }
+    }
+}
+
+impl<B: FusedBackward, C: CheckpointStrategy> Fused for Autodiff<B, C> {
+    fn fused(x: FloatTensor<Self>, call: Call) -> FloatTensor<Self> {
+        match FusedNode.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let id = prep.checkpoint(&x);
+                let kept = call.keeps().then(Arc::default);
+                let call = Call { kept, ..call };
+                let y = B::fused(x.into_primitive(), call.clone());
+                // What is seen is seen on the way forward.
+                let call = Call { seen: None, ..call };
+                prep.finish((id, call.last().relu6.then(|| y.clone()), call), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::fused(x.into_primitive(), call)),
+        }
+    }
+}
+
+/// A tensor on its way through the network, and whether a gradient will flow back through it.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// `[N,H,W,C]`.
+    pub x: Tensor<4>,
+    pub tracked: bool,
+}
+
+/// Runs a call. `seen` takes the sums of each layer's input, in the call's order.
+pub fn fused(input: Flow, mut call: Call, seen: Option<&mut Vec<ChannelSums>>) -> Flow {
+    call.input_gradient = input.tracked;
+    let shared = seen.is_some().then(|| Arc::new(Mutex::new(vec![ChannelSums::default(); call.parts.len()])));
+    call.seen = shared.clone();
+    let tracked = input.tracked || call.learns();
+    // The graph begins with the first layer that learns.
+    let x = if tracked && !input.tracked { input.x.require_grad() } else { input.x };
+    let y = Tensor::from_dispatch(<Dispatch as Fused>::fused(x.into_dispatch(), call));
+    if let (Some(seen), Some(shared)) = (seen, shared) {
+        *seen = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    Flow { x: y, tracked }
+}

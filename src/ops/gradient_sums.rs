@@ -1,0 +1,68 @@
+//! Weight gradients that backward passes add to, in place.
+//!
+//! They do not travel through the autodiff graph: an accumulation window owns one buffer per parameter from its first
+//! step to its last, and every backward pass adds to it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Gradient sums of one layer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerGradients {
+    /// As the layer's weight.
+    pub dw: Vec<f32>,
+    /// `[Cout]`.
+    pub db: Vec<f32>,
+}
+
+/// One layer's sums, shared with the operations under way.
+pub(super) type Cell = Arc<Mutex<LayerGradients>>;
+
+/// Gradient sums by layer position; none for a layer that does not learn.
+#[derive(Debug, Default)]
+pub struct GradientSums {
+    layers: Vec<Option<Cell>>,
+}
+
+impl GradientSums {
+    /// Makes room for layers with these lengths of weight and bias (`None`: does not learn). Sums that are there stay.
+    pub fn prepare(&mut self, sizes: impl IntoIterator<Item = Option<[usize; 2]>>) {
+        let mut old = std::mem::take(&mut self.layers).into_iter();
+        let fresh = |[w, b]: [usize; 2]| Arc::new(Mutex::new(LayerGradients { dw: vec![0.0; w], db: vec![0.0; b] }));
+        self.layers = sizes
+            .into_iter()
+            .map(|size| {
+                let there = old.next().flatten();
+                size.map(|size| there.unwrap_or_else(|| fresh(size)))
+            })
+            .collect();
+    }
+
+    /// Back to zero, memory kept.
+    pub fn clear(&mut self) {
+        for i in 0..self.layers.len() {
+            if let Some(mut sums) = self.get(i) {
+                sums.dw.fill(0.0);
+                sums.db.fill(0.0);
+            }
+        }
+    }
+
+    /// Layers, learning or not.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// The sums of the layer at `position`; `None` where it does not learn.
+    pub fn get(&self, position: usize) -> Option<MutexGuard<'_, LayerGradients>> {
+        let cell = self.layers.get(position)?.as_ref()?;
+        Some(cell.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn cell(&self, position: usize) -> Option<Cell> {
+        self.layers.get(position)?.clone()
+    }
+}
