@@ -40,12 +40,12 @@ pub fn apply(state: &mut TrainState, window: &mut Window, recipe: &Recipe, sched
     let grad_norm = square.sqrt() / normaliser;
     let clip = if recipe.clip > 0.0 && grad_norm > recipe.clip { recipe.clip / grad_norm } else { 1.0 };
     let TrainState { model, optimizer, ema, means, .. } = state;
-    for i in 0..layers {
+    for (i, mean) in means.iter().enumerate() {
         let Some(sums) = window.gradients.get(i) else { continue };
         let rates = recipe.rates(model.stage(i), schedule, step);
         let layer = &mut model.layers[i];
         let depthwise = layer.spec().kind == ConvKind::Depthwise;
-        let mean = recipe.centred.then_some(&means[i]);
+        let mean = recipe.centred.then_some(mean);
         layer.update(|weight, bias, scale| {
             let parts = LayerUpdate {
                 weight: &mut *weight,
