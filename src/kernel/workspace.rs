@@ -25,10 +25,10 @@ pub(super) struct Workspace {
     pub taps: [Weights; 2],
 }
 
-static POOL: Mutex<Vec<Box<Workspace>>> = Mutex::new(Vec::new());
+static POOL: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
 
 /// A workspace on loan from the pool.
-pub(super) struct Loan(Option<Box<Workspace>>);
+pub(super) struct Loan(Option<Workspace>);
 
 impl Workspace {
     /// The workspace given back last, or a new one.

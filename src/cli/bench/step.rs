@@ -33,6 +33,9 @@ pub struct StepArguments {
     /// Steps measured after one to warm up; the fastest counts
     #[arg(long, default_value_t = 10)]
     pub steps: usize,
+    /// Leave out the separate forward pass: forward and backward are then one figure, and all that is run is the step
+    #[arg(long)]
+    pub whole: bool,
     /// One JSON object a row
     #[arg(long)]
     pub json: bool,
@@ -108,8 +111,10 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
     let mut fastest = [f64::INFINITY; 3];
     for step in 0..=arguments.steps {
         let began = Instant::now();
-        drop(state.model.forward(ops::tensor(images.clone(), [n, size, size, 3])));
-        let forward = began.elapsed().as_secs_f64();
+        if !arguments.whole {
+            drop(state.model.forward(ops::tensor(images.clone(), [n, size, size, 3])));
+        }
+        let forward = if arguments.whole { 0.0 } else { began.elapsed().as_secs_f64() };
         let batch = TrainBatch { images: images.clone(), size, targets: targets.clone() };
         window.clear();
         let began = Instant::now();

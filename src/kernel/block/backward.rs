@@ -153,8 +153,8 @@ impl Backward<'_> {
         let inner = usize::from(block.expand.is_some());
         // An output's share of the weight gradients belongs to the piece that has the middle of its window.
         let owner = |o: usize| (o * p.stride + 1).saturating_sub(p.top).min(p.h - 1);
-        let own = (0..p.oh).filter(|&o| rows.contains(&owner(o)));
-        let own = own.clone().next().unwrap_or(0)..own.last().map_or(0, |o| o + 1);
+        let mut own = (0..p.oh).filter(|&o| rows.contains(&owner(o)));
+        let own = own.next().map_or(0..0, |begin| begin..own.next_back().unwrap_or(begin) + 1);
         let touched = p.outputs(rows.clone());
         let all = if own.is_empty() { touched } else { touched.start.min(own.start)..touched.end.max(own.end) };
         let (height, mut made, mut done) = (block.tile_rows(2), 0..0, rows.start);

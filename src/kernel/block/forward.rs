@@ -54,9 +54,7 @@ pub fn block_forward(
         })
         .collect();
     let watch = observed.is_some();
-    let run = |(x, rows, y, kept): (&[f32], Range<usize>, &mut [f32], Option<&mut [f32]>)| {
-        ready.band(x, rows, y, watch, kept)
-    };
+    let run = |(x, rows, y, kept): Part| ready.band(x, rows, y, watch, kept);
     let seen: Vec<[ChannelSums; 2]> = if rayon::current_num_threads() > 1 && block.macs() >= FORK_MACS {
         bands.into_par_iter().map(run).collect()
     } else {
@@ -73,6 +71,9 @@ pub fn block_forward(
         }
     }
 }
+
+/// A band's image, output rows, where they go, and where its share of the expansion is kept.
+type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Option<&'a mut [f32]>);
 
 /// A block's numbers made ready for the way forward.
 #[derive(Clone, Copy)]

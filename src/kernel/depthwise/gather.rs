@@ -10,6 +10,7 @@ use std::ops::Range;
 ///
 /// # Panics
 /// If a buffer is too short.
+#[allow(clippy::too_many_arguments)]
 pub(in crate::kernel) fn forward(
     isa: Isa,
     plane: &Plane,
@@ -115,7 +116,7 @@ unsafe fn gather_body<S: Simd>(
             let mut ox = inner.start;
             macro_rules! run {
                 ($stride:literal, $g:literal) => {
-                    while ox + $g <= inner.end {
+                    while inner.end - ox >= $g {
                         let from = (ox * $stride - plane.left) * c;
                         each_vector!(c, at, lanes, PART => {
                             let lines = [lines[0].add(from + at), lines[1].add(from + at), lines[2].add(from + at)];

@@ -101,7 +101,7 @@ unsafe fn weight_body<S: Simd>(
                 // Two outputs side by side share a column at stride 2 and two at stride 1.
                 macro_rules! run {
                     ($stride:literal, $g:literal) => {
-                        while ox + $g <= inner.end {
+                        while inner.end - ox >= $g {
                             let from = ox * $stride - plane.left;
                             let ds: [S::V; $g] =
                                 std::array::from_fn(|o| lanes.load::<S, PART>(d.add((ox + o) * c)));
