@@ -7,6 +7,7 @@
 use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
 use crate::watchdog::facts::StageKind;
 use crate::watchdog::memory::View;
+use crate::watchdog::signals::EpochSignals;
 use crate::watchdog::symptoms::{ALPHA, higher, median, oscillation, trend};
 
 /// Update ratio above which stages of a kind run too hot: backbone, extras, heads.
@@ -133,6 +134,10 @@ pub fn weight_decay(view: &View) -> Option<Diagnosis> {
 }
 
 /// Noise far above signal while the loss stands still (McCandlish et al. 2018).
+///
+/// In healthy runs on photos with a batch of two the noise is as far above the signal as can be measured, and the loss
+/// often stands for hundreds of steps before the rate comes down. So more than one image has to stand still for epochs,
+/// without progress on validation images either.
 pub fn batch_too_small(view: &View) -> Option<Diagnosis> {
     const LOOKS: usize = 24;
     const FAR: f64 = 100.0;
@@ -141,7 +146,7 @@ pub fn batch_too_small(view: &View) -> Option<Diagnosis> {
         return None;
     }
     let loss: Vec<f64> = view.recent(LOOKS).iter().map(|d| d.loss()).collect();
-    let standing = trend(&loss)?.falling() > 0.05;
+    let standing = trend(&loss)?.falling() > 0.05 && (view.facts.batch == 1 || stands_for_epochs(view));
     let scale = median(&noise);
     if !standing || scale < FAR * f64::from(view.facts.batch) {
         return None;
@@ -152,4 +157,14 @@ pub fn batch_too_small(view: &View) -> Option<Diagnosis> {
         view.last()?.step - view.recent(LOOKS).first()?.step
     );
     Some(Diagnosis::new(Cause::BatchTooSmall, 0.7, sentence).with("noise_scale", scale))
+}
+
+/// Neither the training loss nor the validation AP has got anywhere over the last epochs.
+fn stands_for_epochs(view: &View) -> bool {
+    const EPOCHS: usize = 5;
+    let epochs = &view.memory.epochs;
+    let Some(first) = epochs.len().checked_sub(EPOCHS) else { return false };
+    let loss: Vec<f64> = epochs[first..].iter().map(|e| f64::from(e.training[0] + e.training[1])).collect();
+    let best = |of: &[EpochSignals]| of.iter().filter_map(|e| e.ap).fold(0.0, f32::max);
+    median(&loss[EPOCHS - 2..]) > 0.97 * median(&loss[..2]) && best(&epochs[first..]) <= best(&epochs[..first])
 }

@@ -1,0 +1,88 @@
+//! One run of the stagnation bench and what came of it.
+
+use super::fault::Fault;
+use super::setting::Setting;
+use crate::train::{Records, TrainError, TrainState, read_journal, train};
+use crate::watchdog::{Action, Entry, Mode};
+use anyhow::{Context, Result};
+use std::sync::atomic::AtomicBool;
+
+/// What the journal and the results of one run say.
+pub struct Outcome {
+    /// First diagnosis in words and its step.
+    pub first: Option<(String, u64)>,
+    /// Diagnoses that followed, in words.
+    pub later: Vec<String>,
+    /// Whether the first diagnosis is the fault.
+    pub named: bool,
+    pub cures: Vec<Action>,
+    /// Of the best epoch, whose weights a run keeps.
+    pub ap50: f64,
+    /// As if the run had ended where early stopping with the defaults of Keras (patience 0 on the validation loss) ends
+    /// it. Its plateau rule waits for ten epochs without progress and so never comes to act before that.
+    pub ap50_plateau: f64,
+    pub steps_per_epoch: u64,
+}
+
+impl Outcome {
+    /// Runs with a fault; a healthy run without.
+    ///
+    /// # Errors
+    /// If data or disk fail; a run whose loss leaves the range of numbers is an outcome.
+    pub fn of(setting: &Setting, fault: Option<Fault>, seed: u64, mode: Mode) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a temporary folder")?;
+        let mut job = setting.job(seed, folder.path(), mode)?;
+        let (mut network, mut training) = (setting.network(seed), setting.training(seed));
+        if let Some(fault) = fault {
+            fault.spoil_recipe(&mut job);
+            fault.spoil_network(&mut network, setting.map, seed);
+            fault.spoil_records(&mut training, setting.class_names.len(), seed);
+            fault.spoil_schedule(&mut job, training.len());
+        }
+        let validation = Records::in_memory(setting.validation(seed));
+        let training = match fault {
+            Some(fault) => fault.feed(training),
+            None => Records::in_memory(training),
+        };
+        let mut state = TrainState::new(&network, &job.recipe);
+        drop(network);
+        let stop = AtomicBool::new(false);
+        match train(&job, &mut state, &training, &validation, &stop, &mut |_| {}) {
+            Ok(_) | Err(TrainError::Diverged { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let journal = read_journal(folder.path())?.unwrap_or_default();
+        let found = journal.iter().filter_map(|e| if let Entry::Diagnosis(d) = e { Some(d) } else { None });
+        let causes: Vec<_> = found.map(|d| (d.cause, d.step)).collect();
+        let cures = journal.iter().filter_map(|e| match e {
+            Entry::Cure(c) if c.applied => Some(c.action.clone()),
+            _ => None,
+        });
+        let history = &state.progress.history;
+        let best = |epochs: usize| history[..epochs].iter().filter_map(|r| r.ap50).fold(0.0, f64::max);
+        Ok(Self {
+            first: causes.first().map(|(cause, step)| (cause.words().to_string(), *step)),
+            later: causes.iter().skip(1).map(|(cause, _)| cause.words().to_string()).collect(),
+            named: causes.first().zip(fault).is_some_and(|((cause, _), f)| f.is_named_by(*cause, setting.map)),
+            cures: cures.collect(),
+            ap50: best(history.len()),
+            ap50_plateau: best(stopped_early(&journal).min(history.len())),
+            steps_per_epoch: job.recipe.steps_per_epoch(training.len()),
+        })
+    }
+}
+
+/// Epochs until the validation loss first fails to fall.
+fn stopped_early(journal: &[Entry]) -> usize {
+    let mut lowest = f32::INFINITY;
+    let mut epochs = 0;
+    for epoch in journal.iter().filter_map(|e| if let Entry::Epoch(epoch) = e { Some(epoch) } else { None }) {
+        epochs += 1;
+        let Some(loss) = epoch.validation.map(|v| v[0] + v[1]) else { continue };
+        if loss >= lowest {
+            break;
+        }
+        lowest = loss;
+    }
+    epochs
+}

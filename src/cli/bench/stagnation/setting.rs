@@ -1,0 +1,193 @@
+//! What the runs of the stagnation bench are made from: generated scenes with a small network that was trained on other
+//! scenes, or photos with a pretrained file.
+
+use super::fault::Fault;
+use super::{SIZE, StagnationArguments, VALIDATION, WIDTH};
+use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use crate::cli::run_folder::open_source;
+use crate::data::{AugmentOptions, Pack, Record, SceneOptions, scene};
+use crate::loss::TargetEncoder;
+use crate::model::{ConvWeights, Ssd, SsdModel, initialise_network, ssdlite_mobilenet_v2};
+use crate::optim::Decay;
+use crate::train::{Job, Recipe, Records, TrainState, calibrate, start, train};
+use crate::watchdog::Mode;
+use anyhow::{Context, Result, anyhow};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// The common ground of all runs.
+pub struct Setting {
+    /// Stands for the pretrained file; extras and heads are renewed for every run.
+    base: Ssd<ConvWeights>,
+    pub class_names: Vec<String>,
+    pub size: usize,
+    epochs: u64,
+    images: usize,
+    /// Training and validation photos; scenes are drawn for every seed.
+    photos: Option<[Vec<Record>; 2]>,
+    /// The feature map that most objects match.
+    pub map: usize,
+}
+
+fn options(seed: u64) -> SceneOptions {
+    SceneOptions {
+        size: SIZE,
+        classes: 3,
+        max_objects: 3,
+        min_object_px: 20,
+        class_hues: true,
+        seed,
+        ..SceneOptions::default()
+    }
+}
+
+fn scenes(count: usize, seed: u64) -> Vec<Record> {
+    let options = options(seed);
+    (0..count).map(|i| scene(options.seed_of(i), &options)).collect()
+}
+
+/// Scenes are small and clean: what is cut off or recoloured is not what is to be found here.
+fn scene_recipe(epochs: u64, seed: u64) -> Recipe {
+    let augment = AugmentOptions {
+        zoom_out_probability: 0.0,
+        crops: Vec::new(),
+        color_probability: 0.0,
+        ..AugmentOptions::default()
+    };
+    Recipe { epochs, seed, augment, batch: 4, micro_batch: 4, ..Recipe::default() }
+}
+
+fn split(pack: &Pack, names: [&str; 2], most: usize) -> Result<Vec<Record>> {
+    let known = names.iter().find(|n| pack.split_names().iter().any(|s| s == *n));
+    let split = pack.split(known.ok_or_else(|| anyhow!("no split {}", names.join(" or ")))?)?;
+    let count = most.min(split.len());
+    // Spread over the split: neighbours in a folder are often neighbours in time.
+    (0..count).map(|i| Ok(split.record(i * split.len() / count)?)).collect()
+}
+
+impl Setting {
+    pub fn new(a: &StagnationArguments) -> Result<Self> {
+        match (&a.data, &a.weights) {
+            (Some(data), Some(weights)) => Self::photos(a, data, weights),
+            (None, None) => Self::scenes(a),
+            _ => Err(anyhow!("photos need a pretrained network\nhelp: give DATA and --weights FILE.onnx, or neither")),
+        }
+    }
+
+    fn scenes(a: &StagnationArguments) -> Result<Self> {
+        let class_names: Vec<String> = options(0).class_names().iter().map(|n| n.to_string()).collect();
+        let base = pretrained(a.pretrain, &class_names)?;
+        Self { base, class_names, size: SIZE, epochs: a.epochs, images: a.images, photos: None, map: 0 }.mapped()
+    }
+
+    fn photos(a: &StagnationArguments, data: &Path, weights: &Path) -> Result<Self> {
+        let imported = crate::onnx::import(weights)?;
+        let cache = tempfile::tempdir().context("a temporary folder")?;
+        let pack = open_source(data, cache.path(), 0.2, 0)?.pack;
+        let training = split(&pack, ["train", "trainval"], a.images)?;
+        let validation = split(&pack, ["val", "test"], VALIDATION)?;
+        let class_names = pack.classes().to_vec();
+        let recipe = Recipe::default();
+        let (records, classes) = (Records::in_memory(training.clone()), class_names.len() + 1);
+        let base = start(imported.network, false, classes, &recipe, &records, a.imgsz)?.network;
+        let photos = Some([training, validation]);
+        Self { base, class_names, size: a.imgsz, epochs: a.epochs, images: a.images, photos, map: 0 }.mapped()
+    }
+
+    /// Finds the feature map that most objects match.
+    fn mapped(mut self) -> Result<Self> {
+        let model = SsdModel::for_inference(&self.base);
+        let anchors = Anchors::tf_ssd(&model.specs().map_sizes(self.size));
+        let matcher = Matcher { iou_threshold: 0.5, min_anchors_per_object: 4 };
+        let encoder = TargetEncoder { anchors, coder: BoxCoder::default(), matcher };
+        let mut matched = vec![0usize; encoder.anchors.maps().len()];
+        for record in self.training(0) {
+            let boxes: Vec<CornerBox> = record.objects.iter().map(|o| o.bbox).collect();
+            for (anchor, _) in encoder.encode(&vec![1; boxes.len()], &boxes).positives {
+                matched[encoder.anchors.map_of(anchor)] += 1;
+            }
+        }
+        self.map = (0..matched.len()).max_by_key(|&m| matched[m]).unwrap_or(0);
+        Ok(self)
+    }
+
+    pub fn training(&self, seed: u64) -> Vec<Record> {
+        self.photos.as_ref().map_or_else(|| scenes(self.images, 7 + 100 * seed), |[training, _]| training.clone())
+    }
+
+    pub fn validation(&self, seed: u64) -> Vec<Record> {
+        self.photos.as_ref().map_or_else(|| scenes(VALIDATION, 8 + 100 * seed), |[_, validation]| validation.clone())
+    }
+
+    fn recipe(&self, seed: u64) -> Recipe {
+        match self.photos {
+            Some(_) => Recipe { epochs: self.epochs, seed, ..Recipe::default() },
+            None => scene_recipe(self.epochs, seed),
+        }
+    }
+
+    /// Where a run begins.
+    pub fn network(&self, seed: u64) -> Ssd<ConvWeights> {
+        let mut network = self.base.clone();
+        network.renew_extras_and_heads(self.class_names.len() + 1, &mut Pcg64Mcg::seed_from_u64(seed));
+        network.set_background_prior(0.75);
+        network
+    }
+
+    pub fn job(&self, seed: u64, folder: &Path, watchdog: Mode) -> Result<Job> {
+        job(self.recipe(seed), folder, watchdog, self.size, &self.class_names)
+    }
+
+    /// Whether a fault can be shown here.
+    pub fn suits(&self, fault: Fault) -> bool {
+        self.class_names.len() > 2 || !matches!(fault, Fault::LabelsSwapped | Fault::RareClass)
+    }
+}
+
+fn job(recipe: Recipe, folder: &Path, watchdog: Mode, size: usize, class_names: &[String]) -> Result<Job> {
+    std::fs::create_dir_all(folder.join("weights")).context("a run folder")?;
+    Ok(Job {
+        recipe,
+        size,
+        class_names: class_names.to_vec(),
+        folder: folder.into(),
+        checkpoint_every: Duration::from_secs(3600),
+        loader_threads: 0,
+        watchdog,
+        schedule: None,
+    })
+}
+
+/// The network that stands for a pretrained file.
+fn pretrained(epochs: u64, class_names: &[String]) -> Result<Ssd<ConvWeights>> {
+    let mut rng = Pcg64Mcg::seed_from_u64(1);
+    let mut network = initialise_network(&ssdlite_mobilenet_v2(WIDTH, class_names.len() + 1, true), &mut rng);
+    network.set_background_prior(0.75);
+    let recipe = Recipe { freeze: 0, hold: 0.0, backbone_rate: 1.0, decay: Decay::Cosine, ..scene_recipe(epochs, 1) };
+    let training = scenes(384, 1000);
+    calibrate_on(&mut network, &training);
+    for (_, conv) in network.convs_mut().into_iter().filter(|(stage, _)| stage.is_backbone()) {
+        // Channels of pretrained files are of many sizes; those of a short training from nothing would all be alike.
+        let sizes: Vec<f32> = (0..conv.spec.out_channels).map(|_| 2f32.powf(rng.random_range(-0.8..0.8))).collect();
+        conv.weight.iter_mut().zip(sizes.iter().cycle()).for_each(|(w, size)| *w *= size);
+        conv.unfold();
+    }
+    let folder = tempfile::tempdir().context("a temporary folder")?;
+    let job = job(recipe, folder.path(), Mode::Off, SIZE, class_names)?;
+    let mut state = TrainState::new(&network, &job.recipe);
+    let (training, validation) = (Records::in_memory(training), Records::in_memory(scenes(8, 1001)));
+    train(&job, &mut state, &training, &validation, &AtomicBool::new(false), &mut |_| {})?;
+    Ok(state.averaged())
+}
+
+fn calibrate_on(network: &mut Ssd<ConvWeights>, scenes: &[Record]) {
+    let count = 16.min(scenes.len());
+    let mut images = vec![0.0; count * SIZE * SIZE * 3];
+    for (record, image) in scenes.iter().zip(images.chunks_exact_mut(SIZE * SIZE * 3)) {
+        crate::data::normalise(&crate::data::plain(record, SIZE).image, image);
+    }
+    calibrate(network, crate::ops::tensor(images, [count, SIZE, SIZE, 3]));
+}
