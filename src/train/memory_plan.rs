@@ -1,6 +1,7 @@
 //! A run's memory, computed from shapes before its first step.
 
 use super::recipe::Recipe;
+use super::run::loader_queue;
 use super::state::TrainState;
 use crate::optim::OptimizerKind;
 use std::fmt;
@@ -11,8 +12,8 @@ const PROGRAM_BYTES: usize = 24 << 20;
 /// Side of the largest photo that the loader holds besides what it makes of it.
 const PHOTO_PIXELS: usize = 640 * 640;
 
-/// Batches in the loader's queue, in its hands and with the trainer.
-const BATCHES_UNDER_WAY: usize = 4;
+/// Batches in the hands of a loader thread and of the trainer.
+const BATCHES_IN_HAND: usize = 2;
 
 /// Images judged together after an epoch.
 const JUDGED_TOGETHER: usize = 4;
@@ -49,7 +50,7 @@ impl MemoryPlan {
         };
         let footprint = state.model.footprint(recipe.micro_batch, size, threads);
         let image = size * size * 3 * bytes;
-        let batches = BATCHES_UNDER_WAY + loader_threads.saturating_sub(1);
+        let batches = BATCHES_IN_HAND + loader_queue(recipe.micro_batch) + loader_threads.saturating_sub(1);
         let judged = state.model.footprint(JUDGED_TOGETHER, size, threads);
         Self {
             micro_batch: recipe.micro_batch,

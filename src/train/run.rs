@@ -11,6 +11,7 @@ use super::state::TrainState;
 use super::step::{Observe, TrainBatch, micro_step};
 use super::update::{StepStats, apply};
 use super::window::Window;
+use crate::board::release_freed_memory;
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher, assign_inside};
 use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
 use crate::eval::{Detector, ScoreMode};
@@ -81,6 +82,11 @@ const INSIDE_BOXES: f32 = 0.25;
 /// Every so many steps the mean inputs are observed, and on each of the first few.
 const OBSERVE_EVERY: u64 = 8;
 const OBSERVE_FIRST: u64 = 4;
+
+/// Batches that wait for the trainer: two, or one where a single one holds several images.
+pub fn loader_queue(micro_batch: usize) -> usize {
+    if micro_batch > 2 { 1 } else { 2 }
+}
 
 impl Job {
     pub fn checkpoint_path(&self) -> PathBuf {
@@ -183,7 +189,7 @@ impl Run<'_> {
             size: self.job.size,
             micro_batch: self.job.recipe.micro_batch,
             threads: self.job.loader_threads,
-            queue: 2,
+            queue: loader_queue(self.job.recipe.micro_batch),
             augment: Some(self.job.recipe.augmentation(epoch)),
         };
         let records = self.training.clone();
@@ -286,6 +292,8 @@ impl Run<'_> {
         validation: &Records,
         on: &mut dyn FnMut(Event),
     ) -> Result<(), TrainError> {
+        // What the epoch's steps left in the allocator is of other sizes than what is asked for now.
+        release_freed_memory();
         let mut averaged = state.averaged();
         // Judged is what will be exported, to the last bit.
         averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
@@ -314,13 +322,15 @@ impl Run<'_> {
         let best = metrics.ap.is_none() || progress.best.is_none_or(|b| ap > b.ap);
         if best {
             progress.best = Some(Best { epoch: progress.epoch, ap });
+            // One copy of the numbers after the other: a small board has no room for all at once.
             let network = model.weights();
             drop(model);
-            // One copy of the numbers after the other: a small board has no room for all at once.
             let file = self.document(&network)?;
             drop(network);
+            release_freed_memory();
             file.write()?;
         }
+        release_freed_memory();
         write_results(&job.folder.join("results.csv"), &state.progress.history)?;
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
         Ok(())

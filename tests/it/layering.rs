@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("onnx", &["model", "boxes"]),
     ("eval", &["boxes", "data"]),
     ("report", &["boxes", "data", "eval"]),
-    ("train", &["boxes", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim"]),
+    ("train", &["board", "boxes", "data", "eval", "kernel", "loss", "model", "onnx", "ops", "optim"]),
     ("config", &["data", "loss", "optim", "train"]),
     (
         "cli",
