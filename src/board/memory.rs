@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub enum MemoryLimit {
     /// What the machine has to spare.
     Machine,
-    /// `memory.max` of the control group.
+    /// The memory limit of the control group.
     ControlGroup,
 }
 
@@ -32,20 +32,50 @@ impl Memory {
     }
 }
 
+/// Where a version of control groups keeps its figures.
+struct GroupFiles {
+    /// What precedes the group's path in `proc/self/cgroup`, behind the hierarchy's number.
+    marker: &'static str,
+    top: &'static str,
+    max: &'static str,
+    used: &'static str,
+    /// In `memory.stat`.
+    cached: &'static str,
+}
+
+/// Version 2, and version 1 as older systems (JetPack 4 and 5) have it.
+const GROUPS: [GroupFiles; 2] = [
+    GroupFiles { marker: "::", top: "sys/fs/cgroup", max: "memory.max", used: "memory.current", cached: "file" },
+    GroupFiles {
+        marker: ":memory:",
+        top: "sys/fs/cgroup/memory",
+        max: "memory.limit_in_bytes",
+        used: "memory.usage_in_bytes",
+        cached: "total_cache",
+    },
+];
+
 /// What the tightest of the control group and those above it has left.
 fn group_left(root: &Path) -> Option<u64> {
     let text = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let path = text.lines().find_map(|l| l.strip_prefix("0::"))?.trim_start_matches('/');
-    let top = root.join("sys/fs/cgroup");
-    let folder: PathBuf = top.join(path);
-    let left = |folder: &Path| {
-        let max: u64 = number(&folder.join("memory.max"))?;
-        // What is only cached can be taken back.
-        let cached = field(&folder.join("memory.stat"), "file").unwrap_or(0);
-        let used = number(&folder.join("memory.current")).unwrap_or(0).saturating_sub(cached);
-        Some(max.saturating_sub(used))
-    };
-    folder.ancestors().take_while(|f| f.starts_with(&top)).filter_map(left).min()
+    GROUPS.iter().filter_map(|files| files.left(root, &text)).min()
+}
+
+impl GroupFiles {
+    fn left(&self, root: &Path, groups: &str) -> Option<u64> {
+        let path =
+            groups.lines().find_map(|l| l.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(self.marker));
+        let top = root.join(self.top);
+        let folder: PathBuf = top.join(path?.trim_start_matches('/'));
+        let left = |folder: &Path| {
+            let max: u64 = number(&folder.join(self.max))?;
+            // What is only cached can be taken back.
+            let cached = field(&folder.join("memory.stat"), self.cached).unwrap_or(0);
+            let used = number(&folder.join(self.used)).unwrap_or(0).saturating_sub(cached);
+            Some(max.saturating_sub(used))
+        };
+        folder.ancestors().take_while(|f| f.starts_with(&top)).filter_map(left).min()
+    }
 }
 
 /// A file's single number; `None` where it says `max`.
@@ -57,6 +87,15 @@ fn number(path: &Path) -> Option<u64> {
 fn field(path: &Path, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// Gives freed memory back to the system after all: between phases that need other blocks than those they left.
+pub fn release_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: malloc_trim may be called at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +128,16 @@ mod tests {
         ]);
         let found = Memory::available(bound.path()).unwrap();
         assert_eq!(found, Memory { available_bytes: 268_435_456 - 5_000_000, limit: MemoryLimit::ControlGroup });
+        let old = tree(&[
+            meminfo,
+            ("proc/self/cgroup", "4:memory:/training\n0::/\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/memory/training/memory.limit_in_bytes", "134217728\n"),
+            ("sys/fs/cgroup/memory/training/memory.usage_in_bytes", "30000000\n"),
+            ("sys/fs/cgroup/memory/training/memory.stat", "cache 1\ntotal_cache 10000000\n"),
+        ]);
+        let found = Memory::available(old.path()).unwrap();
+        assert_eq!(found, Memory { available_bytes: 134_217_728 - 20_000_000, limit: MemoryLimit::ControlGroup });
         assert_eq!(Memory::available(tree(&[]).path()), None);
         let broken = tree(&[("proc/meminfo", "MemAvailable: many kB\n")]);
         assert_eq!(Memory::available(broken.path()), None);

@@ -2,4 +2,4 @@
 
 mod memory;
 
-pub use memory::{Memory, MemoryLimit};
+pub use memory::{Memory, MemoryLimit, release_freed_memory};

@@ -34,15 +34,6 @@ fn keep_freed_memory() {
     }
 }
 
-/// Gives freed memory back to the system after all: between phases that need other blocks than those they left.
-pub fn release_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: malloc_trim may be called at any time.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// Sets the number of threads that the kernels share; all cores if `None`. Returns it.
 ///
 /// # Errors

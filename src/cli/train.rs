@@ -3,11 +3,12 @@
 use super::loaded::DEFAULT_SIZE;
 use super::log_file;
 use super::memory::fit_memory;
-use super::process::{release_freed_memory, set_threads, stop_on_signal};
+use super::process::{set_threads, stop_on_signal};
 use super::progress::TrainingProgress;
 use super::resume::{Overrides, resume};
 use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
 use super::{RESUMABLE, train_report, watchdog_report};
+use crate::board::release_freed_memory;
 use crate::config::JobFile;
 use crate::data::{AugmentOptions, Split};
 use crate::onnx::{Imported, import};

@@ -2,6 +2,7 @@
 //! that the exported file computes what was trained.
 
 use super::loaded::LoadedDetector;
+use crate::board::release_freed_memory;
 use crate::data::{EpochPlan, Object, RgbImage, augment, normalise, plain};
 use crate::eval::confusion;
 use crate::onnx::verify;
@@ -87,6 +88,7 @@ pub fn verify_export(job: &Job, validation: &Records) -> Result<()> {
     let predictions = loaded.model.forward(crate::ops::tensor(images.clone(), [count, size, size, 3]));
     // Tract makes copies of its own; both together are too much for a small board.
     drop(loaded);
+    release_freed_memory();
     let difference = crate::ops::read(&predictions.logits, |logits| {
         crate::ops::read(&predictions.deltas, |deltas| verify(&path, &images, count, size, logits, deltas))
     })?;
@@ -99,6 +101,7 @@ pub fn verify_export(job: &Job, validation: &Records) -> Result<()> {
     if !(difference.logits <= ALLOWED_DIFFERENCE && difference.deltas <= ALLOWED_DIFFERENCE) {
         bail!("{}: the exported file computes something else than what was trained", path.display());
     }
+    release_freed_memory();
     draw_predictions(job, &LoadedDetector::open(&path)?, validation)
 }
 

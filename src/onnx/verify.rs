@@ -57,12 +57,15 @@ impl Verifier {
         let outputs = [position(CLASS_LOGITS)?, position(BOX_ENCODINGS)?];
         let fact = InferenceFact::dt_shape(f32::datum_type(), tvec!(batch, 3, size, size));
         let folder = path.parent().and_then(Path::to_str);
-        let plan = tract_onnx::onnx()
+        let parsed = tract_onnx::onnx()
             // Shapes noted in the file name the batch symbolically; here it is a number.
             .with_ignore_value_info(true)
             .parse(&proto, folder)
-            .and_then(|parsed| parsed.model.with_input_fact(0, fact)?.into_optimized()?.into_runnable())
             .map_err(|e| failed(path, e))?;
+        // Optimising makes more copies of the numbers: the file's are not needed any more.
+        drop(proto);
+        let plan = parsed.model.with_input_fact(0, fact);
+        let plan = plan.and_then(|m| m.into_optimized()?.into_runnable()).map_err(|e| failed(path, e))?;
         Ok(Self { path: path.into(), plan, size, batch, outputs })
     }
 

@@ -7,6 +7,7 @@ use super::records::Records;
 use super::results::write_results;
 use super::run::{Event, Run};
 use super::state::TrainState;
+use crate::board::release_freed_memory;
 use crate::boxes::{BoxCoder, CornerBox};
 use crate::loss::{ImageGradients, ImageLoss, Targets};
 use crate::model::{ConvWeights, Ssd, SsdModel};
@@ -24,6 +25,8 @@ impl Run<'_> {
         validation: &Records,
         on: &mut dyn FnMut(Event),
     ) -> Result<(), TrainError> {
+        // What the epoch's steps left in the allocator is of other sizes than what is asked for now.
+        release_freed_memory();
         let mut averaged = state.averaged();
         // Judged is what will be exported, to the last bit.
         averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
@@ -76,8 +79,10 @@ impl Run<'_> {
             // One copy of the numbers after the other: a small board has no room for all at once.
             let file = self.document(&network)?;
             drop(network);
+            release_freed_memory();
             file.write()?;
         }
+        release_freed_memory();
         write_results(&job.folder.join("results.csv"), &state.progress.history)?;
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
         let positives = judged.positives.max(1) as f64;

@@ -2,6 +2,7 @@
 
 use super::facts::PROBES;
 use super::recipe::Recipe;
+use super::run::loader_queue;
 use super::state::TrainState;
 use crate::optim::OptimizerKind;
 use crate::watchdog::Mode;
@@ -13,8 +14,8 @@ const PROGRAM_BYTES: usize = 24 << 20;
 /// Side of the largest photo that the loader holds besides what it makes of it.
 const PHOTO_PIXELS: usize = 640 * 640;
 
-/// Batches in the loader's queue, in its hands and with the trainer.
-const BATCHES_UNDER_WAY: usize = 4;
+/// Batches in the hands of a loader thread and of the trainer.
+const BATCHES_IN_HAND: usize = 2;
 
 /// Images judged together after an epoch.
 const JUDGED_TOGETHER: usize = 4;
@@ -59,7 +60,7 @@ impl MemoryPlan {
         };
         let footprint = state.model.footprint(recipe.micro_batch, size, threads);
         let image = size * size * 3 * bytes;
-        let batches = BATCHES_UNDER_WAY + loader_threads.saturating_sub(1);
+        let batches = BATCHES_IN_HAND + loader_queue(recipe.micro_batch) + loader_threads.saturating_sub(1);
         let judged = state.model.footprint(JUDGED_TOGETHER, size, threads);
         let average = if recipe.ema > 0.0 { trained } else { 0 };
         Self {

@@ -91,6 +91,11 @@ const INSIDE_BOXES: f32 = 0.25;
 const OBSERVE_EVERY: u64 = 8;
 const OBSERVE_FIRST: u64 = 4;
 
+/// Batches that wait for the trainer: two, or one where a single one holds several images.
+pub fn loader_queue(micro_batch: usize) -> usize {
+    if micro_batch > 2 { 1 } else { 2 }
+}
+
 impl Job {
     pub fn checkpoint_path(&self) -> PathBuf {
         self.folder.join("weights/last.ckpt")
@@ -188,7 +193,7 @@ impl Run<'_> {
             size: self.job.size,
             micro_batch: self.job.recipe.micro_batch,
             threads: self.job.loader_threads,
-            queue: 2,
+            queue: loader_queue(self.job.recipe.micro_batch),
             augment: Some(self.job.recipe.augmentation(epoch)),
         };
         let records = self.training.clone();

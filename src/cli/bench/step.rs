@@ -1,8 +1,9 @@
 //! `fieldtune bench step`: what one training step costs on this machine.
 
 use super::peak_rss_mb;
+use crate::board::release_freed_memory;
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
-use crate::cli::process::{release_freed_memory, set_threads};
+use crate::cli::process::set_threads;
 use crate::kernel::{Isa, peak_gflops};
 use crate::loss::TargetEncoder;
 use crate::model::{initialise_network, ssdlite_mobilenet_v2};
@@ -73,7 +74,7 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
             println!(
                 "{}",
                 json!({"microbatch": row.micro_batch, "threads": threads, "backend": backend, "freeze": arguments.freeze,
-                       "ms_per_image": parts, "peak_rss_mb": rss, "flops_share": share})
+                       "ms_per_image": parts, "peak_rss_mb": rss, "flops_share": share, "gflop_per_image": row.flops / 1e9})
             );
         } else {
             println!(

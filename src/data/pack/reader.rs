@@ -159,24 +159,25 @@ impl Split {
     /// # Panics
     /// If `i` is not below [`Split::len`].
     pub fn objects(&self, i: usize) -> Result<Vec<Object>, DataError> {
-        self.pack.view(self.members[i]).map(|view| view.objects)
+        let objects = self.pack.view(self.members[i]).map(|view| view.objects);
+        self.pack.release(self.members[i]);
+        objects
     }
 }
+
+/// Linux maps the cached neighbours of a page that is asked for along with it, in blocks of this many bytes.
+const MAPPED_TOGETHER: usize = 64 << 10;
 
 impl Mapped {
     /// Lets go of a record's pages: they stay in the system's cache while there is room, but no longer count as this
     /// process's memory, which on a small board is limited.
     fn release(&self, record: u32) {
         let entry = &self.index.records[record as usize];
+        let begin = entry.offset as usize / MAPPED_TOGETHER * MAPPED_TOGETHER;
+        let end = ((entry.offset + entry.len) as usize).next_multiple_of(MAPPED_TOGETHER).min(self.map.len());
         #[cfg(unix)]
         // SAFETY: the mapping is read-only and backed by its file: pages that are asked for again are read again.
-        let _ = unsafe {
-            self.map.unchecked_advise_range(
-                memmap2::UncheckedAdvice::DontNeed,
-                entry.offset as usize,
-                entry.len as usize,
-            )
-        };
+        let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, begin, end - begin) };
     }
 
     fn view(&self, record: u32) -> Result<RecordView<'_>, DataError> {

@@ -145,7 +145,7 @@ fn tell(a: &StagnationArguments, name: &str, seed: u64, [off, on]: [&Outcome; 2]
     if a.json {
         println!(
             "{}",
-            json!({"fault": name, "seed": seed, "diagnosis": first, "later": off.later, "step": step, "epochs": epochs,
+            json!({"fault": name, "seed": seed, "diagnosis": first, "why": off.why, "later": off.later, "step": step, "epochs": epochs,
                    "right": off.named, "cures": on.cures, "ap50_off": off.ap50, "ap50_plateau": off.ap50_plateau,
                    "ap50_cure": on.ap50, "ap50_healthy": healthy})
         );

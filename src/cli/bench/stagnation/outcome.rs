@@ -11,6 +11,8 @@ use std::sync::atomic::AtomicBool;
 pub struct Outcome {
     /// First diagnosis in words and its step.
     pub first: Option<(String, u64)>,
+    /// Its sentence.
+    pub why: Option<String>,
     /// Diagnoses that followed, in words.
     pub later: Vec<String>,
     /// Whether the first diagnosis is the fault.
@@ -53,7 +55,8 @@ impl Outcome {
         }
         let journal = read_journal(folder.path())?.unwrap_or_default();
         let found = journal.iter().filter_map(|e| if let Entry::Diagnosis(d) = e { Some(d) } else { None });
-        let causes: Vec<_> = found.map(|d| (d.cause, d.step)).collect();
+        let found: Vec<_> = found.collect();
+        let causes: Vec<_> = found.iter().map(|d| (d.cause, d.step)).collect();
         let cures = journal.iter().filter_map(|e| match e {
             Entry::Cure(c) if c.applied => Some(c.action.clone()),
             _ => None,
@@ -62,6 +65,7 @@ impl Outcome {
         let best = |epochs: usize| history[..epochs].iter().filter_map(|r| r.ap50).fold(0.0, f64::max);
         Ok(Self {
             first: causes.first().map(|(cause, step)| (cause.words().to_string(), *step)),
+            why: found.first().map(|d| d.sentence.clone()),
             later: causes.iter().skip(1).map(|(cause, _)| cause.words().to_string()).collect(),
             named: causes.first().zip(fault).is_some_and(|((cause, _), f)| f.is_named_by(*cause, setting.map)),
             cures: cures.collect(),
