@@ -37,7 +37,11 @@ const CONFINED: [(&str, &[&str], &str); 7] = [
     ("_feature_detected!", &["kernel/isa"], "the processor is asked in one place"),
     ("arch::", &["kernel/isa"], "no intrinsics outside the instruction sets"),
     ("Mmap", &["data/pack/reader"], "only the pack reader maps files"),
-    ("unsafe", &["kernel/", "data/pack/reader", "cli/process"], "unsafe lives in one folder and explains itself"),
+    (
+        "unsafe",
+        &["kernel/", "data/pack/reader", "cli/process", "board/memory"],
+        "unsafe lives in one folder and explains itself",
+    ),
     ("burn::backend", &["ops/"], "the backend is named in one folder"),
 ];
 
