@@ -9,6 +9,7 @@ mod log_file;
 mod memory;
 mod pack;
 mod predict;
+mod pretraining;
 mod process;
 mod progress;
 mod resume;

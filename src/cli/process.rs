@@ -44,20 +44,27 @@ pub fn set_threads(threads: Option<usize>) -> Result<usize> {
     }
     let count = threads.filter(|&n| n > 0).or_else(|| std::thread::available_parallelism().ok().map(Into::into));
     let count = count.unwrap_or(1);
-    rayon::ThreadPoolBuilder::new().num_threads(count).build_global().context("cannot start the worker threads")?;
+    let started = rayon::ThreadPoolBuilder::new().num_threads(count).build_global();
+    // A second run in one process has its threads already.
+    if started.is_err() && rayon::current_num_threads() == count {
+        return Ok(count);
+    }
+    started.context("cannot start the worker threads")?;
     Ok(count)
 }
 
-/// A flag that SIGTERM and SIGINT set; a second SIGINT ends the program at once.
+/// A flag that SIGTERM and SIGINT set; a second SIGINT ends the program at once. A second SIGTERM does not: `timeout`
+/// sends two.
 ///
 /// # Errors
 /// If the handlers cannot be installed.
 pub fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag::{register, register_conditional_shutdown};
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .context("cannot listen to signals")?;
-    }
+    register_conditional_shutdown(SIGINT, 130, Arc::clone(&stop))
+        .and_then(|_| register(SIGINT, Arc::clone(&stop)))
+        .and_then(|_| register(SIGTERM, Arc::clone(&stop)))
+        .context("cannot listen to signals")?;
     Ok(stop)
 }

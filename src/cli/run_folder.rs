@@ -58,6 +58,12 @@ pub fn tell_findings(findings: &[Finding]) {
     }
 }
 
+/// `stem` and the first number for which nothing of that name is in `out`.
+pub fn free_name(out: &Path, stem: &str) -> String {
+    let mut names = (1u64..).map(|i| format!("{stem}-{i}"));
+    names.find(|name| !out.join(name).exists()).unwrap_or_else(|| stem.into())
+}
+
 /// Makes the folder of a new run: `out/name`, or `out/` and the data set's name with the first free number.
 ///
 /// # Errors
@@ -68,9 +74,7 @@ pub fn new_run(out: &Path, name: Option<&str>, data: &Path) -> Result<PathBuf> {
         None => {
             let stem = data.canonicalize().ok();
             let stem = stem.as_deref().and_then(Path::file_stem).and_then(|n| n.to_str()).unwrap_or("run").to_string();
-            let mut numbers = 1..;
-            let free = numbers.find(|i| !out.join(format!("{stem}-{i}")).exists());
-            out.join(format!("{stem}-{}", free.unwrap_or(1)))
+            out.join(free_name(out, &stem))
         }
     };
     if folder.join("weights").exists() {

@@ -284,7 +284,11 @@ fn check_labelled(data: &Path, split: &Split) -> Result<()> {
     Err(TrainError::Empty { split: format!("{}: training split {}", data.display(), split.name()), found }.into())
 }
 
-fn new_training(mut file: JobFile) -> Result<u8> {
+/// Trains what a job file describes, from the beginning.
+///
+/// # Errors
+/// If the job cannot work, or data or disk fail.
+pub fn new_training(mut file: JobFile) -> Result<u8> {
     file.recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     if !(0.0..1.0).contains(&file.val_share) {
         bail!("val_share = {}, expected 0 or more and below 1", file.val_share);

@@ -10,6 +10,9 @@ use super::workspace::{Workspace, first};
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// Numbers in a row of taps of the usual stem.
+const STEM_LINE: usize = 9;
+
 /// Output rows unrolled together.
 const ROWS: usize = 4;
 
@@ -18,31 +21,46 @@ pub(super) fn unroll<'a>(g: &ConvGeometry, x: &[f32], rows: Range<usize>, patche
     let line = g.kw * g.cin;
     let depth = g.kh * line;
     let patches = first(patches, rows.len() * g.ow * depth);
+    // Outputs whose columns all lie inside: their taps lie side by side.
+    let begin = g.left.div_ceil(g.stride).min(g.ow);
+    let end = if g.w + g.left < g.kw { 0 } else { (g.w + g.left - g.kw) / g.stride + 1 };
+    let inner = begin..end.min(g.ow).max(begin);
     for (oy, patches) in rows.zip(patches.chunks_exact_mut(g.ow * depth)) {
         for i in 0..g.kh {
-            let row = ConvGeometry::tap(oy, i, g.stride, g.top, g.h).map(|iy| &x[iy * g.w * g.cin..][..g.w * g.cin]);
-            for (ox, patch) in patches.chunks_exact_mut(depth).enumerate() {
-                let to = &mut patch[i * line..][..line];
-                let begin = (ox * g.stride) as isize - g.left as isize;
-                match row {
-                    // All taps of a row lie side by side.
-                    Some(row) if begin >= 0 && begin as usize + g.kw <= g.w => {
-                        to.copy_from_slice(&row[begin as usize * g.cin..][..line]);
-                    }
-                    Some(row) => {
-                        for (j, cell) in to.chunks_exact_mut(g.cin).enumerate() {
-                            match ConvGeometry::tap(ox, j, g.stride, g.left, g.w) {
-                                Some(ix) => cell.copy_from_slice(&row[ix * g.cin..][..g.cin]),
-                                None => cell.fill(0.0),
-                            }
-                        }
-                    }
-                    None => to.fill(0.0),
+            let cells = patches.chunks_exact_mut(depth).map(|patch| &mut patch[i * line..][..line]);
+            let Some(iy) = ConvGeometry::tap(oy, i, g.stride, g.top, g.h) else {
+                cells.for_each(|cell| cell.fill(0.0));
+                continue;
+            };
+            let row = &x[iy * g.w * g.cin..][..g.w * g.cin];
+            let (step, mut edge) = (g.stride * g.cin, cells.enumerate());
+            for (ox, cell) in edge.by_ref().take(inner.start) {
+                gather_taps(g, row, ox, cell);
+            }
+            let from = row[(inner.start * g.stride).saturating_sub(g.left) * g.cin..].windows(line).step_by(step);
+            for ((_, cell), from) in edge.by_ref().take(inner.len()).zip(from) {
+                // Three times three colours are no work for a library call.
+                match (<&mut [f32; STEM_LINE]>::try_from(&mut *cell), from.first_chunk::<STEM_LINE>()) {
+                    (Ok(cell), Some(from)) => *cell = *from,
+                    _ => cell.copy_from_slice(from),
                 }
+            }
+            for (ox, cell) in edge {
+                gather_taps(g, row, ox, cell);
             }
         }
     }
     patches
+}
+
+/// One row of taps, of which some fall on padding.
+fn gather_taps(g: &ConvGeometry, row: &[f32], ox: usize, cell: &mut [f32]) {
+    for (j, pixel) in cell.chunks_exact_mut(g.cin).enumerate() {
+        match ConvGeometry::tap(ox, j, g.stride, g.left, g.w) {
+            Some(ix) => pixel.copy_from_slice(&row[ix * g.cin..][..g.cin]),
+            None => pixel.fill(0.0),
+        }
+    }
 }
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.

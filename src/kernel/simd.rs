@@ -18,12 +18,20 @@ pub(super) trait Simd: Copy {
     const ROWS: usize;
     /// Vectors of each of these rows, at most 3.
     const VECTORS: usize;
+    /// The same for weight gradients, which need fewer registers besides.
+    const WEIGHT_VECTORS: usize = Self::VECTORS;
 
     /// The same pointer, of which the compiler forgets where it came from: it then keeps it in a register instead of
     /// computing it again in the loop.
     #[inline(always)]
     fn opaque(pointer: *const f32) -> *const f32 {
         pointer
+    }
+
+    /// The same distance, likewise: addresses are then a pointer plus a register, and not a chain of additions.
+    #[inline(always)]
+    fn opaque_distance(bytes: usize) -> usize {
+        bytes
     }
 
     unsafe fn splat(value: f32) -> Self::V;
@@ -38,7 +46,7 @@ pub(super) trait Simd: Copy {
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Into `[0, 6]`; what is no number stays so.
     unsafe fn clamp6(v: Self::V) -> Self::V;
-    /// `d` where `0 < y < 6`, else 0.
+    /// `d` where `0 < y < 6`, else 0. `y` is what a ReLU6 put out: not below 0, nor -0.
     unsafe fn mask6(d: Self::V, y: Self::V) -> Self::V;
 
     unsafe fn quad(from: *const f32) -> Self::Quad;

@@ -150,7 +150,7 @@ fn first_difference(a: &[u8], b: &[u8]) -> String {
 }
 
 /// Reads what a run says until it has saved at `step` or later; `false` if it ended before.
-fn wait_for_step(child: &mut Child, step: u64) -> bool {
+pub fn wait_for_step(child: &mut Child, step: u64) -> bool {
     let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
     let saved = |line: &str| line.rsplit_once("checkpoint at step ").and_then(|(_, n)| n.trim().parse::<u64>().ok());
     let mut lines = lines.map_while(Result::ok);

@@ -158,6 +158,10 @@ fn photos(n: usize) -> Records {
 
 /// A run over `photos`: every optimizer step, and the weights it ends with.
 fn run(recipe: Recipe, photos: &Records) -> (Vec<StepReport>, Ssd<ConvWeights>) {
+    watched(recipe, photos, Mode::Cure)
+}
+
+fn watched(recipe: Recipe, photos: &Records, watchdog: Mode) -> (Vec<StepReport>, Ssd<ConvWeights>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::create_dir(folder.path().join("weights")).expect("a writable folder");
     let mut state = TrainState::new(&network(), &recipe);
@@ -168,7 +172,7 @@ fn run(recipe: Recipe, photos: &Records) -> (Vec<StepReport>, Ssd<ConvWeights>) 
         folder: folder.path().into(),
         checkpoint_every: Duration::from_secs(3600),
         loader_threads: 0,
-        watchdog: Mode::Cure,
+        watchdog,
         schedule: None,
     };
     let mut steps = Vec::new();
@@ -198,6 +202,22 @@ fn a_run_does_not_depend_on_the_micro_batch() {
             println!("runs with micro-batches of {micro_batch}, centred {centred}, differ by {moved:.1e}");
             assert!(moved <= rounding, "micro-batches of {micro_batch}, centred {centred}: {moved:.1e}");
         }
+    }
+}
+
+#[test]
+fn watching_changes_no_bit() {
+    let photos = photos(2 * IMAGES);
+    for centred in [false, true] {
+        let recipe = Recipe { epochs: 3, batch: 4, micro_batch: 2, ..recipe(centred) };
+        let bits = |mode| {
+            let (_, network) = watched(recipe.clone(), &photos, mode);
+            let all =
+                network.convs().into_iter().flat_map(|(_, c)| c.weight.iter().chain(&c.bias).map(|v| v.to_bits()));
+            all.collect::<Vec<u32>>()
+        };
+        let alone = bits(Mode::Off);
+        assert!(alone == bits(Mode::Advise) && alone == bits(Mode::Cure), "centred {centred}");
     }
 }
 

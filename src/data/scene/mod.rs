@@ -1,8 +1,8 @@
 //! Generated labelled scenes: a data set with nothing to download, for `fieldtune demo` and for tests.
 //!
 //! Coloured figures (one class per shape) of all sizes, turned and stretched, partly in front of one another, on
-//! patterned grounds with meaningless strokes, uneven light, blur and noise. Shape alone tells the class, unless the
-//! options add a hue: pattern, size and place (and colour) are drawn without regard to it.
+//! patterned grounds with meaningless strokes, uneven light, blur and noise. Shape alone tells the class: colour,
+//! pattern, size and place are drawn without regard to it.
 
 mod options;
 mod picture;
@@ -28,13 +28,13 @@ const TRIES: usize = 25;
 pub fn scene(seed: u64, options: &SceneOptions) -> Record {
     let rng = &mut generator(seed, 0, 0);
     let size = options.size.max(16);
-    let classes = options.class_names().len();
+    let shapes = &Shape::ALL[options.first_class()..][..options.class_names().len()];
     let mut stencil = Stencil::new(size);
     let (mut figures, mut labels) = (Vec::new(), Vec::new());
     let wanted = 1 + rng.below(options.max_objects);
     while labels.len() < wanted {
-        let class = rng.below(classes);
-        let mut drawn = (0..TRIES).map(|_| Figure::draw(Shape::ALL[class], draw_length(options, size, rng), size, rng));
+        let class = rng.below(shapes.len());
+        let mut drawn = (0..TRIES).map(|_| Figure::draw(shapes[class], draw_length(options, size, rng), size, rng));
         match drawn.find(|figure| stencil.lay(figure)) {
             Some(figure) => {
                 figures.push(figure);
@@ -45,9 +45,7 @@ pub fn scene(seed: u64, options: &SceneOptions) -> Record {
             None => break,
         }
     }
-    let hue = |&class: &usize| options.class_hues.then(|| class as f64 / Shape::ALL.len() as f64);
-    let hues: Vec<Option<f64>> = labels.iter().map(hue).collect();
-    let image = picture::paint(size, &stencil, &figures, &hues, rng);
+    let image = picture::paint(size, &stencil, &figures, rng);
     let object = |(class, bbox)| Object { class, bbox, difficult: false, crowd: false, area: None };
     Record {
         source: format!("scene {seed:016x}"),
@@ -108,7 +106,14 @@ mod tests {
     fn odd_options_do_not_hang_or_panic() {
         for options in [
             SceneOptions { size: 0, max_objects: 0, classes: 0, ..SceneOptions::default() },
-            SceneOptions { size: 20, min_object_px: 1000, max_object: 9.0, classes: 99, ..SceneOptions::default() },
+            SceneOptions {
+                size: 20,
+                min_object_px: 1000,
+                max_object: 9.0,
+                classes: 99,
+                first_class: 50,
+                ..SceneOptions::default()
+            },
             SceneOptions { size: 40, max_objects: 300, min_object_px: 0, ..SceneOptions::default() },
         ] {
             assert!(!scene(1, &options).objects.is_empty());

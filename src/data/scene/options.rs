@@ -14,7 +14,9 @@ pub struct SceneOptions {
     pub images: usize,
     /// Width and height of a scene in pixels; at least 16.
     pub size: usize,
-    /// How many of [`SceneOptions::ALL_CLASSES`] occur, from the first on.
+    /// The first of [`SceneOptions::ALL_CLASSES`] that occurs.
+    pub first_class: usize,
+    /// How many of them occur, from that one on.
     pub classes: usize,
     /// Most objects in one scene; at least 1.
     pub max_objects: usize,
@@ -22,8 +24,6 @@ pub struct SceneOptions {
     pub min_object_px: usize,
     /// Longest side of the largest objects, as a share of the scene's.
     pub max_object: f64,
-    /// Whether colour tells the class as well as shape: each class has a hue of its own. Far easier to learn.
-    pub class_hues: bool,
     /// Share of the set that is for validation: its last scenes.
     pub val_share: f64,
     pub seed: u64,
@@ -34,11 +34,11 @@ impl Default for SceneOptions {
         Self {
             images: 400,
             size: 320,
+            first_class: 0,
             classes: 5,
             max_objects: 8,
             min_object_px: 8,
             max_object: 0.7,
-            class_hues: false,
             val_share: 0.2,
             seed: 0,
         }
@@ -46,14 +46,36 @@ impl Default for SceneOptions {
 }
 
 impl SceneOptions {
-    /// Every class there is, simplest first.
-    pub const ALL_CLASSES: [&str; Shape::ALL.len()] =
-        ["disc", "square", "triangle", "ring", "star", "cross", "crescent", "arrow"];
+    /// Every class there is.
+    pub const ALL_CLASSES: [&str; Shape::ALL.len()] = [
+        "disc",
+        "square",
+        "triangle",
+        "ring",
+        "star",
+        "cross",
+        "crescent",
+        "arrow",
+        "half-disc",
+        "frame",
+        "hexagon",
+        "tee",
+        "ell",
+        "bow-tie",
+        "pie",
+        "zigzag",
+    ];
 
     /// Names of the classes that occur.
     pub fn class_names(&self) -> &'static [&'static str] {
         static ALL: [&str; Shape::ALL.len()] = SceneOptions::ALL_CLASSES;
-        &ALL[..self.classes.clamp(1, ALL.len())]
+        let first = self.first_class();
+        &ALL[first..][..self.classes.clamp(1, ALL.len() - first)]
+    }
+
+    /// The first class that occurs, whatever was asked for.
+    pub(super) fn first_class(&self) -> usize {
+        self.first_class.min(Shape::ALL.len() - 1)
     }
 
     /// The seed of one scene of the set, for [`super::scene`].

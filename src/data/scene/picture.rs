@@ -27,18 +27,11 @@ impl Paint {
     }
 }
 
-/// The finished picture of the figures on `stencil`, in the order in which they were laid. A figure is of any colour, or
-/// near its hue, in turns of the colour circle.
-pub(super) fn paint(
-    size: usize,
-    stencil: &Stencil,
-    figures: &[Figure],
-    hues: &[Option<f64>],
-    rng: &mut impl Rng,
-) -> RgbImage {
+/// The finished picture of the figures on `stencil`, in the order in which they were laid.
+pub(super) fn paint(size: usize, stencil: &Stencil, figures: &[Figure], rng: &mut impl Rng) -> RgbImage {
     let mut ground = draw_ground(size, rng);
     (0..rng.below(9)).for_each(|_| draw_stroke(&mut ground, size, rng));
-    let paints: Vec<Paint> = figures.iter().zip(hues).map(|(f, hue)| draw_paint(f, *hue, &ground, size, rng)).collect();
+    let paints: Vec<Paint> = figures.iter().map(|figure| draw_paint(figure, &ground, size, rng)).collect();
     let mut pixels = Vec::with_capacity(size * size);
     for y in 0..size {
         for x in 0..size {
@@ -76,19 +69,6 @@ const FIGURE_EXTENT: f32 = 64.0;
 
 fn draw_color(rng: &mut impl Rng) -> Color {
     [0; 3].map(|_| rng.between(0.0, 255.0) as f32)
-}
-
-/// A strong colour within a fortieth of a turn of `hue`.
-fn draw_tone(hue: f64, rng: &mut impl Rng) -> Color {
-    let turn = hue + rng.between(-0.025, 0.025);
-    let (strength, value) = (rng.between(0.75, 1.0), rng.between(150.0, 255.0));
-    // Each channel is full within a sixth of a turn of its own hue, and gone a third of a turn away.
-    let channel = |own: f64| {
-        let away = (turn - own).rem_euclid(1.0);
-        let share = (2.0 - 6.0 * away.min(1.0 - away)).clamp(0.0, 1.0);
-        (value * (1.0 - strength * (1.0 - share))) as f32
-    };
-    [0.0, 1.0 / 3.0, 2.0 / 3.0].map(channel)
 }
 
 fn blend(a: Color, b: Color, t: f32) -> Color {
@@ -135,20 +115,16 @@ fn draw_stroke(ground: &mut [Color], size: usize, rng: &mut impl Rng) {
 }
 
 /// A paint that stands out from what lies around the figure's centre.
-fn draw_paint(figure: &Figure, hue: Option<f64>, ground: &[Color], size: usize, rng: &mut impl Rng) -> Paint {
-    let draw = |rng: &mut _| match hue {
-        Some(hue) => draw_tone(hue, rng),
-        None => draw_color(rng),
-    };
+fn draw_paint(figure: &Figure, ground: &[Color], size: usize, rng: &mut impl Rng) -> Paint {
     let around = mean_around(figure, ground, size);
-    let mut color = draw(rng);
+    let mut color = draw_color(rng);
     for _ in 0..30 {
         if distance(color, around) >= CONTRAST {
             break;
         }
-        color = draw(rng);
+        color = draw_color(rng);
     }
-    let second = draw(rng);
+    let second = draw_color(rng);
     let other = blend(color, second, rng.between(0.0, 0.5) as f32);
     // a second colour like the ground would dissolve the figure
     let other = if distance(other, around) >= CONTRAST / 2.0 { other } else { color };

@@ -18,6 +18,14 @@ pub(super) enum Shape {
     Cross,
     Crescent,
     Arrow,
+    HalfDisc,
+    Frame,
+    Hexagon,
+    Tee,
+    Ell,
+    BowTie,
+    Pie,
+    Zigzag,
 }
 
 /// Outward normals of the regular pentagon's sides.
@@ -30,7 +38,7 @@ const PENTAGON: [[f32; 2]; 5] = [
 ];
 
 impl Shape {
-    pub(super) const ALL: [Shape; 8] = [
+    pub(super) const ALL: [Shape; 16] = [
         Shape::Disc,
         Shape::Square,
         Shape::Triangle,
@@ -39,6 +47,14 @@ impl Shape {
         Shape::Cross,
         Shape::Crescent,
         Shape::Arrow,
+        Shape::HalfDisc,
+        Shape::Frame,
+        Shape::Hexagon,
+        Shape::Tee,
+        Shape::Ell,
+        Shape::BowTie,
+        Shape::Pie,
+        Shape::Zigzag,
     ];
 
     /// No point farther from the origin belongs to any figure.
@@ -56,6 +72,18 @@ impl Shape {
             Shape::Cross => u.abs().min(v.abs()) <= 0.3 && u.abs().max(v.abs()) <= 1.0,
             Shape::Crescent => square <= 1.0 && (u - 0.45) * (u - 0.45) + v * v > 0.64,
             Shape::Arrow => (v.abs() <= 0.25 && (-1.0..=0.1).contains(&u)) || (u >= 0.1 && v.abs() <= 0.9 * (1.0 - u)),
+            Shape::HalfDisc => square <= 1.0 && v <= 0.2,
+            Shape::Frame => (0.45..=0.8).contains(&u.abs().max(v.abs())),
+            Shape::Hexagon => u.abs() <= 0.866_025_4 && 0.577_350_27 * u.abs() + v.abs() <= 1.0,
+            Shape::Tee => {
+                (u.abs() <= 0.8 && (-0.8..=-0.3).contains(&v)) || (u.abs() <= 0.25 && (-0.3..=1.0).contains(&v))
+            }
+            Shape::Ell => u.abs().max(v.abs()) <= 0.8 && (u <= -0.3 || v >= 0.3),
+            Shape::BowTie => u.abs() <= 0.8 && v.abs() <= u.abs(),
+            Shape::Pie => square <= 1.0 && v.abs() >= u,
+            Shape::Zigzag => {
+                v.abs() <= 0.6 && ((v <= 0.0 && (-0.9..=0.3).contains(&u)) || (v >= 0.0 && (-0.3..=0.9).contains(&u)))
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The sum over nine taps at every output: the way forward, and the way back to the input at stride 1.
 
+use super::ending::{Columns, Ending, Ends, Out, columns_of};
 use super::plane::{Band, Lanes, Plane, RawBand, Weights, Zeros, check, each_vector};
 use crate::kernel::gemm::End;
 use crate::kernel::isa::{Isa, per_simd};
@@ -46,7 +47,7 @@ pub(super) fn gather(
     assert!(y.len() >= rows.len() * plane.ow * c, "output of {plane:?}");
     assert!((end == End::Mask) == aux.is_some() && end != End::Add, "{end:?} and its operand");
     assert!(aux.is_none_or(|a| a.covers(rows.clone(), plane.ow * c)), "mask of {plane:?}");
-    assert!(sums.as_ref().is_none_or(|s| s.len() == c), "sums of {plane:?}");
+    assert!(sums.as_ref().is_none_or(|s| s.len() == c && end != End::Clamp), "sums of {plane:?}");
     // SAFETY: the assertions above.
     unsafe {
         gather_raw(
@@ -94,11 +95,34 @@ unsafe fn gather_body<S: Simd>(
     aux: RawBand,
     sums: *mut f32,
 ) {
+    let out = Out { y, aux: std::ptr::null(), sums };
+    macro_rules! rows_ending {
+        ($clamps:literal, $masks:literal, $sums:literal) => {
+            // SAFETY: handed on from the caller.
+            unsafe { all_rows::<S, Ends<$clamps, $masks, $sums>>(plane, x, [taps, bias, zeros], rows, out, aux) }
+        };
+    }
+    match (end, sums.is_null()) {
+        (End::Clamp, _) => rows_ending!(true, false, false),
+        (End::Mask, true) => rows_ending!(false, true, false),
+        (End::Mask, false) => rows_ending!(false, true, true),
+        (End::Store | End::Add, true) => rows_ending!(false, false, false),
+        (End::Store | End::Add, false) => rows_ending!(false, false, true),
+    }
+}
+
+#[inline(always)]
+unsafe fn all_rows<S: Simd, E: Ending>(
+    plane: Plane,
+    x: RawBand,
+    [taps, bias, zeros]: [*const f32; 3],
+    rows: Range<usize>,
+    out: Out,
+    aux: RawBand,
+) {
     let c = plane.c;
-    // Outputs whose three columns all lie inside.
-    let inner = plane.left.div_ceil(plane.stride);
-    let end_inner = if plane.w + plane.left < 3 { 0 } else { (plane.w + plane.left - 3) / plane.stride + 1 };
-    let inner = inner.min(plane.ow)..end_inner.min(plane.ow).max(inner.min(plane.ow));
+    let inner = plane.inner();
+    let columns = columns_of::<S>(c);
     // SAFETY: rows, columns and channels lie inside the buffers; rows that do not are read from `zeros`.
     unsafe {
         for (r, oy) in rows.enumerate() {
@@ -107,30 +131,64 @@ unsafe fn gather_body<S: Simd>(
                     Some(iy) if iy < plane.h => x.row(iy, plane.w * c),
                     _ => zeros,
                 });
-            let begin = r * plane.ow * c;
-            let aux = if end == End::Mask { aux.row(oy, plane.ow * c) } else { std::ptr::null() };
-            let out = Out { y: y.add(begin), aux, end, c, sums };
-            for ox in (0..inner.start).chain(inner.end..plane.ow) {
-                each_vector!(c, at, lanes, PART => edge::<S, PART>(&plane, lines, ox, taps, bias, at, lanes, &out));
+            let mut row = out.at(r * plane.ow * c, 0);
+            if E::MASKS {
+                row.aux = aux.row(oy, plane.ow * c);
+            }
+            // `$g` outputs from `ox` on, whose taps `$from` to `$to` of each row lie inside.
+            macro_rules! outputs {
+                ($stride:literal, $g:literal, $ox:expr, $from:literal, $to:literal) => {
+                    let begin = ($ox * $stride + $from).saturating_sub(plane.left) * c;
+                    each_vector!(c, at, lanes, PART => {
+                        let lines = lines.map(|line| line.add(begin + at));
+                        let (taps, bias, out) = (taps.add(at), bias.add(at), row.at($ox * c, at));
+                        neighbours::<S, E, PART, $stride, $g, $from, $to>(lines, taps, bias, lanes, &columns, out);
+                    });
+                };
+            }
+            macro_rules! edges {
+                ($stride:literal) => {
+                    for ox in (0..inner.start).chain(inner.end..plane.ow) {
+                        match plane.taps_inside(ox) {
+                            (0, 2) => {
+                                outputs!($stride, 1, ox, 0, 2);
+                            }
+                            (1, 3) => {
+                                outputs!($stride, 1, ox, 1, 3);
+                            }
+                            (0, 1) => {
+                                outputs!($stride, 1, ox, 0, 1);
+                            }
+                            (1, 2) => {
+                                outputs!($stride, 1, ox, 1, 2);
+                            }
+                            (2, 3) => {
+                                outputs!($stride, 1, ox, 2, 3);
+                            }
+                            _ => {
+                                outputs!($stride, 1, ox, 0, 0);
+                            }
+                        }
+                    }
+                };
             }
             let mut ox = inner.start;
             macro_rules! run {
                 ($stride:literal, $g:literal) => {
                     while inner.end - ox >= $g {
-                        let from = (ox * $stride - plane.left) * c;
-                        each_vector!(c, at, lanes, PART => {
-                            let lines = [lines[0].add(from + at), lines[1].add(from + at), lines[2].add(from + at)];
-                            columns::<S, PART, $stride, $g>(lines, ox, taps, bias, at, lanes, &out);
-                        });
+                        outputs!($stride, $g, ox, 0, 3);
                         ox += $g;
                     }
                 };
             }
             if plane.stride == 1 {
+                edges!(1);
+                run!(1, 8);
                 run!(1, 4);
                 run!(1, 2);
                 run!(1, 1);
             } else {
+                edges!(2);
                 run!(2, 4);
                 run!(2, 2);
                 run!(2, 1);
@@ -139,100 +197,44 @@ unsafe fn gather_body<S: Simd>(
     }
 }
 
-/// Where one row of outputs goes.
-#[derive(Clone, Copy)]
-pub(super) struct Out {
-    pub(super) y: *mut f32,
-    pub(super) aux: *const f32,
-    pub(super) end: End,
-    pub(super) c: usize,
-    pub(super) sums: *mut f32,
-}
-
-impl Out {
-    /// Ends and stores `G` sums of neighbouring columns from `ox` on, for the vector of channels at `at`.
-    #[inline(always)]
-    pub(super) unsafe fn put<S: Simd, const PART: bool, const G: usize>(
-        &self,
-        ox: usize,
-        at: usize,
-        lanes: Lanes,
-        sums: [S::V; G],
-    ) {
-        // SAFETY: the caller vouches for the columns and channels.
-        unsafe {
-            let begin = ox * self.c + at;
-            let mut total = S::splat(0.0);
-            for (o, sum) in sums.into_iter().enumerate() {
-                let place = begin + o * self.c;
-                let sum = match self.end {
-                    End::Clamp => S::clamp6(sum),
-                    End::Mask => S::mask6(sum, lanes.load::<S, PART>(self.aux.add(place))),
-                    End::Store | End::Add => sum,
-                };
-                total = S::add(total, sum);
-                lanes.store::<S, PART>(self.y.add(place), sum);
-            }
-            if !self.sums.is_null() {
-                let to = self.sums.add(at);
-                lanes.store::<S, PART>(to, S::add(lanes.load::<S, PART>(to), total));
-            }
-        }
-    }
-}
-
-/// `G` neighbouring outputs from `ox` on, all of whose columns lie inside; `lines` point at the first column they read.
+/// `G` neighbouring outputs of which taps `FROM` to `TO` of each row lie inside; `lines` point at the first column that
+/// they read.
 #[inline(always)]
-unsafe fn columns<S: Simd, const PART: bool, const STRIDE: usize, const G: usize>(
+unsafe fn neighbours<
+    S: Simd,
+    E: Ending,
+    const PART: bool,
+    const STRIDE: usize,
+    const G: usize,
+    const FROM: usize,
+    const TO: usize,
+>(
     lines: [*const f32; 3],
-    ox: usize,
     taps: *const f32,
     bias: *const f32,
-    at: usize,
     lanes: Lanes,
-    out: &Out,
+    columns: &Columns,
+    out: Out,
 ) {
     // SAFETY: the caller vouches for the columns.
     unsafe {
-        let mut sums = [lanes.load::<S, PART>(bias.add(at)); G];
-        for (i, line) in lines.into_iter().enumerate() {
-            let w: [S::V; 3] = std::array::from_fn(|j| lanes.load::<S, PART>(taps.add((i * 3 + j) * out.c + at)));
-            for k in 0..(G - 1) * STRIDE + 3 {
-                let x = lanes.load::<S, PART>(line.add(k * out.c));
-                for (o, sum) in sums.iter_mut().enumerate() {
-                    if k >= o * STRIDE && k < o * STRIDE + 3 {
-                        *sum = S::fma(x, w[k - o * STRIDE], *sum);
+        let mut sums = [lanes.load::<S, PART>(bias); G];
+        if FROM < TO {
+            for (i, line) in lines.into_iter().enumerate() {
+                let w: [S::V; 3] = std::array::from_fn(|j| {
+                    let inside = j.clamp(FROM, TO - 1);
+                    lanes.load::<S, PART>(taps.byte_add(columns[i * 3 + inside]))
+                });
+                for k in 0..(G - 1) * STRIDE + TO - FROM {
+                    let x = lanes.load::<S, PART>(line.byte_add(columns[k]));
+                    for (o, sum) in sums.iter_mut().enumerate() {
+                        if k >= o * STRIDE && k < o * STRIDE + TO - FROM {
+                            *sum = S::fma(x, w[k - o * STRIDE + FROM], *sum);
+                        }
                     }
                 }
             }
         }
-        out.put::<S, PART, G>(ox, at, lanes, sums);
-    }
-}
-
-/// One output of which some columns fall on padding.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn edge<S: Simd, const PART: bool>(
-    plane: &Plane,
-    lines: [*const f32; 3],
-    ox: usize,
-    taps: *const f32,
-    bias: *const f32,
-    at: usize,
-    lanes: Lanes,
-    out: &Out,
-) {
-    // SAFETY: columns that do not lie inside the row are left out.
-    unsafe {
-        let mut sum = lanes.load::<S, PART>(bias.add(at));
-        for j in 0..3 {
-            let Some(ix) = (ox * plane.stride + j).checked_sub(plane.left).filter(|&ix| ix < plane.w) else { continue };
-            for (i, line) in lines.into_iter().enumerate() {
-                let w = lanes.load::<S, PART>(taps.add((i * 3 + j) * plane.c + at));
-                sum = S::fma(lanes.load::<S, PART>(line.add(ix * plane.c + at)), w, sum);
-            }
-        }
-        out.put::<S, PART, 1>(ox, at, lanes, [sum]);
+        out.put::<S, E, PART, G>(lanes, columns, sums);
     }
 }

@@ -5,6 +5,7 @@
 //! Here they make up layers of their own; other kernel sizes go through [`any`].
 
 mod any;
+mod ending;
 mod gather;
 mod plane;
 mod spread;

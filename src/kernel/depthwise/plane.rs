@@ -28,6 +28,20 @@ impl Plane {
         g.kh == 3 && g.kw == 3 && g.stride <= 2 && g.top <= 2 && g.left <= 2
     }
 
+    /// Output columns whose three taps of a row all lie inside.
+    pub(super) fn inner(&self) -> Range<usize> {
+        let begin = self.left.div_ceil(self.stride).min(self.ow);
+        let end = if self.w + self.left < 3 { 0 } else { (self.w + self.left - 3) / self.stride + 1 };
+        begin..end.min(self.ow).max(begin)
+    }
+
+    /// Taps of a row, from and up to, that lie inside at output column `ox`; equal where none does.
+    pub(super) fn taps_inside(&self, ox: usize) -> (usize, usize) {
+        let begin = ox * self.stride;
+        let (from, to) = (self.left.saturating_sub(begin).min(3), (self.w + self.left).saturating_sub(begin).min(3));
+        (from, to.max(from))
+    }
+
     /// Input rows that output rows read.
     pub(in crate::kernel) fn inputs(&self, outputs: Range<usize>) -> Range<usize> {
         let first = (outputs.start * self.stride).saturating_sub(self.top);

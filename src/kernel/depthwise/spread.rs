@@ -1,7 +1,8 @@
 //! The way back to the input: at stride 1 a sum over nine taps again, at stride 2 each input row hears of one or two
 //! output rows, and each column likewise.
 
-use super::gather::{Out, gather};
+use super::ending::{Columns, Ending, Ends, Out, columns_of};
+use super::gather::gather;
 use super::plane::{Band, Lanes, Plane, RawBand, Weights, Zeros, check, each_vector};
 use crate::kernel::gemm::End;
 use crate::kernel::isa::{Isa, per_simd};
@@ -80,7 +81,33 @@ unsafe fn spread_body<S: Simd>(
     mask: RawBand,
     sums: *mut f32,
 ) {
+    let out = Out { y: dx, aux: std::ptr::null(), sums };
+    macro_rules! rows_ending {
+        ($masks:literal, $sums:literal) => {
+            // SAFETY: handed on from the caller.
+            unsafe { all_rows::<S, Ends<false, $masks, $sums>>(plane, dy, taps, zeros, rows, out, mask) }
+        };
+    }
+    match (mask.data.is_null(), sums.is_null()) {
+        (true, true) => rows_ending!(false, false),
+        (true, false) => rows_ending!(false, true),
+        (false, true) => rows_ending!(true, false),
+        (false, false) => rows_ending!(true, true),
+    }
+}
+
+#[inline(always)]
+unsafe fn all_rows<S: Simd, E: Ending>(
+    plane: Plane,
+    dy: RawBand,
+    taps: *const f32,
+    zeros: *const f32,
+    rows: Range<usize>,
+    out: Out,
+    mask: RawBand,
+) {
     let (c, row) = (plane.c, plane.ow * plane.c);
+    let columns = columns_of::<S>(c);
     // Pairs of columns (2·ox − left, 2·ox + 1 − left) hear of outputs ox and ox − 1.
     let pairs = (plane.w + plane.left).div_ceil(2);
     // Pairs that exist as a whole, with both outputs.
@@ -92,25 +119,35 @@ unsafe fn spread_body<S: Simd>(
             _ => zeros,
         };
         for (r, iy) in rows.enumerate() {
-            let (t, begin) = (iy + plane.top, r * plane.w * c);
+            let t = iy + plane.top;
             // Rows of taps and the lines of dy that they meet here.
             let lines = if t % 2 == 1 {
                 [(1, line(Some(t / 2))), (1, std::ptr::null())]
             } else {
                 [(0, line(Some(t / 2))), (2, line((t / 2).checked_sub(1)))]
             };
-            let (aux, end) = match mask.data.is_null() {
-                true => (std::ptr::null(), End::Store),
-                false => (mask.row(iy, plane.w * c), End::Mask),
-            };
-            let out = Out { y: dx.add(begin), aux, end, c, sums };
+            let mut out = out.at(r * plane.w * c, 0);
+            if E::MASKS {
+                out.aux = mask.row(iy, plane.w * c);
+            }
             let mut ox = 0;
             while ox < pairs {
                 if inner.contains(&ox) && ox + 2 <= inner.end {
-                    each_vector!(c, at, lanes, PART => whole_pairs::<S, PART, 2>(&plane, lines, ox, taps, at, lanes, &out));
+                    let out = out.at((2 * ox - plane.left) * c, 0);
+                    each_vector!(c, at, lanes, PART => {
+                        let (taps, out) = (taps.add(at), out.at(0, at));
+                        let lines = lines.map(|(i, line)| (i, line.wrapping_add((ox - 1) * c + at)));
+                        if t % 2 == 1 {
+                            whole_pairs::<S, E, PART, 1>([lines[0]], taps, lanes, &columns, out);
+                        } else {
+                            whole_pairs::<S, E, PART, 2>(lines, taps, lanes, &columns, out);
+                        }
+                    });
                     ox += 2;
                 } else {
-                    each_vector!(c, at, lanes, PART => pair::<S, PART>(&plane, lines, ox, taps, at, lanes, &out));
+                    each_vector!(c, at, lanes, PART => {
+                        pair::<S, E, PART>(&plane, lines, ox, taps, at, lanes, &columns, out);
+                    });
                     ox += 1;
                 }
             }
@@ -121,52 +158,44 @@ unsafe fn spread_body<S: Simd>(
 /// Row of taps and line of dy; the second is null where there is only one.
 type Lines = [(usize, *const f32); 2];
 
-/// `G` neighbouring pairs of columns, all of whose outputs exist.
+/// Two neighbouring pairs of columns, all of whose outputs exist; `lines` point at the output before the first pair's.
 #[inline(always)]
-unsafe fn whole_pairs<S: Simd, const PART: bool, const G: usize>(
-    plane: &Plane,
-    lines: Lines,
-    ox: usize,
+unsafe fn whole_pairs<S: Simd, E: Ending, const PART: bool, const LINES: usize>(
+    lines: [(usize, *const f32); LINES],
     taps: *const f32,
-    at: usize,
     lanes: Lanes,
-    out: &Out,
+    columns: &Columns,
+    out: Out,
 ) {
     // SAFETY: the caller vouches for the columns.
     unsafe {
-        let zero = S::splat(0.0);
-        let (mut even, mut odd) = ([zero; G], [zero; G]);
+        let mut sums = [S::splat(0.0); 4];
         for (i, line) in lines {
-            if line.is_null() {
-                break;
-            }
-            let w: [S::V; 3] = std::array::from_fn(|j| lanes.load::<S, PART>(taps.add((i * 3 + j) * out.c + at)));
-            let line = line.add((ox - 1) * out.c + at);
-            let mut before = lanes.load::<S, PART>(line);
-            for g in 0..G {
-                let here = lanes.load::<S, PART>(line.add((g + 1) * out.c));
-                even[g] = S::fma(here, w[0], S::fma(before, w[2], even[g]));
-                odd[g] = S::fma(here, w[1], odd[g]);
-                before = here;
+            let w: [S::V; 3] = std::array::from_fn(|j| lanes.load::<S, PART>(taps.byte_add(columns[i * 3 + j])));
+            let d: [S::V; 3] = std::array::from_fn(|o| lanes.load::<S, PART>(line.byte_add(columns[o])));
+            for g in 0..2 {
+                sums[2 * g] = S::fma(d[g + 1], w[0], S::fma(d[g], w[2], sums[2 * g]));
+                sums[2 * g + 1] = S::fma(d[g + 1], w[1], sums[2 * g + 1]);
             }
         }
-        for g in 0..G {
-            out.put::<S, PART, 2>(2 * (ox + g) - plane.left, at, lanes, [even[g], odd[g]]);
-        }
+        out.put::<S, E, PART, 4>(lanes, columns, sums);
     }
 }
 
 /// A pair of columns of which one, or an output, may not exist.
 #[inline(always)]
-unsafe fn pair<S: Simd, const PART: bool>(
+#[allow(clippy::too_many_arguments)]
+unsafe fn pair<S: Simd, E: Ending, const PART: bool>(
     plane: &Plane,
     lines: Lines,
     ox: usize,
     taps: *const f32,
     at: usize,
     lanes: Lanes,
-    out: &Out,
+    columns: &Columns,
+    out: Out,
 ) {
+    let c = plane.c;
     // SAFETY: columns that do not lie inside are left out.
     unsafe {
         let (mut even, mut odd) = (S::splat(0.0), S::splat(0.0));
@@ -176,16 +205,16 @@ unsafe fn pair<S: Simd, const PART: bool>(
             }
             for (j, from) in [(0, Some(ox)), (2, ox.checked_sub(1)), (1, Some(ox))] {
                 let Some(from) = from.filter(|&from| from < plane.ow) else { continue };
-                let w = lanes.load::<S, PART>(taps.add((i * 3 + j) * out.c + at));
-                let d = lanes.load::<S, PART>(line.add(from * out.c + at));
+                let w = lanes.load::<S, PART>(taps.add((i * 3 + j) * c + at));
+                let d = lanes.load::<S, PART>(line.add(from * c + at));
                 if j == 1 { odd = S::fma(d, w, odd) } else { even = S::fma(d, w, even) }
             }
         }
         if let Some(ix) = (2 * ox).checked_sub(plane.left).filter(|&ix| ix < plane.w) {
-            out.put::<S, PART, 1>(ix, at, lanes, [even]);
+            out.at(ix * c, at).put::<S, E, PART, 1>(lanes, columns, [even]);
         }
         if let Some(ix) = (2 * ox + 1).checked_sub(plane.left).filter(|&ix| ix < plane.w) {
-            out.put::<S, PART, 1>(ix, at, lanes, [odd]);
+            out.at(ix * c, at).put::<S, E, PART, 1>(lanes, columns, [odd]);
         }
     }
 }

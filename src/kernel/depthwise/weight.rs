@@ -1,5 +1,6 @@
 //! The weight gradient: nine sums per channel that stay in registers over all rows.
 
+use super::ending::columns_of;
 use super::plane::{Band, Plane, RawBand, Zeros, each_vector};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
@@ -69,10 +70,8 @@ unsafe fn weight_body<S: Simd>(
     dw: *mut f32,
     db: *mut f32,
 ) {
-    let c = plane.c;
-    let inner = plane.left.div_ceil(plane.stride);
-    let end_inner = if plane.w + plane.left < 3 { 0 } else { (plane.w + plane.left - 3) / plane.stride + 1 };
-    let inner = inner.min(plane.ow)..end_inner.min(plane.ow).max(inner.min(plane.ow));
+    let (c, inner) = (plane.c, plane.inner());
+    let columns = columns_of::<S>(c);
     // SAFETY: rows, columns and channels lie inside the buffers; those that do not are read from `zeros`.
     unsafe {
         each_vector!(c, at, lanes, PART => {
@@ -86,47 +85,59 @@ unsafe fn weight_body<S: Simd>(
                     }
                 });
                 let d = dy.row(oy, plane.ow * c).add(at);
-                for ox in (0..inner.start).chain(inner.end..plane.ow) {
-                    let d = lanes.load::<S, PART>(d.add(ox * c));
-                    total = S::add(total, d);
-                    for j in 0..3 {
-                        let ix = (ox * plane.stride + j).checked_sub(plane.left).filter(|&ix| ix < plane.w);
-                        let Some(ix) = ix else { continue };
-                        for (line, sums) in lines.into_iter().zip(&mut sums) {
-                            sums[j] = S::fma(lanes.load::<S, PART>(line.add(ix * c)), d, sums[j]);
+                // `$g` outputs side by side, of which taps `$from` to `$to` lie inside: neighbours share columns.
+                macro_rules! outputs {
+                    ($stride:literal, $g:literal, $ox:expr, $from:literal, $to:literal) => {
+                        let begin = ($ox * $stride + $from).saturating_sub(plane.left) * c;
+                        let d = d.add($ox * c);
+                        let ds: [S::V; $g] =
+                            std::array::from_fn(|o| lanes.load::<S, PART>(d.byte_add(columns[o])));
+                        for &d in &ds {
+                            total = S::add(total, d);
                         }
-                    }
+                        for i in 0..3 {
+                            let (line, mut own) = (lines[i].add(begin), sums[i]);
+                            for (o, &d) in ds.iter().enumerate() {
+                                for tap in $from..$to {
+                                    let x = lanes.load::<S, PART>(line.byte_add(columns[o * $stride + tap - $from]));
+                                    own[tap] = S::fma(x, d, own[tap]);
+                                }
+                            }
+                            sums[i] = own;
+                        }
+                    };
+                }
+                macro_rules! edges {
+                    ($stride:literal) => {
+                        for ox in (0..inner.start).chain(inner.end..plane.ow) {
+                            match plane.taps_inside(ox) {
+                                (0, 2) => { outputs!($stride, 1, ox, 0, 2); }
+                                (1, 3) => { outputs!($stride, 1, ox, 1, 3); }
+                                (0, 1) => { outputs!($stride, 1, ox, 0, 1); }
+                                (1, 2) => { outputs!($stride, 1, ox, 1, 2); }
+                                (2, 3) => { outputs!($stride, 1, ox, 2, 3); }
+                                _ => total = S::add(total, lanes.load::<S, PART>(d.add(ox * c))),
+                            }
+                        }
+                    };
                 }
                 let mut ox = inner.start;
-                // Two outputs side by side share a column at stride 2 and two at stride 1.
                 macro_rules! run {
                     ($stride:literal, $g:literal) => {
                         while inner.end - ox >= $g {
-                            let from = ox * $stride - plane.left;
-                            let ds: [S::V; $g] =
-                                std::array::from_fn(|o| lanes.load::<S, PART>(d.add((ox + o) * c)));
-                            for &d in &ds {
-                                total = S::add(total, d);
-                            }
-                            for (line, sums) in lines.into_iter().zip(&mut sums) {
-                                let line = line.add(from * c);
-                                for i in 0..($g - 1) * $stride + 3 {
-                                    let x = lanes.load::<S, PART>(line.add(i * c));
-                                    for (o, &d) in ds.iter().enumerate() {
-                                        if i >= o * $stride && i < o * $stride + 3 {
-                                            sums[i - o * $stride] = S::fma(x, d, sums[i - o * $stride]);
-                                        }
-                                    }
-                                }
-                            }
+                            outputs!($stride, $g, ox, 0, 3);
                             ox += $g;
                         }
                     };
                 }
                 if plane.stride == 1 {
+                    edges!(1);
+                    run!(1, 4);
                     run!(1, 2);
                     run!(1, 1);
                 } else {
+                    edges!(2);
+                    run!(2, 4);
                     run!(2, 2);
                     run!(2, 1);
                 }

@@ -46,6 +46,9 @@ per_simd! {
 /// Panels of all columns up to this many bytes stay in the first-level cache while rows run.
 const RESIDENT_BYTES: usize = 24 << 10;
 
+/// Beside them this many bytes of rows do, which one panel after the other is multiplied with.
+const ROWS_BYTES: usize = 8 << 10;
+
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 unsafe fn product_body<S: Simd>(
@@ -62,8 +65,9 @@ unsafe fn product_body<S: Simd>(
 ) {
     let wide = S::VECTORS * S::LANES;
     // Rows in tiles of nearly equal height.
-    let tiles = m.div_ceil(S::ROWS);
-    let block = if 4 * k * n <= RESIDENT_BYTES { 1 } else { tiles };
+    let tiles = m.div_ceil(S::ROWS).max(1);
+    let (low, higher) = (m / tiles, m % tiles);
+    let block = if 4 * k * n <= RESIDENT_BYTES { (ROWS_BYTES / (4 * k * S::ROWS)).max(1) } else { tiles };
     let mut tile = 0;
     while tile < tiles {
         let last = (tile + block).min(tiles);
@@ -71,7 +75,7 @@ unsafe fn product_body<S: Simd>(
         while first < n {
             let width = (n - first).min(wide);
             for t in tile..last {
-                let (row, rows) = (m * t / tiles, m * (t + 1) / tiles - m * t / tiles);
+                let (row, rows) = (t * low + t.min(higher), low + usize::from(t < higher));
                 // SAFETY: rows and columns lie inside the matrices.
                 unsafe {
                     let aux = if aux.is_null() { aux } else { aux.add(row * y_stride + first) };
@@ -136,7 +140,12 @@ unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
     unsafe {
         let bias: [S::V; NV] = std::array::from_fn(|v| S::load(panel.add(v * S::LANES)));
         let mut b = panel.add(NV * S::LANES);
-        let rows: [*const f32; R] = std::array::from_fn(|r| S::opaque(x.add(r * x_stride)));
+        let mut next = x;
+        let rows: [*const f32; R] = std::array::from_fn(|_| {
+            let row = S::opaque(next);
+            next = row.wrapping_add(x_stride);
+            row
+        });
         let mut sums = [bias; R];
         let mut p = 0;
         macro_rules! step {
@@ -178,25 +187,23 @@ unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
 unsafe fn finish<S: Simd, const R: usize, const NV: usize>(mut sums: [[S::V; NV]; R], out: Out, last: usize) {
     let whole = last == S::LANES;
     macro_rules! each {
-        (|$sum:ident, $aux:ident| $value:expr) => {
-            for (r, row) in sums.iter_mut().enumerate() {
+        (|$sum:ident, $aux:ident| $value:expr) => {{
+            let mut line = out.aux;
+            for row in sums.iter_mut() {
                 for (v, $sum) in row.iter_mut().enumerate() {
-                    let at = r * out.stride + v * S::LANES;
+                    let at = v * S::LANES;
                     let $aux = || {
                         // SAFETY: `aux` has the output's shape; the last vector only as many lanes as are stored.
                         unsafe {
-                            if whole || v + 1 < NV {
-                                S::load(out.aux.add(at))
-                            } else {
-                                S::load_part(out.aux.add(at), last)
-                            }
+                            if whole || v + 1 < NV { S::load(line.add(at)) } else { S::load_part(line.add(at), last) }
                         }
                     };
                     // SAFETY: as above.
                     unsafe { *$sum = $value };
                 }
+                line = S::opaque(line.wrapping_add(out.stride));
             }
-        };
+        }};
     }
     match out.end {
         End::Store => {}
@@ -204,13 +211,15 @@ unsafe fn finish<S: Simd, const R: usize, const NV: usize>(mut sums: [[S::V; NV]
         End::Add => each!(|sum, aux| S::add(*sum, aux())),
         End::Mask => each!(|sum, aux| S::mask6(*sum, aux())),
     }
-    for (r, row) in sums.iter().enumerate() {
+    let mut line = out.y;
+    for row in &sums {
         for (v, &sum) in row.iter().enumerate() {
             // SAFETY: the tile lies inside the output.
             unsafe {
-                let to = out.y.add(r * out.stride + v * S::LANES);
+                let to = line.add(v * S::LANES);
                 if whole || v + 1 < NV { S::store(to, sum) } else { S::store_part(to, sum, last) }
             }
         }
+        line = S::opaque(line.wrapping_add(out.stride)).cast_mut();
     }
 }

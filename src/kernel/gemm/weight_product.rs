@@ -68,9 +68,12 @@ unsafe fn weight_body<S: Simd>(
     let mut row = 0;
     while row < m {
         let rows = (m - row).min(block);
-        let mut first = 0;
-        while first < n {
-            let width = (n - first).min(S::VECTORS * S::LANES);
+        let (mut first, vectors) = (0, n.div_ceil(S::LANES));
+        let panels = vectors.div_ceil(S::WEIGHT_VECTORS);
+        for panel in 0..panels {
+            // Panels of nearly equal width.
+            let next = vectors * (panel + 1) / panels * S::LANES;
+            let width = n.min(next) - first;
             let mut top = 0;
             while top < k {
                 let height = (k - top).min(high);
@@ -150,28 +153,36 @@ unsafe fn weight_tile<S: Simd, const R: usize, const NV: usize, const WHOLE: boo
             })
         };
         let mut sums = [[S::splat(0.0); NV]; R];
-        for _ in 0..m {
-            let d = line(g);
-            let mut r = 0;
-            while r + 4 <= R {
-                let quad = S::quad(x.add(r));
-                for v in 0..NV {
-                    sums[r][v] = S::fma_lane::<0>(quad, d[v], sums[r][v]);
-                    sums[r + 1][v] = S::fma_lane::<1>(quad, d[v], sums[r + 1][v]);
-                    sums[r + 2][v] = S::fma_lane::<2>(quad, d[v], sums[r + 2][v]);
-                    sums[r + 3][v] = S::fma_lane::<3>(quad, d[v], sums[r + 3][v]);
+        macro_rules! pixel {
+            ($x:expr, $g:expr) => {
+                let (x, d) = ($x, line($g));
+                let mut r = 0;
+                while r + 4 <= R {
+                    let quad = S::quad(x.add(r));
+                    for v in 0..NV {
+                        sums[r][v] = S::fma_lane::<0>(quad, d[v], sums[r][v]);
+                        sums[r + 1][v] = S::fma_lane::<1>(quad, d[v], sums[r + 1][v]);
+                        sums[r + 2][v] = S::fma_lane::<2>(quad, d[v], sums[r + 2][v]);
+                        sums[r + 3][v] = S::fma_lane::<3>(quad, d[v], sums[r + 3][v]);
+                    }
+                    r += 4;
                 }
-                r += 4;
-            }
-            while r < R {
-                let factor = S::splat(*x.add(r));
-                for v in 0..NV {
-                    sums[r][v] = S::fma(factor, d[v], sums[r][v]);
+                while r < R {
+                    let factor = S::splat(*x.add(r));
+                    for v in 0..NV {
+                        sums[r][v] = S::fma(factor, d[v], sums[r][v]);
+                    }
+                    r += 1;
                 }
-                r += 1;
-            }
-            x = x.add(x_stride);
-            g = g.add(g_stride);
+            };
+        }
+        for _ in 0..m / 2 {
+            pixel!(x, g);
+            pixel!(x.add(x_stride), g.add(g_stride));
+            (x, g) = (x.add(2 * x_stride), g.add(2 * g_stride));
+        }
+        if m % 2 == 1 {
+            pixel!(x, g);
         }
         let scale = line(to.scale);
         for (r, row) in sums.iter().enumerate() {

@@ -8,9 +8,19 @@
 
 use crate::kernel::simd::Simd;
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernel) struct Neon;
+
+// Nothing is read or written through the pointer: the block only hides where it came from.
+#[allow(clippy::pointers_in_nomem_asm_block)]
+#[inline(always)]
+fn opaque(mut pointer: *const f32) -> *const f32 {
+    // SAFETY: no instruction at all.
+    unsafe { asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
+    pointer
+}
 
 impl Simd for Neon {
     type V = float32x4_t;
@@ -18,6 +28,19 @@ impl Simd for Neon {
     const LANES: usize = 4;
     const ROWS: usize = 8;
     const VECTORS: usize = 2;
+    const WEIGHT_VECTORS: usize = 3;
+
+    #[inline(always)]
+    fn opaque(pointer: *const f32) -> *const f32 {
+        opaque(pointer)
+    }
+
+    #[inline(always)]
+    fn opaque_distance(mut bytes: usize) -> usize {
+        // SAFETY: no instruction at all.
+        unsafe { asm!("/* {0} */", inout(reg) bytes, options(pure, nomem, nostack, preserves_flags)) };
+        bytes
+    }
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> float32x4_t {
@@ -65,7 +88,9 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn mask6(d: float32x4_t, y: float32x4_t) -> float32x4_t {
-        let inside = vandq_u32(vcgtzq_f32(y), vcltq_f32(y, vdupq_n_f32(6.0)));
+        // `y` is no less than 0, and such numbers are in the order of their bits: 0 < y < 6 is one comparison.
+        let above = vsubq_u32(vreinterpretq_u32_f32(y), vdupq_n_u32(1));
+        let inside = vcltq_u32(above, vdupq_n_u32(6f32.to_bits() - 1));
         vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(d), inside))
     }
 

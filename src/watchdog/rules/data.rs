@@ -65,43 +65,7 @@ pub fn feature_map_starves(view: &View) -> Option<Diagnosis> {
             return Some(Diagnosis::new(Cause::FeatureMapStarves(map), 0.8, sentence).with("share", share));
         }
     }
-    unlearned_map(view, &shares)
-}
-
-/// A map whose loss stays at its start while the others' fall. In healthy runs on photos a map may stand at its start for
-/// a quarter of the run, most often after the backbone was let go.
-fn unlearned_map(view: &View, shares: &[(u64, f64)]) -> Option<Diagnosis> {
-    const LOOKS: usize = 48;
-    let first = view.memory.first.as_ref()?;
-    let last = view.recent(LOOKS);
-    if last.len() < LOOKS || view.done() < 0.4 {
-        return None;
-    }
-    let total: u64 = shares.iter().map(|s| s.0).sum();
-    let left: Vec<(usize, f64)> = (0..shares.len())
-        .filter(|&m| shares[m].0 as f64 > 0.08 * total as f64 && shares[m].0 >= 100)
-        .filter_map(|m| {
-            let start = first.maps.get(m).filter(|s| s.loss > 0.0 && s.positives >= 12)?;
-            let seen = last.iter().filter_map(|d| d.maps.get(m));
-            let (positives, loss) = seen.fold((0.0, 0.0), |(n, sum), s| {
-                let positives = f64::from(s.positives);
-                (n + positives, sum + positives * f64::from(s.loss))
-            });
-            (positives >= 60.0).then(|| (m, loss / positives / f64::from(start.loss)))
-        })
-        .collect();
-    let worst = *left.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    let others = median(&left.iter().filter(|l| l.0 != worst.0).map(|l| l.1).collect::<Vec<_>>());
-    if left.len() < 3 || others > 0.6 || worst.1 < 0.9 {
-        return None;
-    }
-    let sentence = format!(
-        "the loss of feature map {} is {} of what it was at the start, that of the others {}",
-        worst.0,
-        percent(worst.1),
-        percent(others)
-    );
-    Some(Diagnosis::new(Cause::FeatureMapStarves(worst.0), 0.75, sentence).with("left", worst.1).with("others", others))
+    None
 }
 
 /// A rare class that stays unlearned while another is learned.

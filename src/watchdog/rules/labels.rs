@@ -62,6 +62,9 @@ fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
     let parts @ [matched, mined, boxes] = [middle(|s| s.matched), middle(|s| s.mined), middle(|s| s.boxes)];
     let (cause, why) = if boxes > 1.0 && boxes > 0.4 * matched.max(mined) {
         (Cause::BoxesWrong, "nothing is found where the boxes are")
+    } else if matched > 1.5 * mined.max(0.5) && view.facts.classes.len() < 2 {
+        // There is no other class to be taken for.
+        (Cause::BoxesWrong, "the network sees nothing where the labels are")
     } else if matched > 1.5 * mined.max(0.5) {
         (Cause::LabelsSwapped, "the boxes fit, but the network sees another class in them")
     } else {

@@ -1,8 +1,7 @@
 //! `fieldtune bench stagnation`: healthy runs, and runs with one fault each, with a watchdog that only watches and with
 //! one that cures.
 //!
-//! On generated scenes nothing is downloaded: a small network is trained once, that is the "pretrained file", and every
-//! run fine-tunes it on scenes of another seed. With photos and a weights file the runs are the real thing, at a small
+//! On generated scenes nothing is downloaded: every run fine-tunes the demo's small network. With photos and a weights file the runs are the real thing, at a small
 //! input size.
 
 mod fault;
@@ -20,9 +19,8 @@ use setting::Setting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Width multiplier of the network for scenes, and side of its input.
-const WIDTH: f64 = 0.35;
-const SIZE: usize = 96;
+/// Side of the input for scenes.
+const SIZE: usize = 128;
 
 /// Images judged after an epoch.
 const VALIDATION: usize = 24;
@@ -51,9 +49,6 @@ pub struct StagnationArguments {
     pub images: usize,
     #[arg(long, default_value_t = 10)]
     pub epochs: u64,
-    /// Epochs that the network for scenes is pretrained for
-    #[arg(long, default_value_t = 30)]
-    pub pretrain: u64,
     /// Leave out the runs that cure
     #[arg(long)]
     pub diagnose_only: bool,

@@ -1,26 +1,25 @@
-//! What the runs of the stagnation bench are made from: generated scenes with a small network that was trained on other
-//! scenes, or photos with a pretrained file.
+//! What the runs of the stagnation bench are made from: generated scenes with the small network of the demo, which was
+//! trained on other shapes, or photos with a pretrained file.
 
 use super::fault::Fault;
-use super::{SIZE, StagnationArguments, VALIDATION, WIDTH};
+use super::{SIZE, StagnationArguments, VALIDATION};
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use crate::cli::demo::PRETRAINED;
 use crate::cli::run_folder::open_source;
 use crate::data::{AugmentOptions, Pack, Record, SceneOptions, scene};
 use crate::loss::TargetEncoder;
-use crate::model::{ConvWeights, Ssd, SsdModel, initialise_network, ssdlite_mobilenet_v2};
-use crate::optim::Decay;
-use crate::train::{Job, Recipe, Records, TrainState, calibrate, start, train};
+use crate::model::{ConvWeights, Ssd, SsdModel};
+use crate::train::{Job, Recipe, Records, start};
 use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow};
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The common ground of all runs.
 pub struct Setting {
-    /// Stands for the pretrained file; extras and heads are renewed for every run.
+    /// The pretrained file; extras and heads are renewed for every run.
     base: Ssd<ConvWeights>,
     pub class_names: Vec<String>,
     pub size: usize,
@@ -33,15 +32,7 @@ pub struct Setting {
 }
 
 fn options(seed: u64) -> SceneOptions {
-    SceneOptions {
-        size: SIZE,
-        classes: 3,
-        max_objects: 3,
-        min_object_px: 20,
-        class_hues: true,
-        seed,
-        ..SceneOptions::default()
-    }
+    SceneOptions { size: SIZE, classes: 3, max_objects: 3, min_object_px: 20, seed, ..SceneOptions::default() }
 }
 
 fn scenes(count: usize, seed: u64) -> Vec<Record> {
@@ -79,7 +70,12 @@ impl Setting {
 
     fn scenes(a: &StagnationArguments) -> Result<Self> {
         let class_names: Vec<String> = options(0).class_names().iter().map(|n| n.to_string()).collect();
-        let base = pretrained(a.pretrain, &class_names)?;
+        let folder = tempfile::tempdir().context("a temporary folder")?;
+        let file = folder.path().join("pretrained.onnx");
+        std::fs::write(&file, PRETRAINED)?;
+        let (recipe, records) = (scene_recipe(a.epochs, 0), Records::in_memory(scenes(a.images, 7)));
+        let imported = crate::onnx::import(&file)?;
+        let base = start(imported.network, false, class_names.len() + 1, &recipe, &records, SIZE)?.network;
         Self { base, class_names, size: SIZE, epochs: a.epochs, images: a.images, photos: None, map: 0 }.mapped()
     }
 
@@ -159,35 +155,4 @@ fn job(recipe: Recipe, folder: &Path, watchdog: Mode, size: usize, class_names: 
         watchdog,
         schedule: None,
     })
-}
-
-/// The network that stands for a pretrained file.
-fn pretrained(epochs: u64, class_names: &[String]) -> Result<Ssd<ConvWeights>> {
-    let mut rng = Pcg64Mcg::seed_from_u64(1);
-    let mut network = initialise_network(&ssdlite_mobilenet_v2(WIDTH, class_names.len() + 1, true), &mut rng);
-    network.set_background_prior(0.75);
-    let recipe = Recipe { freeze: 0, hold: 0.0, backbone_rate: 1.0, decay: Decay::Cosine, ..scene_recipe(epochs, 1) };
-    let training = scenes(384, 1000);
-    calibrate_on(&mut network, &training);
-    for (_, conv) in network.convs_mut().into_iter().filter(|(stage, _)| stage.is_backbone()) {
-        // Channels of pretrained files are of many sizes; those of a short training from nothing would all be alike.
-        let sizes: Vec<f32> = (0..conv.spec.out_channels).map(|_| 2f32.powf(rng.random_range(-0.8..0.8))).collect();
-        conv.weight.iter_mut().zip(sizes.iter().cycle()).for_each(|(w, size)| *w *= size);
-        conv.unfold();
-    }
-    let folder = tempfile::tempdir().context("a temporary folder")?;
-    let job = job(recipe, folder.path(), Mode::Off, SIZE, class_names)?;
-    let mut state = TrainState::new(&network, &job.recipe);
-    let (training, validation) = (Records::in_memory(training), Records::in_memory(scenes(8, 1001)));
-    train(&job, &mut state, &training, &validation, &AtomicBool::new(false), &mut |_| {})?;
-    Ok(state.averaged())
-}
-
-fn calibrate_on(network: &mut Ssd<ConvWeights>, scenes: &[Record]) {
-    let count = 16.min(scenes.len());
-    let mut images = vec![0.0; count * SIZE * SIZE * 3];
-    for (record, image) in scenes.iter().zip(images.chunks_exact_mut(SIZE * SIZE * 3)) {
-        crate::data::normalise(&crate::data::plain(record, SIZE).image, image);
-    }
-    calibrate(network, crate::ops::tensor(images, [count, SIZE, SIZE, 3]));
 }
