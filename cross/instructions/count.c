@@ -5,7 +5,7 @@
  *
  * FILE gets a line for every function
  *   function EXECUTED FMA SIMD_LOADS_AND_STORES OTHER_SIMD NAME
- * and one for every basic block that jumps back to its own beginning and multiplies vectors, an inner loop
+ * and one for every inner loop that multiplies vectors: instructions in a row of which the last jumps to the first
  *   loop TIMES FMA NAME WORD WORD ...
  * with its instructions in hexadecimal. Counts are exact for a program of one thread.
  *
@@ -101,6 +101,37 @@ static int by_function(const void *a, const void *b) {
     return strcmp((*(Block *const *)a)->function, (*(Block *const *)b)->function);
 }
 
+static uint64_t end_of(const Block *block) { return block->address + 4 * block->length; }
+
+/* The block that begins at an address and is run as often as `like`: QEMU cuts a long block in pieces. */
+static Block *piece(uint64_t address, const Block *like) {
+    for (Block *b = blocks; b; b = b->next)
+        if (b->address == address && b->times == like->times) return b;
+    return NULL;
+}
+
+/* Prints the inner loop that ends with this block, if one does. */
+static void print_loop(FILE *file, const Block *last) {
+    uint64_t branch = end_of(last) - 4;
+    int64_t distance = jump(last->words[last->length - 1]);
+    if (distance >= 0) return;
+    uint64_t first = branch + distance, address = first;
+    uint32_t fma = 0;
+    const Block *b;
+    for (; address <= branch; address = end_of(b)) {
+        b = address == last->address ? last : piece(address, last);
+        if (!b) return;
+        fma += b->kinds[FMA];
+    }
+    if (!fma) return;
+    fprintf(file, "loop %" PRIu64 " %" PRIu32 " %s", last->times, fma, last->function);
+    for (address = first; address <= branch; address = end_of(b)) {
+        b = address == last->address ? last : piece(address, last);
+        for (size_t w = 0; w < b->length; w++) fprintf(file, " %08" PRIx32, b->words[w]);
+    }
+    fputc('\n', file);
+}
+
 static void finished(qemu_plugin_id_t id, void *unused) {
     (void)id, (void)unused;
     FILE *file = path ? fopen(path, "w") : stderr;
@@ -121,13 +152,8 @@ static void finished(qemu_plugin_id_t id, void *unused) {
             fprintf(file, "function %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", executed, kinds[FMA],
                     kinds[SIMD_MEMORY], kinds[SIMD_OTHER], name);
     }
-    for (Block *b = blocks; b; b = b->next) {
-        uint64_t last = b->address + 4 * (b->length - 1);
-        if (!b->times || !b->kinds[FMA] || last + jump(b->words[b->length - 1]) != b->address) continue;
-        fprintf(file, "loop %" PRIu64 " %" PRIu32 " %s", b->times, b->kinds[FMA], b->function);
-        for (size_t w = 0; w < b->length; w++) fprintf(file, " %08" PRIx32, b->words[w]);
-        fputc('\n', file);
-    }
+    for (Block *b = blocks; b; b = b->next)
+        if (b->times) print_loop(file, b);
     fclose(file);
 }
 

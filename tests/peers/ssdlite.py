@@ -99,8 +99,8 @@ class SsdLite(nn.Module):
         return torch.cat(outputs[0], 1), torch.cat(outputs[1], 1)
 
     def freeze(self, stages):
-        """Takes the stem (the first stage) and that many blocks less one out of training."""
-        for part in [self.stem, *self.blocks][:stages]:
+        """Takes the first stages out of training: the stem, the blocks, the last layer."""
+        for part in [self.stem, *self.blocks, self.last][:stages]:
             part.requires_grad_(False)
 
 
