@@ -8,6 +8,7 @@ use super::atomic_file;
 use super::error::TrainError;
 use super::progress::Progress;
 use super::recipe::Recipe;
+use super::saved_tensors::SavedTensors;
 use super::state::TrainState;
 use crate::model::{ConvSpec, ConvWeights, Ssd};
 use crate::ops;
@@ -15,11 +16,11 @@ use crate::optim::InputMean;
 use crate::watchdog::Watchdog;
 use safetensors::SafeTensorError;
 use safetensors::View;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Raised whenever an older program could not read what this one writes.
@@ -77,10 +78,7 @@ fn way_out(path: &Path) -> &'static str {
 /// A checkpoint that was read and found sound.
 pub struct Checkpoint {
     pub header: Header,
-    /// The file; tensors are taken out one by one.
-    data: Vec<u8>,
-    /// Where each tensor's bytes are.
-    tensors: BTreeMap<String, Range<usize>>,
+    file: SavedTensors,
 }
 
 /// A tensor of the state that is copied only while it is written: a second copy of everything would not fit a small
@@ -187,10 +185,13 @@ impl Checkpoint {
             help: help.into(),
         };
         let previous = way_out(path);
-        let data = std::fs::read(path).map_err(TrainError::io(path, "read the checkpoint"))?;
-        let (_, metadata) = SafeTensors::read_metadata(&data)
-            .map_err(|e| bad(format!("not a whole safetensors file ({e})"), "a fieldtune checkpoint", previous))?;
-        let text = metadata.metadata().as_ref().and_then(|m| m.get(HEADER)).ok_or_else(|| {
+        let file = SavedTensors::open(path).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => {
+                bad(format!("not a whole safetensors file ({error})"), "a fieldtune checkpoint", previous)
+            }
+            _ => TrainError::io(path, "read the checkpoint")(error),
+        })?;
+        let text = file.metadata.get(HEADER).ok_or_else(|| {
             bad(
                 "a safetensors file of another program".into(),
                 "a fieldtune checkpoint",
@@ -213,21 +214,11 @@ impl Checkpoint {
         }
         let header: Header = toml::from_str(text)
             .map_err(|e| bad(format!("a header that cannot be read ({})", e.message()), "a whole header", previous))?;
-        let file = SafeTensors::deserialize(&data)
-            .map_err(|e| bad(format!("the tensors are cut off ({e})"), "a whole checkpoint", previous))?;
-        let mut views: Vec<(String, TensorView)> = file.tensors();
-        views.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut crc = crc32fast::Hasher::new();
-        views.iter().for_each(|(_, view)| crc.update(view.data()));
-        let crc = crc.finalize();
+        let crc = file.crc32().map_err(TrainError::io(path, "read the checkpoint"))?;
         if crc != header.crc32 {
             return Err(bad(format!("checksum {crc:08x}"), &format!("{:08x}", header.crc32), previous));
         }
-        let at = |bytes: &[u8]| bytes.as_ptr().addr() - data.as_ptr().addr();
-        let range = |view: &TensorView| at(view.data())..at(view.data()) + view.data().len();
-        let tensors = views.iter().map(|(name, view)| (name.clone(), range(view))).collect();
-        drop(views);
-        Ok(Self { header, tensors, data })
+        Ok(Self { header, file })
     }
 
     /// The state as it was saved, bit for bit.
@@ -281,11 +272,8 @@ impl Checkpoint {
 
     /// A tensor by name, with as many values as it should have.
     fn tensor(&self, name: &str, len: Option<usize>, path: &Path) -> Result<Vec<f32>, TrainError> {
-        let found = self.tensors.get(name).map(|range| self.data[range.clone()].as_chunks::<4>().0);
-        match found {
-            Some(bytes) if len.is_none_or(|len| bytes.len() == len) => {
-                Ok(bytes.iter().map(|b| f32::from_le_bytes(*b)).collect())
-            }
+        match self.file.get(name).map_err(TrainError::io(path, "read the checkpoint"))? {
+            Some(values) if len.is_none_or(|len| values.len() == len) => Ok(values),
             other => Err(TrainError::Checkpoint {
                 file: path.into(),
                 found: other.map_or(format!("no tensor {name}"), |t| format!("tensor {name} with {} values", t.len())),

@@ -41,8 +41,6 @@ pub struct MemoryPlan {
     pub judging: usize,
     /// What the watchdog keeps: its photos and what it remembers.
     pub watching: usize,
-    /// The file that a cure goes back to, in place of the activations.
-    pub returning: usize,
 }
 
 impl MemoryPlan {
@@ -76,14 +74,13 @@ impl MemoryPlan {
             // The averaged network and some images; then its copies for the file.
             judging: (all + JUDGED_TOGETHER * image + judged.transient / 2).max(2 * all),
             watching: if watchdog == Mode::Off { 0 } else { PROBES * image + REMEMBERED_BYTES },
-            returning: if watchdog == Mode::Cure { all + moments * trained + average } else { 0 },
         }
     }
 
     /// The peak.
     pub fn total(&self) -> usize {
         let state = self.program + self.weights + self.gradients + self.optimizer + self.average + self.watching;
-        state + (self.activations.max(self.returning) + self.loader).max(self.judging) + self.workspace
+        state + (self.activations + self.loader).max(self.judging) + self.workspace
     }
 }
 

@@ -17,6 +17,7 @@ mod recipe;
 mod records;
 mod results;
 mod run;
+mod saved_tensors;
 mod start;
 mod state;
 mod step;
