@@ -20,5 +20,6 @@ mod pipeline;
 mod runs;
 mod scenes;
 mod shared;
+mod stagnation;
 mod watchdog;
 mod windows;
