@@ -82,6 +82,9 @@ fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
     Some(found)
 }
 
+/// Steps from which on a run in which everything learns has left its start.
+const SETTLED_AFTER: u64 = 40;
+
 /// The run stands at the loss of a network that ignores the image, though it moves and its stages are alive.
 pub fn parked(view: &View) -> Option<Diagnosis> {
     // The noisier the loss, the longer it takes to prove that it stands.
@@ -92,7 +95,9 @@ fn parked_for(view: &View, window: usize) -> Option<Diagnosis> {
     let recent = view.recent(window);
     let blind = view.blind_class_loss()?;
     let start = view.start_loss()?;
-    if recent.len() < window || recent[0].step < 40 || median(&factors(&recent)) < 0.2 {
+    // While the backbone is held, heads alone may well stand still for a while.
+    let begin = SETTLED_AFTER + view.facts.held_steps;
+    if recent.len() < window || recent[0].step < begin || median(&factors(&recent)) < 0.2 {
         return None;
     }
     let class: Vec<f64> = recent.iter().map(|d| f64::from(d.class_loss)).collect();
