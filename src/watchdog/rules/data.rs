@@ -122,8 +122,10 @@ pub fn overfitting(view: &View) -> Option<Diagnosis> {
         let gap = now / train[train.len() - 1].max(1e-6);
         let fell = train[train.len() - 1] < 0.9 * train[lowest.0];
         let turned = since.len() >= 4 && now > 1.25 * lowest.1 && fell;
+        // Photos shown uncropped at the end of a run make the gap wide without any harm: the figures must turn, too.
         let apart = epochs.len() >= 8
             && gap > 2.0
+            && now > 1.1 * lowest.1
             && trend(&held_out[held_out.len() - 8..]).is_some_and(|t| t.falling() > 0.05);
         // While AP still rises, no harm is done.
         let ap = |e: &EpochSignals| e.ap.unwrap_or(0.0);
