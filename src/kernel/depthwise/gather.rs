@@ -1,7 +1,7 @@
 //! The sum over nine taps at every output: the way forward, and the way back to the input at stride 1.
 
 use super::ending::{Columns, Ending, Ends, Out, columns_of};
-use super::plane::{Band, Lanes, Plane, RawBand, Weights, Zeros, check, each_vector};
+use super::plane::{Band, Lanes, Plane, RawBand, Weights, Zeros, along_row, check, each_vector};
 use crate::kernel::gemm::End;
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
@@ -126,11 +126,7 @@ unsafe fn all_rows<S: Simd, E: Ending>(
     // SAFETY: rows, columns and channels lie inside the buffers; rows that do not are read from `zeros`.
     unsafe {
         for (r, oy) in rows.enumerate() {
-            let lines: [*const f32; 3] =
-                std::array::from_fn(|i| match (oy * plane.stride + i).checked_sub(plane.top) {
-                    Some(iy) if iy < plane.h => x.row(iy, plane.w * c),
-                    _ => zeros,
-                });
+            let lines = x.lines(&plane, oy, zeros);
             let mut row = out.at(r * plane.ow * c, 0);
             if E::MASKS {
                 row.aux = aux.row(oy, plane.ow * c);
@@ -146,53 +142,7 @@ unsafe fn all_rows<S: Simd, E: Ending>(
                     });
                 };
             }
-            macro_rules! edges {
-                ($stride:literal) => {
-                    for ox in (0..inner.start).chain(inner.end..plane.ow) {
-                        match plane.taps_inside(ox) {
-                            (0, 2) => {
-                                outputs!($stride, 1, ox, 0, 2);
-                            }
-                            (1, 3) => {
-                                outputs!($stride, 1, ox, 1, 3);
-                            }
-                            (0, 1) => {
-                                outputs!($stride, 1, ox, 0, 1);
-                            }
-                            (1, 2) => {
-                                outputs!($stride, 1, ox, 1, 2);
-                            }
-                            (2, 3) => {
-                                outputs!($stride, 1, ox, 2, 3);
-                            }
-                            _ => {
-                                outputs!($stride, 1, ox, 0, 0);
-                            }
-                        }
-                    }
-                };
-            }
-            let mut ox = inner.start;
-            macro_rules! run {
-                ($stride:literal, $g:literal) => {
-                    while inner.end - ox >= $g {
-                        outputs!($stride, $g, ox, 0, 3);
-                        ox += $g;
-                    }
-                };
-            }
-            if plane.stride == 1 {
-                edges!(1);
-                run!(1, 8);
-                run!(1, 4);
-                run!(1, 2);
-                run!(1, 1);
-            } else {
-                edges!(2);
-                run!(2, 4);
-                run!(2, 2);
-                run!(2, 1);
-            }
+            along_row!(plane, inner, outputs, 1: [8 4 2 1], 2: [4 2 1]);
         }
     }
 }

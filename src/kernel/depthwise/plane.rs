@@ -103,6 +103,16 @@ impl RawBand {
         // SAFETY: the caller checked that the band holds the row.
         unsafe { self.data.add((r % self.rows) * row) }
     }
+
+    /// The three rows of the plane's input that output row `oy` reads; `zeros` for those on padding.
+    #[inline(always)]
+    pub(super) unsafe fn lines(self, plane: &Plane, oy: usize, zeros: *const f32) -> [*const f32; 3] {
+        std::array::from_fn(|i| match (oy * plane.stride + i).checked_sub(plane.top) {
+            // SAFETY: the caller checked that the band holds the rows.
+            Some(iy) if iy < plane.h => unsafe { self.row(iy, plane.w * plane.c) },
+            _ => zeros,
+        })
+    }
 }
 
 /// Nine rows of weights ready for use, and the sum's start.
@@ -184,3 +194,36 @@ macro_rules! each_vector {
     };
 }
 pub(super) use each_vector;
+
+/// Runs `$outputs!(stride, G, ox, FROM, TO)` for all outputs of a row: `G` neighbours from `ox` on, of which taps `FROM`
+/// to `TO` of each row lie inside. Those at the edges come first and alone, the others in the groups that are named for
+/// either stride, the largest first.
+macro_rules! along_row {
+    ($plane:expr, $inner:expr, $outputs:ident, 1: [$($one:literal)*], 2: [$($two:literal)*]) => {
+        if $plane.stride == 1 {
+            $crate::kernel::depthwise::plane::along_row!($plane, $inner, $outputs, 1, $($one)*);
+        } else {
+            $crate::kernel::depthwise::plane::along_row!($plane, $inner, $outputs, 2, $($two)*);
+        }
+    };
+    ($plane:expr, $inner:expr, $outputs:ident, $stride:literal, $($g:literal)*) => {
+        for ox in (0..$inner.start).chain($inner.end..$plane.ow) {
+            match $plane.taps_inside(ox) {
+                (0, 2) => { $outputs!($stride, 1, ox, 0, 2); }
+                (1, 3) => { $outputs!($stride, 1, ox, 1, 3); }
+                (0, 1) => { $outputs!($stride, 1, ox, 0, 1); }
+                (1, 2) => { $outputs!($stride, 1, ox, 1, 2); }
+                (2, 3) => { $outputs!($stride, 1, ox, 2, 3); }
+                _ => { $outputs!($stride, 1, ox, 0, 0); }
+            }
+        }
+        let mut ox = $inner.start;
+        $(
+            while $inner.end - ox >= $g {
+                $outputs!($stride, $g, ox, 0, 3);
+                ox += $g;
+            }
+        )*
+    };
+}
+pub(super) use along_row;

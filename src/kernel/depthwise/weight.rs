@@ -1,7 +1,7 @@
 //! The weight gradient: nine sums per channel that stay in registers over all rows.
 
 use super::ending::columns_of;
-use super::plane::{Band, Plane, RawBand, Zeros, each_vector};
+use super::plane::{Band, Plane, RawBand, Zeros, along_row, each_vector};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
@@ -58,8 +58,9 @@ per_simd! {
     ) = weight_body
 }
 
+// An output at a plane's edge may have no tap inside.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::reversed_empty_ranges)]
 unsafe fn weight_body<S: Simd>(
     plane: Plane,
     x: RawBand,
@@ -78,12 +79,7 @@ unsafe fn weight_body<S: Simd>(
             let mut sums = [[S::splat(0.0); 3]; 3];
             let mut total = S::splat(0.0);
             for oy in rows.clone() {
-                let lines: [*const f32; 3] = std::array::from_fn(|i| {
-                    match (oy * plane.stride + i).checked_sub(plane.top) {
-                        Some(iy) if iy < plane.h => x.row(iy, plane.w * c).add(at),
-                        _ => zeros,
-                    }
-                });
+                let lines = x.lines(&plane, oy, zeros).map(|line| line.add(at));
                 let d = dy.row(oy, plane.ow * c).add(at);
                 // `$g` outputs side by side, of which taps `$from` to `$to` lie inside: neighbours share columns.
                 macro_rules! outputs {
@@ -107,40 +103,7 @@ unsafe fn weight_body<S: Simd>(
                         }
                     };
                 }
-                macro_rules! edges {
-                    ($stride:literal) => {
-                        for ox in (0..inner.start).chain(inner.end..plane.ow) {
-                            match plane.taps_inside(ox) {
-                                (0, 2) => { outputs!($stride, 1, ox, 0, 2); }
-                                (1, 3) => { outputs!($stride, 1, ox, 1, 3); }
-                                (0, 1) => { outputs!($stride, 1, ox, 0, 1); }
-                                (1, 2) => { outputs!($stride, 1, ox, 1, 2); }
-                                (2, 3) => { outputs!($stride, 1, ox, 2, 3); }
-                                _ => total = S::add(total, lanes.load::<S, PART>(d.add(ox * c))),
-                            }
-                        }
-                    };
-                }
-                let mut ox = inner.start;
-                macro_rules! run {
-                    ($stride:literal, $g:literal) => {
-                        while inner.end - ox >= $g {
-                            outputs!($stride, $g, ox, 0, 3);
-                            ox += $g;
-                        }
-                    };
-                }
-                if plane.stride == 1 {
-                    edges!(1);
-                    run!(1, 4);
-                    run!(1, 2);
-                    run!(1, 1);
-                } else {
-                    edges!(2);
-                    run!(2, 4);
-                    run!(2, 2);
-                    run!(2, 1);
-                }
+                along_row!(plane, inner, outputs, 1: [4 2 1], 2: [4 2 1]);
             }
             let s = lanes.load::<S, PART>(scale.add(at));
             for (t, &sum) in sums.iter().flatten().enumerate() {

@@ -77,6 +77,17 @@ impl Isa {
 
 static CHOSEN: OnceLock<Isa> = OnceLock::new();
 
+/// The same pointer, of which the compiler forgets where it came from.
+// Nothing is read or written through it.
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+#[allow(clippy::pointers_in_nomem_asm_block)]
+#[inline(always)]
+fn opaque(mut pointer: *const f32) -> *const f32 {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
+    pointer
+}
+
 /// `a·b + c`, fused where that is one instruction: without the target feature `f32::mul_add` is a library call.
 #[inline(always)]
 pub(in crate::kernel) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {

@@ -6,21 +6,13 @@
 // Every function here is unsafe by the contract of `Simd`, which is also what its body needs.
 #![allow(unsafe_op_in_unsafe_fn)]
 
+use super::opaque;
 use crate::kernel::simd::Simd;
 use std::arch::aarch64::*;
 use std::arch::asm;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernel) struct Neon;
-
-// Nothing is read or written through the pointer: the block only hides where it came from.
-#[allow(clippy::pointers_in_nomem_asm_block)]
-#[inline(always)]
-fn opaque(mut pointer: *const f32) -> *const f32 {
-    // SAFETY: no instruction at all.
-    unsafe { asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
-    pointer
-}
 
 impl Simd for Neon {
     type V = float32x4_t;

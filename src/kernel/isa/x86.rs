@@ -5,8 +5,8 @@
 // Every function here is unsafe by the contract of `Simd`, which is also what its body needs.
 #![allow(unsafe_op_in_unsafe_fn)]
 
+use super::opaque;
 use crate::kernel::simd::Simd;
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -14,15 +14,6 @@ pub(in crate::kernel) struct Avx2;
 
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernel) struct Avx512;
-
-// Nothing is read or written through the pointer: the block only hides where it came from.
-#[allow(clippy::pointers_in_nomem_asm_block)]
-#[inline(always)]
-fn opaque(mut pointer: *const f32) -> *const f32 {
-    // SAFETY: no instruction at all.
-    unsafe { asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags)) };
-    pointer
-}
 
 impl Avx2 {
     /// All ones in the first `n` lanes.
