@@ -38,12 +38,12 @@ pub(super) fn unroll<'a>(g: &ConvGeometry, x: &[f32], rows: Range<usize>, patche
                 gather_taps(g, row, ox, cell);
             }
             let from = row[(inner.start * g.stride).saturating_sub(g.left) * g.cin..].windows(line).step_by(step);
-            for ((_, cell), from) in edge.by_ref().take(inner.len()).zip(from) {
+            let inside = edge.by_ref().take(inner.len()).zip(from);
+            if line == STEM_LINE {
                 // Three times three colours are no work for a library call.
-                match (<&mut [f32; STEM_LINE]>::try_from(&mut *cell), from.first_chunk::<STEM_LINE>()) {
-                    (Ok(cell), Some(from)) => *cell = *from,
-                    _ => cell.copy_from_slice(from),
-                }
+                inside.for_each(|((_, cell), from)| cell[..STEM_LINE].copy_from_slice(&from[..STEM_LINE]));
+            } else {
+                inside.for_each(|((_, cell), from)| cell.copy_from_slice(from));
             }
             for (ox, cell) in edge {
                 gather_taps(g, row, ox, cell);

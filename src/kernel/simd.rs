@@ -18,8 +18,8 @@ pub(super) trait Simd: Copy {
     const ROWS: usize;
     /// Vectors of each of these rows, at most 3.
     const VECTORS: usize;
-    /// The same for weight gradients, which need fewer registers besides.
-    const WEIGHT_VECTORS: usize = Self::VECTORS;
+    /// Rows of a tile of a weight gradient, which needs fewer registers besides.
+    const WEIGHT_ROWS: usize = Self::ROWS;
 
     /// The same pointer, of which the compiler forgets where it came from: it then keeps it in a register instead of
     /// computing it again in the loop.
@@ -34,6 +34,10 @@ pub(super) trait Simd: Copy {
         bytes
     }
 
+    /// Nothing; but what is loaded behind it is not loaded before it, where registers would not last.
+    #[inline(always)]
+    fn fence() {}
+
     unsafe fn splat(value: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, v: Self::V);
@@ -42,6 +46,7 @@ pub(super) trait Simd: Copy {
     /// The first `n` lanes; nothing behind them is written.
     unsafe fn store_part(to: *mut f32, v: Self::V, n: usize);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a·b + c`.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Into `[0, 6]`; what is no number stays so.
@@ -52,6 +57,17 @@ pub(super) trait Simd: Copy {
     unsafe fn quad(from: *const f32) -> Self::Quad;
     /// `quad[LANE]·b + c`.
     unsafe fn fma_lane<const LANE: usize>(quad: Self::Quad, b: Self::V, c: Self::V) -> Self::V;
+
+    /// Four rows of four numbers, `stride` apart, become columns; the columns they were are multiplied by `scale`.
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, scale: *const f32, to: *mut f32, to_stride: usize) {
+        for j in 0..4 {
+            for i in 0..4 {
+                // SAFETY: the caller vouches for four rows of four numbers, and as many scales.
+                unsafe { *to.add(j * to_stride + i) = *from.add(i * stride + j) * *scale.add(j) };
+            }
+        }
+    }
 }
 
 /// What every processor of the target has; the compiler vectorises what it can.
@@ -106,6 +122,11 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] * b[i])
     }
 
     // Not `mul_add`: without the instruction that is a library call.

@@ -72,15 +72,22 @@ fn lerp_body<const FUSED: bool>(average: &mut [f32], value: &[f32], weight: f32)
     }
 }
 
-/// `Σ x²` in `f64`, eight interleaved partial sums, so the order does not depend on the machine.
+/// Squares that are summed as `f32` before they go into an `f64`.
+const RUN: usize = 512;
+
+/// `Σ x²`: runs of 512 in eight interleaved `f32` sums, then in `f64`, so the order does not depend on the machine.
 pub fn squared_sum(x: &[f32]) -> f64 {
-    let mut sums = [0f64; 8];
-    let chunks = x.chunks_exact(8);
-    let tail: f64 = chunks.remainder().iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    x.chunks(RUN).map(|run| f64::from(squares(run))).sum()
+}
+
+fn squares(run: &[f32]) -> f32 {
+    let mut sums = [0f32; 8];
+    let chunks = run.chunks_exact(8);
+    let tail: f32 = chunks.remainder().iter().map(|&v| v * v).sum();
     for chunk in chunks {
         for (sum, &v) in sums.iter_mut().zip(chunk) {
-            *sum += f64::from(v) * f64::from(v);
+            *sum += v * v;
         }
     }
-    sums.iter().sum::<f64>() + tail
+    sums.iter().sum::<f32>() + tail
 }

@@ -9,7 +9,7 @@
 use super::gradient_sums::{Cell, GradientSums};
 use super::slice::{modify, primitive, with, wrap};
 use crate::kernel::{
-    self, Block, BlockGradients, ChannelSums, ConvGeometry, Gradients, Isa, Layer, LayerSums, overwritten,
+    self, Block, BlockGradients, ChannelSums, ConvGeometry, Gradients, Isa, Kind, Layer, LayerSums, overwritten,
 };
 use burn::backend::autodiff::{
     Autodiff, NodeId,
@@ -52,9 +52,13 @@ pub struct Call {
 /// way back: at 64 channels three fifths of them are saved for 5 MB per image at 300x300.
 const KEEP_FROM_CHANNELS: usize = 64;
 
+/// Bytes of a whole micro-batch's expansion up to which it is kept anyway: on 38x38 maps, for one image at a time.
+const KEEP_BYTES: usize = 2 << 20;
+
 /// Whether the output of such an expansion is kept for the way back, where its block learns.
 pub fn keeps_expansion(expand: &ConvGeometry) -> bool {
-    expand.cin >= KEEP_FROM_CHANNELS
+    let cheap = expand.kind == Kind::Pointwise && size_of::<f32>() * expand.output_len() <= KEEP_BYTES;
+    expand.cin >= KEEP_FROM_CHANNELS || cheap
 }
 
 /// A layer as [`Call::add`] takes it: its numbers and where it stands.

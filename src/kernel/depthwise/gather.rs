@@ -169,22 +169,29 @@ unsafe fn neighbours<
     // SAFETY: the caller vouches for the columns.
     unsafe {
         let mut sums = [lanes.load::<S, PART>(bias); G];
-        if FROM < TO {
-            for (i, line) in lines.into_iter().enumerate() {
+        macro_rules! row {
+            ($i:literal) => {
+                S::fence();
                 let w: [S::V; 3] = std::array::from_fn(|j| {
                     let inside = j.clamp(FROM, TO - 1);
-                    lanes.load::<S, PART>(taps.byte_add(columns[i * 3 + inside]))
+                    lanes.load::<S, PART>(taps.byte_add(columns[$i * 3 + inside]))
                 });
                 for k in 0..(G - 1) * STRIDE + TO - FROM {
-                    let x = lanes.load::<S, PART>(line.byte_add(columns[k]));
+                    let x = lanes.load::<S, PART>(lines[$i].byte_add(columns[k]));
                     for (o, sum) in sums.iter_mut().enumerate() {
                         if k >= o * STRIDE && k < o * STRIDE + TO - FROM {
                             *sum = S::fma(x, w[k - o * STRIDE + FROM], *sum);
                         }
                     }
                 }
-            }
+            };
         }
+        if FROM < TO {
+            row!(0);
+            row!(1);
+            row!(2);
+        }
+        S::fence();
         out.put::<S, E, PART, G>(lanes, columns, sums);
     }
 }

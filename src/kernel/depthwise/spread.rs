@@ -130,27 +130,32 @@ unsafe fn all_rows<S: Simd, E: Ending>(
             if E::MASKS {
                 out.aux = mask.row(iy, plane.w * c);
             }
-            let mut ox = 0;
-            while ox < pairs {
-                if inner.contains(&ox) && ox + 2 <= inner.end {
-                    let out = out.at((2 * ox - plane.left) * c, 0);
-                    each_vector!(c, at, lanes, PART => {
-                        let (taps, out) = (taps.add(at), out.at(0, at));
-                        let lines = lines.map(|(i, line)| (i, line.wrapping_add((ox - 1) * c + at)));
-                        if t % 2 == 1 {
-                            whole_pairs::<S, E, PART, 1>([lines[0]], taps, lanes, &columns, out);
-                        } else {
-                            whole_pairs::<S, E, PART, 2>(lines, taps, lanes, &columns, out);
-                        }
-                    });
-                    ox += 2;
-                } else {
-                    each_vector!(c, at, lanes, PART => {
-                        pair::<S, E, PART>(&plane, lines, ox, taps, at, lanes, &columns, out);
-                    });
-                    ox += 1;
-                }
+            for ox in (0..inner.start.min(pairs)).chain(inner.start.max(inner.end)..pairs) {
+                each_vector!(c, at, lanes, PART => {
+                    pair::<S, E, PART>(&plane, lines, ox, taps, at, lanes, &columns, out);
+                });
             }
+            let mut ox = inner.start;
+            macro_rules! groups {
+                ($($pairs:literal, $columns:literal;)*) => {
+                    $(
+                        while ox + $pairs <= inner.end {
+                            let out = out.at((2 * ox - plane.left) * c, 0);
+                            each_vector!(c, at, lanes, PART => {
+                                let (taps, out) = (taps.add(at), out.at(0, at));
+                                let lines = lines.map(|(i, line)| (i, line.wrapping_add((ox - 1) * c + at)));
+                                if t % 2 == 1 {
+                                    whole::<S, E, PART, 1, $columns>([lines[0]], taps, lanes, &columns, out);
+                                } else {
+                                    whole::<S, E, PART, 2, $columns>(lines, taps, lanes, &columns, out);
+                                }
+                            });
+                            ox += $pairs;
+                        }
+                    )*
+                };
+            }
+            groups!(4, 8; 2, 4; 1, 2;);
         }
     }
 }
@@ -158,9 +163,9 @@ unsafe fn all_rows<S: Simd, E: Ending>(
 /// Row of taps and line of dy; the second is null where there is only one.
 type Lines = [(usize, *const f32); 2];
 
-/// Two neighbouring pairs of columns, all of whose outputs exist; `lines` point at the output before the first pair's.
+/// Neighbouring pairs, `G` columns, all of whose outputs exist; `lines` point at the output before the first pair's.
 #[inline(always)]
-unsafe fn whole_pairs<S: Simd, E: Ending, const PART: bool, const LINES: usize>(
+unsafe fn whole<S: Simd, E: Ending, const PART: bool, const LINES: usize, const G: usize>(
     lines: [(usize, *const f32); LINES],
     taps: *const f32,
     lanes: Lanes,
@@ -169,16 +174,20 @@ unsafe fn whole_pairs<S: Simd, E: Ending, const PART: bool, const LINES: usize>(
 ) {
     // SAFETY: the caller vouches for the columns.
     unsafe {
-        let mut sums = [S::splat(0.0); 4];
+        let mut sums = [S::splat(0.0); G];
         for (i, line) in lines {
+            S::fence();
             let w: [S::V; 3] = std::array::from_fn(|j| lanes.load::<S, PART>(taps.byte_add(columns[i * 3 + j])));
-            let d: [S::V; 3] = std::array::from_fn(|o| lanes.load::<S, PART>(line.byte_add(columns[o])));
-            for g in 0..2 {
-                sums[2 * g] = S::fma(d[g + 1], w[0], S::fma(d[g], w[2], sums[2 * g]));
-                sums[2 * g + 1] = S::fma(d[g + 1], w[1], sums[2 * g + 1]);
+            let mut before = lanes.load::<S, PART>(line);
+            for g in 0..G / 2 {
+                let d = lanes.load::<S, PART>(line.byte_add(columns[g + 1]));
+                sums[2 * g] = S::fma(d, w[0], S::fma(before, w[2], sums[2 * g]));
+                sums[2 * g + 1] = S::fma(d, w[1], sums[2 * g + 1]);
+                before = d;
             }
         }
-        out.put::<S, E, PART, 4>(lanes, columns, sums);
+        S::fence();
+        out.put::<S, E, PART, G>(lanes, columns, sums);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The right-hand side of a product, packed.
 
-use crate::kernel::isa::Isa;
+use crate::kernel::isa::{Isa, per_simd};
+use crate::kernel::simd::Simd;
 
 /// A packed right-hand side.
 #[derive(Clone, Debug, Default)]
@@ -18,62 +19,29 @@ impl Panels {
     }
 
     /// Packs `weight` `[k, n]` with each column times its `scale`, behind `bias`.
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
     pub(in crate::kernel) fn pack(&mut self, isa: Isa, weight: &[f32], scale: &[f32], bias: &[f32]) {
         let n = scale.len();
         self.reset(isa, weight.len() / n, n);
-        let (k, mut rest) = (self.k, self.data.as_mut_slice());
-        for (first, width, vectors) in panels(n, isa) {
-            let stride = vectors * self.lanes;
-            let (panel, behind) = std::mem::take(&mut rest).split_at_mut((k + 1) * stride);
-            rest = behind;
-            panel[..width].copy_from_slice(&bias[first..first + width]);
-            panel[width..stride].fill(0.0);
-            let scale = &scale[first..first + width];
-            for (row, weight) in panel[stride..].chunks_exact_mut(stride).zip(weight.chunks_exact(n)) {
-                for ((to, w), s) in row.iter_mut().zip(&weight[first..first + width]).zip(scale) {
-                    *to = w * s;
-                }
-                row[width..].fill(0.0);
-            }
-        }
+        assert!(weight.len() == self.k * n && bias.len() == n, "packing of [{}, {n}]", self.k);
+        let (k, to) = (self.k, self.data.as_mut_ptr());
+        // SAFETY: the assertion above; `reset` made room for k + 1 rows of whole vectors.
+        unsafe { pack_raw(isa, k, n, weight.as_ptr(), scale.as_ptr(), bias.as_ptr(), to) }
     }
 
     /// Packs the transpose of `weight` `[n, k]`, each of its columns (rows here) times its `scale` `[k]`, without bias.
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
     pub(in crate::kernel) fn pack_transposed(&mut self, isa: Isa, weight: &[f32], scale: &[f32]) {
         let k = scale.len();
         let n = weight.len() / k;
         self.reset(isa, k, n);
-        let mut rest = self.data.as_mut_slice();
-        for (first, width, vectors) in panels(n, isa) {
-            let stride = vectors * self.lanes;
-            let (panel, behind) = std::mem::take(&mut rest).split_at_mut((k + 1) * stride);
-            rest = behind;
-            let (bias, panel) = panel.split_at_mut(stride);
-            bias.fill(0.0);
-            if width < stride {
-                panel.fill(0.0);
-            }
-            // Eight columns of the result at a time: whole cache lines are read, and stores stay within few lines.
-            for c in (0..width).step_by(8) {
-                let rows = 8.min(width - c);
-                let source = &weight[(first + c) * k..][..rows * k];
-                if rows == 8 {
-                    let row = |r: usize| &source[r * k..][..k];
-                    let [a, b, d, e, f, g, h, i] = [0, 1, 2, 3, 4, 5, 6, 7].map(row);
-                    for (p, to) in panel.chunks_exact_mut(stride).enumerate() {
-                        let s = scale[p];
-                        let line = [a[p], b[p], d[p], e[p], f[p], g[p], h[p], i[p]].map(|v| v * s);
-                        to[c..c + 8].copy_from_slice(&line);
-                    }
-                } else {
-                    for (r, row) in source.chunks_exact(k).enumerate() {
-                        for (p, (w, s)) in row.iter().zip(scale).enumerate() {
-                            panel[p * stride + c + r] = w * s;
-                        }
-                    }
-                }
-            }
-        }
+        assert!(weight.len() == n * k, "packing of [{n}, {k}]");
+        // SAFETY: the assertion above; `reset` made room for k + 1 rows of whole vectors.
+        unsafe { transposed_raw(isa, k, n, weight.as_ptr(), scale.as_ptr(), self.data.as_mut_ptr()) }
     }
 
     fn reset(&mut self, isa: Isa, k: usize, n: usize) {
@@ -83,11 +51,127 @@ impl Panels {
     }
 }
 
-/// (first column, columns, vectors) of each panel of `n` columns.
-fn panels(n: usize, isa: Isa) -> impl Iterator<Item = (usize, usize, usize)> {
-    let (lanes, wide) = (isa.lanes(), isa.vectors() * isa.lanes());
-    (0..n).step_by(wide).map(move |first| {
-        let width = (n - first).min(wide);
-        (first, width, width.div_ceil(lanes))
-    })
+/// Vectors of the next panel where so many are left: as many as fit into registers, but no single one at the end, which
+/// would have loads for each multiply-add.
+#[inline(always)]
+pub(super) fn panel_vectors<S: Simd>(left: usize) -> usize {
+    if left == S::VECTORS + 1 { left.div_ceil(2) } else { left.min(S::VECTORS) }
+}
+
+per_simd! {
+    unsafe fn pack_raw(k: usize, n: usize, weight: *const f32, scale: *const f32, bias: *const f32, to: *mut f32) = pack_body
+}
+
+#[inline(always)]
+unsafe fn pack_body<S: Simd>(
+    k: usize,
+    n: usize,
+    weight: *const f32,
+    scale: *const f32,
+    bias: *const f32,
+    mut to: *mut f32,
+) {
+    let (mut first, mut left) = (0, n.div_ceil(S::LANES));
+    while left > 0 {
+        let vectors = panel_vectors::<S>(left);
+        let last = (n - first).min(vectors * S::LANES) - (vectors - 1) * S::LANES;
+        macro_rules! panel {
+            ($nv:literal) => {
+                if last == S::LANES {
+                    pack_panel::<S, $nv, true>(k, n, weight.add(first), scale.add(first), bias.add(first), to, last)
+                } else {
+                    pack_panel::<S, $nv, false>(k, n, weight.add(first), scale.add(first), bias.add(first), to, last)
+                }
+            };
+        }
+        // SAFETY: columns lie inside the matrix; the next panel starts where this one ends.
+        unsafe {
+            match vectors {
+                3 => panel!(3),
+                2 => panel!(2),
+                _ => panel!(1),
+            }
+            to = to.add((k + 1) * vectors * S::LANES);
+        }
+        first += vectors * S::LANES;
+        left -= vectors;
+    }
+}
+
+/// One panel of `NV` vectors, of the last of which `last` lanes exist unless it is `WHOLE`.
+#[inline(always)]
+unsafe fn pack_panel<S: Simd, const NV: usize, const WHOLE: bool>(
+    k: usize,
+    n: usize,
+    mut weight: *const f32,
+    scale: *const f32,
+    bias: *const f32,
+    mut to: *mut f32,
+    last: usize,
+) {
+    // SAFETY: the caller vouches for k rows of so many columns, and room for k + 1 of whole vectors.
+    unsafe {
+        let line = |from: *const f32| -> [S::V; NV] {
+            std::array::from_fn(|v| {
+                let from = from.add(v * S::LANES);
+                if WHOLE || v + 1 < NV { S::load(from) } else { S::load_part(from, last) }
+            })
+        };
+        let put = |to: *mut f32, line: [S::V; NV]| {
+            for (v, &numbers) in line.iter().enumerate() {
+                S::store(to.add(v * S::LANES), numbers);
+            }
+        };
+        let scale = line(scale);
+        put(to, line(bias));
+        for _ in 0..k {
+            to = to.add(NV * S::LANES);
+            let row = line(weight);
+            put(to, std::array::from_fn(|v| S::mul(row[v], scale[v])));
+            weight = weight.wrapping_add(n);
+        }
+    }
+}
+
+per_simd! {
+    unsafe fn transposed_raw(k: usize, n: usize, weight: *const f32, scale: *const f32, to: *mut f32) = transposed_body
+}
+
+#[inline(always)]
+unsafe fn transposed_body<S: Simd>(k: usize, n: usize, weight: *const f32, scale: *const f32, mut to: *mut f32) {
+    let (mut first, mut left) = (0, n.div_ceil(S::LANES));
+    while left > 0 {
+        let vectors = panel_vectors::<S>(left);
+        let stride = vectors * S::LANES;
+        let width = (n - first).min(stride);
+        // SAFETY: rows and columns lie inside the matrix and the panel; the next panel starts where this one ends.
+        unsafe {
+            // No bias, and nothing behind the last column.
+            std::ptr::write_bytes(to, 0, if width < stride { (k + 1) * stride } else { stride });
+            let panel = to.add(stride);
+            let mut c = 0;
+            while c + 4 <= width {
+                let from = weight.add((first + c) * k);
+                let mut p = 0;
+                while p + 4 <= k {
+                    S::transpose(from.add(p), k, scale.add(p), panel.add(p * stride + c), stride);
+                    p += 4;
+                }
+                for p in p..k {
+                    for r in 0..4 {
+                        *panel.add(p * stride + c + r) = *from.add(r * k + p) * *scale.add(p);
+                    }
+                }
+                c += 4;
+            }
+            for c in c..width {
+                for p in 0..k {
+                    *panel.add(p * stride + c) = *weight.add((first + c) * k + p) * *scale.add(p);
+                }
+            }
+            to = to.add((k + 1) * stride);
+        }
+        first += stride;
+        left -= vectors;
+    }
 }

@@ -1,5 +1,6 @@
 //! `Y = end(bias + X·B)`.
 
+use super::panels::panel_vectors;
 use super::{End, Panels, Rows, with_rows};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
@@ -63,7 +64,6 @@ unsafe fn product_body<S: Simd>(
     end: End,
     aux: *const f32,
 ) {
-    let wide = S::VECTORS * S::LANES;
     // Rows in tiles of nearly equal height.
     let tiles = m.div_ceil(S::ROWS).max(1);
     let (low, higher) = (m / tiles, m % tiles);
@@ -71,9 +71,10 @@ unsafe fn product_body<S: Simd>(
     let mut tile = 0;
     while tile < tiles {
         let last = (tile + block).min(tiles);
-        let (mut first, mut panel) = (0, b);
-        while first < n {
-            let width = (n - first).min(wide);
+        let (mut first, mut left, mut panel) = (0, n.div_ceil(S::LANES), b);
+        while left > 0 {
+            let vectors = panel_vectors::<S>(left);
+            let last_lanes = (n - first).min(vectors * S::LANES) - (vectors - 1) * S::LANES;
             for t in tile..last {
                 let (row, rows) = (t * low + t.min(higher), low + usize::from(t < higher));
                 // SAFETY: rows and columns lie inside the matrices.
@@ -81,18 +82,17 @@ unsafe fn product_body<S: Simd>(
                     let aux = if aux.is_null() { aux } else { aux.add(row * y_stride + first) };
                     let out = Out { y: y.add(row * y_stride + first), stride: y_stride, aux, end };
                     let x = x.add(row * x_stride);
-                    if width > 2 * S::LANES {
-                        rows_of::<S, 3>(rows, k, x, x_stride, panel, out, width - 2 * S::LANES);
-                    } else if width > S::LANES {
-                        rows_of::<S, 2>(rows, k, x, x_stride, panel, out, width - S::LANES);
-                    } else {
-                        rows_of::<S, 1>(rows, k, x, x_stride, panel, out, width);
+                    match vectors {
+                        3 => rows_of::<S, 3>(rows, k, x, x_stride, panel, out, last_lanes),
+                        2 => rows_of::<S, 2>(rows, k, x, x_stride, panel, out, last_lanes),
+                        _ => rows_of::<S, 1>(rows, k, x, x_stride, panel, out, last_lanes),
                     }
                 }
             }
             // SAFETY: the next panel starts where this one ends.
-            panel = unsafe { panel.add((k + 1) * width.div_ceil(S::LANES) * S::LANES) };
-            first += width;
+            panel = unsafe { panel.add((k + 1) * vectors * S::LANES) };
+            first += vectors * S::LANES;
+            left -= vectors;
         }
         tile = last;
     }

@@ -64,12 +64,16 @@ unsafe fn weight_body<S: Simd>(
 ) {
     let block = (BLOCK_FLOATS / (k + n)).clamp(64, 512);
     // Tiles of nearly equal height, in steps of four rows that are loaded together.
-    let high = if k <= S::ROWS { k } else { k.div_ceil(k.div_ceil(S::ROWS)).next_multiple_of(4).min(S::ROWS) };
+    let high = if k <= S::WEIGHT_ROWS {
+        k
+    } else {
+        k.div_ceil(k.div_ceil(S::WEIGHT_ROWS)).next_multiple_of(4).min(S::WEIGHT_ROWS)
+    };
     let mut row = 0;
     while row < m {
         let rows = (m - row).min(block);
         let (mut first, vectors) = (0, n.div_ceil(S::LANES));
-        let panels = vectors.div_ceil(S::WEIGHT_VECTORS);
+        let panels = vectors.div_ceil(S::VECTORS);
         for panel in 0..panels {
             // Panels of nearly equal width.
             let next = vectors * (panel + 1) / panels * S::LANES;
@@ -130,7 +134,7 @@ unsafe fn weight_rows<S: Simd, const NV: usize>(
             }
         };
     }
-    with_rows!(height, S::ROWS, call)
+    with_rows!(height, S::WEIGHT_ROWS, call)
 }
 
 /// One tile of a weight gradient: `R` rows by `NV` vectors, the last with `last` lanes unless `WHOLE`.
@@ -176,13 +180,21 @@ unsafe fn weight_tile<S: Simd, const R: usize, const NV: usize, const WHOLE: boo
                 }
             };
         }
-        for _ in 0..m / 2 {
-            pixel!(x, g);
-            pixel!(x.add(x_stride), g.add(g_stride));
-            (x, g) = (x.add(2 * x_stride), g.add(2 * g_stride));
+        macro_rules! pixels {
+            ($($number:literal)*) => {
+                $(
+                    let _ = $number;
+                    pixel!(x, g);
+                    (x, g) = (S::opaque(x.wrapping_add(x_stride)), S::opaque(g.wrapping_add(g_stride)));
+                )*
+            };
         }
-        if m % 2 == 1 {
-            pixel!(x, g);
+        let fours = if WHOLE { m / 4 } else { 0 };
+        for _ in 0..fours {
+            pixels!(0 1 2 3);
+        }
+        for _ in 4 * fours..m {
+            pixels!(0);
         }
         let scale = line(to.scale);
         for (r, row) in sums.iter().enumerate() {

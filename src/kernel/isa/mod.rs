@@ -174,26 +174,14 @@ pub(in crate::kernel) use per_simd;
 impl Isa {
     /// Numbers in a vector.
     pub(in crate::kernel) fn lanes(self) -> usize {
-        self.sizes().0
-    }
-
-    /// Vectors of a row that are kept in registers.
-    pub(in crate::kernel) fn vectors(self) -> usize {
-        self.sizes().1
-    }
-
-    fn sizes(self) -> (usize, usize) {
-        fn of<S: Simd>() -> (usize, usize) {
-            (S::LANES, S::VECTORS)
-        }
         match self.0 {
-            InstructionSet::Scalar => of::<Scalar>(),
+            InstructionSet::Scalar => Scalar::LANES,
             #[cfg(target_arch = "aarch64")]
-            InstructionSet::Neon => of::<neon::Neon>(),
+            InstructionSet::Neon => neon::Neon::LANES,
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => of::<x86::Avx2>(),
+            InstructionSet::Avx2 => x86::Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => of::<x86::Avx512>(),
+            InstructionSet::Avx512 => x86::Avx512::LANES,
         }
     }
 }

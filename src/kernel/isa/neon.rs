@@ -18,9 +18,9 @@ impl Simd for Neon {
     type V = float32x4_t;
     type Quad = float32x4_t;
     const LANES: usize = 4;
-    const ROWS: usize = 8;
-    const VECTORS: usize = 2;
-    const WEIGHT_VECTORS: usize = 3;
+    const ROWS: usize = 7;
+    const VECTORS: usize = 3;
+    const WEIGHT_ROWS: usize = 8;
 
     #[inline(always)]
     fn opaque(pointer: *const f32) -> *const f32 {
@@ -32,6 +32,12 @@ impl Simd for Neon {
         // SAFETY: no instruction at all.
         unsafe { asm!("/* {0} */", inout(reg) bytes, options(pure, nomem, nostack, preserves_flags)) };
         bytes
+    }
+
+    #[inline(always)]
+    fn fence() {
+        // SAFETY: no instruction at all. Not being `pure`, it is what loads are not scheduled across.
+        unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
     }
 
     #[inline(always)]
@@ -69,6 +75,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn mul(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        vmulq_f32(a, b)
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         vfmaq_f32(c, a, b)
     }
@@ -99,6 +110,24 @@ impl Simd for Neon {
             1 => vfmaq_laneq_f32::<1>(c, b, quad),
             2 => vfmaq_laneq_f32::<2>(c, b, quad),
             _ => vfmaq_laneq_f32::<3>(c, b, quad),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, scale: *const f32, to: *mut f32, to_stride: usize) {
+        let scale = vld1q_f32(scale);
+        let [a, b, c, d] = std::array::from_fn(|i| vmulq_f32(vld1q_f32(from.add(i * stride)), scale));
+        let wide = |v| vreinterpretq_f64_f32(v);
+        let ([ab, cd], [ab_rest, cd_rest]) =
+            ([vtrn1q_f32(a, b), vtrn1q_f32(c, d)], [vtrn2q_f32(a, b), vtrn2q_f32(c, d)]);
+        let columns = [
+            vtrn1q_f64(wide(ab), wide(cd)),
+            vtrn1q_f64(wide(ab_rest), wide(cd_rest)),
+            vtrn2q_f64(wide(ab), wide(cd)),
+            vtrn2q_f64(wide(ab_rest), wide(cd_rest)),
+        ];
+        for (j, column) in columns.into_iter().enumerate() {
+            vst1q_f32(to.add(j * to_stride), vreinterpretq_f32_f64(column));
         }
     }
 }

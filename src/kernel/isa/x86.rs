@@ -23,6 +23,24 @@ impl Avx2 {
     }
 }
 
+/// [`Simd::transpose`] in vectors of four, which either instruction set has.
+#[inline(always)]
+unsafe fn transpose(from: *const f32, stride: usize, scale: *const f32, to: *mut f32, to_stride: usize) {
+    let scale = _mm_loadu_ps(scale);
+    let [a, b, c, d] = std::array::from_fn(|i| _mm_mul_ps(_mm_loadu_ps(from.add(i * stride)), scale));
+    let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));
+    let (ab_rest, cd_rest) = (_mm_unpackhi_ps(a, b), _mm_unpackhi_ps(c, d));
+    let columns = [
+        _mm_movelh_ps(ab, cd),
+        _mm_movehl_ps(cd, ab),
+        _mm_movelh_ps(ab_rest, cd_rest),
+        _mm_movehl_ps(cd_rest, ab_rest),
+    ];
+    for (j, column) in columns.into_iter().enumerate() {
+        _mm_storeu_ps(to.add(j * to_stride), column);
+    }
+}
+
 impl Simd for Avx2 {
     type V = __m256;
     type Quad = *const f32;
@@ -66,6 +84,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+        _mm256_mul_ps(a, b)
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         _mm256_fmadd_ps(a, b, c)
     }
@@ -91,6 +114,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn fma_lane<const LANE: usize>(quad: *const f32, b: __m256, c: __m256) -> __m256 {
         _mm256_fmadd_ps(_mm256_set1_ps(*quad.add(LANE)), b, c)
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, scale: *const f32, to: *mut f32, to_stride: usize) {
+        transpose(from, stride, scale, to, to_stride)
     }
 }
 
@@ -137,6 +165,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        _mm512_mul_ps(a, b)
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
         _mm512_fmadd_ps(a, b, c)
     }
@@ -162,5 +195,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn fma_lane<const LANE: usize>(quad: *const f32, b: __m512, c: __m512) -> __m512 {
         _mm512_fmadd_ps(_mm512_set1_ps(*quad.add(LANE)), b, c)
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, scale: *const f32, to: *mut f32, to_stride: usize) {
+        transpose(from, stride, scale, to, to_stride)
     }
 }
