@@ -19,6 +19,7 @@ mod photos;
 mod pipeline;
 mod runs;
 mod scenes;
+mod service;
 mod shared;
 mod stagnation;
 mod watchdog;
