@@ -36,6 +36,16 @@ pub struct JobFile {
     /// For `fieldtune service` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceFile>,
+    /// What somebody chose, so that no board's settings take its place.
+    #[serde(skip)]
+    pub given: Given,
+}
+
+/// Keys whose value was chosen, by a flag or in the file, although they have a default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    pub micro_batch: bool,
+    pub checkpoint_every: bool,
 }
 
 /// `[service]` of the job file: where the service looks, and how often.
@@ -77,6 +87,7 @@ impl Default for JobFile {
             board: "auto".into(),
             recipe: Recipe::default(),
             service: None,
+            given: Given::default(),
         }
     }
 }
@@ -89,13 +100,20 @@ impl JobFile {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the job file", path.display()))?;
-        toml::from_str(&text).map_err(|e| {
+        let job: Self = toml::from_str(&text).map_err(|e| {
             anyhow!(
                 "{}: {}\nhelp: see the README for the keys and their defaults",
                 path.display(),
                 e.to_string().trim()
             )
-        })
+        })?;
+        let keys: toml::Table = toml::from_str(&text).unwrap_or_default();
+        let recipe = keys.get("recipe").and_then(toml::Value::as_table);
+        let given = Given {
+            micro_batch: recipe.is_some_and(|r| r.contains_key("micro_batch")),
+            checkpoint_every: keys.contains_key("checkpoint_every_s"),
+        };
+        Ok(Self { given, ..job })
     }
 
     pub fn to_toml(&self) -> String {
@@ -117,5 +135,8 @@ mod tests {
         std::fs::write(&path, "[recipe]\nepoch = 3\n").unwrap();
         let error = JobFile::read(&path).unwrap_err().to_string();
         assert!(error.contains("job.toml") && error.contains("epoch") && error.contains("line 2"), "{error}");
+        std::fs::write(&path, "checkpoint_every_s = 300\n[recipe]\nepochs = 3\n").unwrap();
+        let given = JobFile::read(&path).unwrap().given;
+        assert_eq!(given, Given { micro_batch: false, checkpoint_every: true }, "chosen, though it is the default");
     }
 }

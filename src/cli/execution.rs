@@ -18,12 +18,19 @@ pub struct Outcome {
     /// Epochs and steps done.
     pub epochs: u64,
     pub steps: u64,
+    /// What was written to the card, where a board's settings watch it.
+    pub writes: Option<String>,
 }
 
 impl Outcome {
     /// The exit code of a command that did nothing else.
     pub fn code(&self) -> u8 {
-        if self.ending == Ending::Stopped { RESUMABLE } else { 0 }
+        if self.is_resumable() { RESUMABLE } else { 0 }
+    }
+
+    /// Whether the run has not come to its end.
+    pub fn is_resumable(&self) -> bool {
+        matches!(self.ending, Ending::Stopped | Ending::Refused)
     }
 }
 
@@ -50,9 +57,14 @@ pub fn execute(
     });
     progress.finish();
     let (ending, done) = (ending?, state.progress);
-    let outcome = Outcome { ending, folder: job.folder.clone(), best: done.best, epochs: done.epoch, steps: done.step };
+    let writes = attendant.part();
+    if let Some(writes) = &writes {
+        log::info!("{writes}");
+    }
+    let folder = job.folder.clone();
+    let outcome = Outcome { ending, folder, best: done.best, epochs: done.epoch, steps: done.step, writes };
     match ending {
-        Ending::Stopped => {
+        Ending::Stopped | Ending::Refused => {
             log::info!(
                 "stopped at step {}; continue with `fieldtune train --resume {}`",
                 done.step,

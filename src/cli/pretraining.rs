@@ -79,7 +79,8 @@ pub fn pretrain(file: &Path, arguments: &DemoArguments) -> Result<u8> {
         let name = format!("pretraining-{}", number + 1);
         let run = arguments.out.join(&name);
         let outcome = if run.join("weights/last.ckpt").exists() {
-            resume(&run, &Overrides { threads: arguments.threads, checkpoint_every_s: None }, attendant)?
+            let overrides = Overrides { threads: arguments.threads, ..Overrides::default() };
+            resume(&run, &overrides, attendant)?
         } else {
             let job = scene_job("pretraining", name, options, recipe.clone(), &start, arguments)?;
             if number == 0 {

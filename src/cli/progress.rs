@@ -54,6 +54,10 @@ impl TrainingProgress {
                 ));
             }
             Event::Checkpoint { step } => log::debug!("checkpoint at step {step}"),
+            Event::Refused { error, goes_on: true } => {
+                log::warn!("{error}\nthe last good state is kept, training goes on")
+            }
+            Event::Refused { error, goes_on: false } => log::error!("{error}"),
             Event::Watchdog(_) | Event::MicroBatch | Event::Judging => {}
         }
     }

@@ -1,6 +1,7 @@
 //! `fieldtune train --resume`: a run goes on as if it had never stopped.
 
 use super::attendant::Attendant;
+use super::board_settings::board_of;
 use super::execution::{Outcome, execute};
 use super::log_file;
 use super::process::set_threads;
@@ -11,13 +12,17 @@ use crate::train::{Checkpoint, Header, Job, PREVIOUS, Records, TrainingData};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What may change when a run goes on.
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Another number adds up gradients in another order: the result differs by rounding.
     pub threads: Option<usize>,
     pub checkpoint_every_s: Option<u64>,
+    /// Largest micro-batch: sums in another order as well.
+    pub micro_batch: Option<usize>,
 }
 
 /// Continues the run in the folder `path`, or from one of its checkpoints.
@@ -50,8 +55,20 @@ pub fn resume(path: &Path, overrides: &Overrides, attendant: &mut Attendant) -> 
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
         schedule: None,
+        requests: Arc::default(),
     };
     attendant.beat();
+    if let Some(most) = overrides.micro_batch {
+        job.requests.ask_micro_batch(most);
+        let now = job.requests.micro_batch(job.recipe.batch, job.recipe.micro_batch);
+        if now != job.recipe.micro_batch {
+            log::warn!(
+                "micro-batch {now}, the run began with {}: the weights will differ by rounding",
+                job.recipe.micro_batch
+            );
+        }
+    }
+    attendant.board = board_of(&file.board, Path::new("/"))?;
     let state = loaded.restore(&checkpoint)?;
     set_aside(&job.checkpoint_path(), &checkpoint)?;
     log::info!("resuming at step {}, epoch {}", state.progress.step, state.progress.epoch + 1);

@@ -1,6 +1,7 @@
 //! `fieldtune train`.
 
 use super::attendant::Attendant;
+use super::board_settings::settle_on_board;
 use super::execution::{Outcome, execute};
 use super::loaded::DEFAULT_SIZE;
 use super::log_file;
@@ -18,10 +19,12 @@ use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a run keeps from its beginning: all but threads and the time between checkpoints.
-const FIXED: [&str; 28] = [
+const FIXED: [&str; 29] = [
+    "board",
     "watchdog",
     "data",
     "weights",
@@ -139,6 +142,9 @@ pub struct TrainArguments {
     /// What the watchdog may do about stagnation: cure, advise or off [default: cure]
     #[arg(long, value_parser = parse_watchdog)]
     pub watchdog: Option<Mode>,
+    /// Settings by board: a name of board-configs, none, or auto for this board's if it is a known one [default: auto]
+    #[arg(long)]
+    pub board: Option<String>,
     /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]
     #[arg(long)]
     pub checkpoint_every: Option<u64>,
@@ -203,10 +209,13 @@ fn job_file(a: TrainArguments) -> Result<JobFile> {
     job.val_split = a.val_split.or(job.val_split);
     set(&mut job.val_share, a.val_share);
     set(&mut job.out, a.out);
+    job.given.checkpoint_every |= a.checkpoint_every.is_some();
     set(&mut job.checkpoint_every_s, a.checkpoint_every);
+    set(&mut job.board, a.board);
     set(&mut job.watchdog, a.watchdog);
     let recipe = &mut job.recipe;
     set(&mut recipe.epochs, a.epochs);
+    job.given.micro_batch |= a.micro_batch.is_some();
     // A smaller batch than the micro-batch means smaller micro-batches, not an error.
     let micro = a.micro_batch.or(a.batch.map(|batch| recipe.micro_batch.min(batch)));
     let batch = a.batch.or(a.micro_batch.map(|micro| recipe.batch.max(micro)));
@@ -237,7 +246,7 @@ pub fn run(mut arguments: TrainArguments) -> Result<u8> {
     let outcome = match arguments.resume.take() {
         Some(path) => {
             let (threads, checkpoint_every_s) = (arguments.threads, arguments.checkpoint_every);
-            resume(&path, &Overrides { threads, checkpoint_every_s }, attendant)?
+            resume(&path, &Overrides { threads, checkpoint_every_s, micro_batch: None }, attendant)?
         }
         None => new_training(job_file(arguments)?, attendant)?,
     };
@@ -302,6 +311,7 @@ pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outc
     let weights = file.weights.clone().ok_or_else(|| {
         anyhow!("no pretrained weights given\nhelp: fieldtune train DATA --weights FILE.onnx; training from nothing needs far more photos")
     })?;
+    let board = settle_on_board(&mut file, Path::new("/"))?;
     let threads = set_threads(file.threads)?;
     let imported = import(&weights)?;
     attendant.beat();
@@ -337,7 +347,9 @@ pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outc
     let state = TrainState::new(&begin.network, &file.recipe);
     drop(begin);
     release_freed_memory();
-    fit_memory(&state, &mut file.recipe, size, [threads, loader_threads(threads)], file.watchdog)?;
+    let budget = board.as_ref().and_then(|b| b.memory_mb);
+    fit_memory(&state, &mut file.recipe, size, [threads, loader_threads(threads)], file.watchdog, budget)?;
+    attendant.board = board;
     write(&folder.join("config.toml"), &file.to_toml())?;
     let job = Job {
         recipe: file.recipe.clone(),
@@ -348,6 +360,7 @@ pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outc
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
         schedule: None,
+        requests: Arc::default(),
     };
     execute(&job, state, &training, &validation, attendant)
 }

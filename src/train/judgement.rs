@@ -6,6 +6,7 @@ use super::progress::{Best, EpochRecord};
 use super::records::Records;
 use super::results::write_results;
 use super::run::{Event, Run};
+use super::saving::insist;
 use super::state::TrainState;
 use crate::board::release_freed_memory;
 use crate::boxes::{BoxCoder, CornerBox};
@@ -39,10 +40,7 @@ impl Run<'_> {
     ) -> Result<Judged, TrainError> {
         // What the epoch's steps left in the allocator is of other sizes than what is asked for now.
         release_freed_memory();
-        let mut averaged = state.averaged();
-        // Judged is what will be exported, to the last bit.
-        averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
-        let model = SsdModel::into_inference(averaged);
+        let model = SsdModel::into_inference(folded(state));
         let job = self.job;
         let mut judged = ImageLoss::default();
         let encoder = &self.encoder;
@@ -98,10 +96,18 @@ impl Run<'_> {
             let file = self.document(&network)?;
             drop(network);
             release_freed_memory();
-            file.write()?;
+            let mut made = Some(file);
+            insist(on, || {
+                // Written, its memory is gone: for another try it is made anew.
+                let file = made.take().map_or_else(|| self.document(&folded(state)), Ok)?;
+                Ok(file.write()?)
+            })?;
         }
         release_freed_memory();
-        write_results(&job.folder.join("results.csv"), &state.progress.history)?;
+        if let Err(error) = write_results(&job.folder.join("results.csv"), &state.progress.history) {
+            // Written whole after every epoch: the next will have this one's line.
+            on(Event::Refused { error: &error, goes_on: true });
+        }
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
         let positives = judged.positives.max(1) as f64;
         let held_out = [judged.class / positives, judged.boxes / positives];
@@ -113,8 +119,10 @@ impl Run<'_> {
         let before = state.progress.history.iter().rev().nth(1).map_or(0, |r| r.step);
         let due = record.step / every > before / every;
         if due && watched.is_some_and(|w| w.is_calm()) && record.epoch < job.recipe.epochs {
-            self.save(state, on)?;
-            self.keep_good(state)?;
+            let saved = self.try_save(state, on)?;
+            if saved && let Err(error) = self.keep_good(state) {
+                on(Event::Refused { error: &error, goes_on: true });
+            }
         }
         Ok(Judged::Whole)
     }
@@ -131,4 +139,11 @@ impl Run<'_> {
         };
         Ok(Document::new(network, &self.job.best_path(), &options)?)
     }
+}
+
+/// The averaged weights as they are exported, and judged: the same to the last bit.
+fn folded(state: &TrainState) -> Ssd<ConvWeights> {
+    let mut averaged = state.averaged();
+    averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
+    averaged
 }

@@ -152,7 +152,10 @@ fn photos_that_arrive_become_a_model_and_other_photos_another() {
     let result = fs::read_to_string(place.state("result.txt")).expect("an account");
     assert!(result.contains("AP: ") && result.contains("epochs: 3"), "{result}");
     let hidden = fs::read_dir(place.state("")).expect("a folder").flatten();
-    assert!(!hidden.into_iter().any(|e| e.file_name().as_encoded_bytes().starts_with(b".")), "no temporary file is left");
+    assert!(
+        !hidden.into_iter().any(|e| e.file_name().as_encoded_bytes().starts_with(b".")),
+        "no temporary file is left"
+    );
 
     // A photo less is another inbox.
     fs::remove_file(place.state("best.onnx")).expect("removed");

@@ -28,6 +28,9 @@ pub struct Note {
     pub inputs: String,
     /// What there is to say about it.
     pub message: String,
+    /// Largest micro-batch, where a larger one was too much for this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
 }
 
 fn path(state: &Path) -> PathBuf {
@@ -57,7 +60,13 @@ mod tests {
     fn a_note_comes_back_and_a_damaged_one_is_none() {
         let state = tempfile::tempdir().unwrap();
         assert_eq!(Note::read(state.path()), None);
-        let note = Note { stage: Stage::Done, run: "a-1".into(), inputs: "0f".into(), message: "\"AP\"\n0.5".into() };
+        let note = Note {
+            stage: Stage::Done,
+            run: "a-1".into(),
+            inputs: "0f".into(),
+            message: "\"AP\"\n0.5".into(),
+            micro_batch: Some(1),
+        };
         note.write(state.path()).unwrap();
         assert_eq!(Note::read(state.path()), Some(note));
         std::fs::write(path(state.path()), "stage = \"asleep\"").unwrap();

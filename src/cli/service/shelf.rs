@@ -110,7 +110,13 @@ fn account(outcome: &Outcome) -> String {
         Ending::Patience => "\nended early: the validation AP rose no more",
         _ => "",
     };
-    format!("{best}epochs: {}\nsteps: {}\nrun: {}{ending}\n", outcome.epochs, outcome.steps, outcome.folder.display())
+    let writes = outcome.writes.as_ref().map_or(String::new(), |writes| format!("\nstorage: {writes}"));
+    format!(
+        "{best}epochs: {}\nsteps: {}\nrun: {}{ending}{writes}\n",
+        outcome.epochs,
+        outcome.steps,
+        outcome.folder.display()
+    )
 }
 
 #[cfg(test)]
@@ -132,7 +138,8 @@ mod tests {
             fs::File::open(&run).unwrap().set_modified(time).unwrap();
         }
         let best = Some(Best { epoch: 3, ap: 0.5 });
-        let outcome = Outcome { ending: Ending::Finished, folder: shelf.run("a-3"), best, epochs: 4, steps: 9 };
+        let folder = shelf.run("a-3");
+        let outcome = Outcome { ending: Ending::Finished, folder, best, epochs: 4, steps: 9, writes: None };
         shelf.publish(&outcome).unwrap();
         assert_eq!(fs::read_to_string(shelf.best()).unwrap(), "a-3");
         let account = fs::read_to_string(shelf.state.join("result.txt")).unwrap();
