@@ -123,7 +123,7 @@ pub fn total_memory(root: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::fixture::tree;
+    use crate::board::memory::tests::tree;
 
     #[test]
     fn every_file_is_sound_and_called_as_it_says() {

@@ -115,9 +115,19 @@ pub fn release_freed_memory() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::board::fixture::tree;
+
+    /// A folder with these files in it, that looks like a board's `/proc` and `/sys`.
+    pub fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        root
+    }
 
     #[test]
     fn the_tightest_limit_counts() {

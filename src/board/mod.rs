@@ -1,8 +1,6 @@
 //! The machine that training runs on, as the rest needs to know it: plain numbers.
 
 mod config;
-#[cfg(test)]
-mod fixture;
 mod memory;
 mod pace;
 mod pressure;

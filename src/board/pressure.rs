@@ -81,7 +81,7 @@ pub fn limits_are_enforced(root: &Path) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::fixture::tree;
+    use crate::board::memory::tests::tree;
 
     #[test]
     fn shortage_is_little_left_or_long_stalls() {

@@ -58,7 +58,7 @@ impl Processor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::fixture::tree;
+    use crate::board::memory::tests::tree;
 
     #[test]
     fn cores_say_what_they_are() {

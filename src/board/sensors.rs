@@ -49,7 +49,7 @@ impl Throttling {
     /// Whether the firmware slows the processor down because of its heat, now.
     pub fn is_hot(&self) -> bool {
         // With undervoltage the clock is capped as well, whatever the heat.
-        self.throttled && !self.undervoltage || self.capped && !self.undervoltage
+        !self.undervoltage && (self.throttled || self.capped)
     }
 }
 
@@ -129,7 +129,7 @@ impl Sensors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::fixture::tree;
+    use crate::board::memory::tests::tree;
 
     #[test]
     fn a_pi_tells_its_heat_and_its_throttling() {

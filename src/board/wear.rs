@@ -90,7 +90,7 @@ impl Wear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::fixture::tree;
+    use crate::board::memory::tests::tree;
 
     const LIMITS: WriteLimits = WriteLimits { mb_per_hour: 300, checkpoint_every_s: 60, checkpoint_longest_s: 1800 };
     const MINUTE: Duration = Duration::from_secs(60);

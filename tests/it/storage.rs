@@ -30,18 +30,25 @@ impl Card {
         self.dir.path()
     }
 
-    /// Makes a folder read-only, as the kernel does after errors of a card: a mount of its own over itself, for files that
-    /// are open for writing would keep the whole card from it.
+    /// Makes a folder read-only from one moment to the next, as the kernel does after errors of a card: a mount of itself,
+    /// sealed in another place, is laid over it. Sealed in its own place it would be busy with files that are being
+    /// written.
     fn seal(&self, folder: &Path) {
-        for options in [["--bind", text(folder)], ["-o", "remount,bind,ro"]] {
-            let done = Command::new("mount").args(options).arg(text(folder)).output().expect("mount runs");
-            assert!(done.status.success(), "{}", stderr(&done));
+        let aside = self.path().join("sealed");
+        fs::create_dir(&aside).expect("a folder");
+        let (folder, aside) = (text(folder), text(&aside));
+        for arguments in [&["--bind", folder, aside][..], &["-o", "remount,bind,ro", aside], &["--bind", aside, folder]]
+        {
+            let done = Command::new("mount").args(arguments).output().expect("mount runs");
+            assert!(done.status.success(), "{arguments:?}: {}", stderr(&done));
         }
     }
 
     fn unseal(&self, folder: &Path) {
-        let done = Command::new("umount").args(["-l", text(folder)]).output().expect("umount runs");
-        assert!(done.status.success(), "{}", stderr(&done));
+        for place in [text(folder), text(&self.path().join("sealed"))] {
+            let done = Command::new("umount").args(["-l", place]).output().expect("umount runs");
+            assert!(done.status.success(), "{}", stderr(&done));
+        }
     }
 
     /// Writes until nothing more goes in.
