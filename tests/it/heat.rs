@@ -1,10 +1,11 @@
 //! The pace of training against a simulated Raspberry Pi 4: it never gets hotter than 80 °C, where the firmware steps in, and
 //! loses little against an oracle that knows the physics.
 //!
-//! Two heat capacities, die and board, and two resistances, die to board and board to air. Constants: 2.1 W idle and 6.4 W at
-//! full load, and 80 °C after some three minutes of full load without a case at 25 °C, as Raspberry Pi's own thermal tests of
-//! 2019 have it with the firmware of that time; a die some 27 °C above the air at 2.9 W, as measured by Pi-Plates. How
-//! the resistance and the capacity part between die and board is our guess. No board was measured for this.
+//! Two heat capacities, die and board, and two resistances, die to board and board to air. Measured by others: without a
+//! case an idle die is some 27 °C above the air (Pi-Plates, thermocouples on a Pi 4 of 2019). The rest is assumed: 2.1 W
+//! idle, 6.4 W at full load (2.9 W idle for the board that Pi-Plates measured), 80 °C after some three minutes of full load
+//! without a case at 25 °C, and how resistance and capacity part between die and board. The pace's gains were set on this
+//! model as well, so this shows that it works in principle; no board was measured.
 
 use fieldtune::board::{BoardConfig, Pace, Pacer};
 use std::collections::VecDeque;
