@@ -30,7 +30,44 @@ pub struct JobFile {
     pub checkpoint_every_s: u64,
     /// cure, advise or off.
     pub watchdog: Mode,
+    /// The settings of a board by its name, `auto` for those of the board this is, `none` for no board's.
+    pub board: String,
     pub recipe: Recipe,
+    /// For `fieldtune service` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceFile>,
+    /// What somebody chose, so that no board's settings take its place.
+    #[serde(skip)]
+    pub given: Given,
+}
+
+/// Keys whose value was chosen, by a flag or in the file, although they have a default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    pub micro_batch: bool,
+    pub checkpoint_every: bool,
+}
+
+/// `[service]` of the job file: where the service looks, and how often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceFile {
+    /// Folder for runs and results; systemd's state directory if absent, or `/var/lib/fieldtune`.
+    pub state: Option<PathBuf>,
+    /// Where labelled photos are put; `inbox` in the state folder if absent.
+    pub inbox: Option<PathBuf>,
+    /// Seconds between looks at the inbox.
+    pub poll_s: u64,
+    /// Seconds that nothing may have changed in the inbox before it is trained on.
+    pub settle_s: u64,
+    /// Runs whose figures, pictures and models are kept besides the last.
+    pub keep_runs: usize,
+}
+
+impl Default for ServiceFile {
+    fn default() -> Self {
+        Self { state: None, inbox: None, poll_s: 10, settle_s: 10, keep_runs: 5 }
+    }
 }
 
 impl Default for JobFile {
@@ -47,7 +84,10 @@ impl Default for JobFile {
             val_share: 0.2,
             checkpoint_every_s: 300,
             watchdog: Mode::Cure,
+            board: "auto".into(),
             recipe: Recipe::default(),
+            service: None,
+            given: Given::default(),
         }
     }
 }
@@ -60,13 +100,20 @@ impl JobFile {
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the job file", path.display()))?;
-        toml::from_str(&text).map_err(|e| {
+        let job: Self = toml::from_str(&text).map_err(|e| {
             anyhow!(
                 "{}: {}\nhelp: see the README for the keys and their defaults",
                 path.display(),
                 e.to_string().trim()
             )
-        })
+        })?;
+        let keys: toml::Table = toml::from_str(&text).unwrap_or_default();
+        let recipe = keys.get("recipe").and_then(toml::Value::as_table);
+        let given = Given {
+            micro_batch: recipe.is_some_and(|r| r.contains_key("micro_batch")),
+            checkpoint_every: keys.contains_key("checkpoint_every_s"),
+        };
+        Ok(Self { given, ..job })
     }
 
     pub fn to_toml(&self) -> String {
@@ -80,12 +127,16 @@ mod tests {
 
     #[test]
     fn a_job_survives_the_round_trip_and_unknown_keys_are_named() {
-        let job = JobFile { data: Some("photos".into()), ..JobFile::default() };
+        let service = Some(ServiceFile { inbox: Some("inbox".into()), ..ServiceFile::default() });
+        let job = JobFile { data: Some("photos".into()), service, ..JobFile::default() };
         assert_eq!(toml::from_str::<JobFile>(&job.to_toml()).unwrap(), job);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.toml");
         std::fs::write(&path, "[recipe]\nepoch = 3\n").unwrap();
         let error = JobFile::read(&path).unwrap_err().to_string();
         assert!(error.contains("job.toml") && error.contains("epoch") && error.contains("line 2"), "{error}");
+        std::fs::write(&path, "checkpoint_every_s = 300\n[recipe]\nepochs = 3\n").unwrap();
+        let given = JobFile::read(&path).unwrap().given;
+        assert_eq!(given, Given { micro_batch: false, checkpoint_every: true }, "chosen, though it is the default");
     }
 }

@@ -37,7 +37,8 @@ struct GroupFiles {
     /// What precedes the group's path in `proc/self/cgroup`, behind the hierarchy's number.
     marker: &'static str,
     top: &'static str,
-    max: &'static str,
+    /// Files of limits: the first ends in a kill, beyond others all is slow.
+    limits: &'static [&'static str],
     used: &'static str,
     /// In `memory.stat`.
     cached: &'static str,
@@ -45,11 +46,17 @@ struct GroupFiles {
 
 /// Version 2, and version 1 as older systems (JetPack 4 and 5) have it.
 const GROUPS: [GroupFiles; 2] = [
-    GroupFiles { marker: "::", top: "sys/fs/cgroup", max: "memory.max", used: "memory.current", cached: "file" },
+    GroupFiles {
+        marker: "::",
+        top: "sys/fs/cgroup",
+        limits: &["memory.max", "memory.high"],
+        used: "memory.current",
+        cached: "file",
+    },
     GroupFiles {
         marker: ":memory:",
         top: "sys/fs/cgroup/memory",
-        max: "memory.limit_in_bytes",
+        limits: &["memory.limit_in_bytes"],
         used: "memory.usage_in_bytes",
         cached: "total_cache",
     },
@@ -68,7 +75,7 @@ impl GroupFiles {
         let top = root.join(self.top);
         let folder: PathBuf = top.join(path?.trim_start_matches('/'));
         let left = |folder: &Path| {
-            let max: u64 = number(&folder.join(self.max))?;
+            let max: u64 = self.limits.iter().filter_map(|file| number(&folder.join(file))).min()?;
             // What is only cached can be taken back.
             let cached = field(&folder.join("memory.stat"), self.cached).unwrap_or(0);
             let used = number(&folder.join(self.used)).unwrap_or(0).saturating_sub(cached);
@@ -78,13 +85,22 @@ impl GroupFiles {
     }
 }
 
+/// The control group this process is in and those above it, version 2 only.
+pub(super) fn group_folders(root: &Path) -> Vec<PathBuf> {
+    let Ok(text) = std::fs::read_to_string(root.join("proc/self/cgroup")) else { return Vec::new() };
+    let Some(path) = text.lines().find_map(|l| l.strip_prefix("0::")) else { return Vec::new() };
+    let top = root.join("sys/fs/cgroup");
+    let folder = top.join(path.trim_start_matches('/'));
+    folder.ancestors().take_while(|f| f.starts_with(&top)).map(Path::to_path_buf).collect()
+}
+
 /// A file's single number; `None` where it says `max`.
 fn number(path: &Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// The number behind a name in a file of names and numbers.
-fn field(path: &Path, name: &str) -> Option<u64> {
+pub(super) fn field(path: &Path, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok())
 }
@@ -99,10 +115,11 @@ pub fn release_freed_memory() {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// A folder with these files in it, that looks like a board's `/proc` and `/sys`.
+    pub fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
@@ -128,6 +145,13 @@ mod tests {
         ]);
         let found = Memory::available(bound.path()).unwrap();
         assert_eq!(found, Memory { available_bytes: 268_435_456 - 5_000_000, limit: MemoryLimit::ControlGroup });
+        let high = tree(&[
+            meminfo,
+            ("proc/self/cgroup", "0::/fieldtune.service\n"),
+            ("sys/fs/cgroup/fieldtune.service/memory.max", "268435456\n"),
+            ("sys/fs/cgroup/fieldtune.service/memory.high", "200000000\n"),
+        ]);
+        assert_eq!(Memory::available(high.path()).unwrap().available_bytes, 200_000_000);
         let old = tree(&[
             meminfo,
             ("proc/self/cgroup", "4:memory:/training\n0::/\n"),

@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use std::path::Path;
 
 /// Plans the run's memory and shrinks the micro-batch until the plan fits what is left here: the step stays the same.
-/// `threads` counts those of the network and those of the loader.
+/// `threads` counts those of the network and those of the loader; `budget_mb` is the most that this board gives to
+/// training in all.
 ///
 /// # Errors
 /// If not even single images fit.
@@ -17,6 +18,7 @@ pub fn fit_memory(
     size: usize,
     threads: [usize; 2],
     watchdog: Mode,
+    budget_mb: Option<u64>,
 ) -> Result<()> {
     let plan = |micro_batch: usize| {
         let recipe = Recipe { micro_batch, ..recipe.clone() };
@@ -27,12 +29,15 @@ pub fn fit_memory(
     let Some(memory) = Memory::available(Path::new("/")) else { return Ok(()) };
     // The state is allocated already: what it takes is no longer among what is left.
     let held = first.program + first.weights + first.optimizer + first.average;
-    let left = memory.available_bytes as usize;
+    let budget = budget_mb.map_or(usize::MAX, |mb| ((mb as usize) << 20).saturating_sub(held));
+    let available = memory.available_bytes as usize;
+    let left = available.min(budget);
     let fits = |plan: &MemoryPlan| plan.total().saturating_sub(held) <= left;
     let chosen = smaller_until(&first, recipe.batch, plan, fits);
     let (left, whose) = (
         left >> 20,
         match memory.limit {
+            _ if budget < available => "the board's settings leave",
             MemoryLimit::Machine => "this machine has to spare",
             MemoryLimit::ControlGroup => "the control group's memory limit leaves",
         },

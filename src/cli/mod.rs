@@ -1,19 +1,27 @@
 //! The command line: typed arguments, one plain function per verb, and the mapping of results to exit codes.
 
+mod attendant;
 mod bench;
+mod board_settings;
 mod check;
 mod demo;
+mod execution;
 mod export;
+mod heat;
 mod loaded;
 mod log_file;
 mod memory;
+mod memory_guard;
 mod pack;
 mod predict;
 mod pretraining;
+mod probe;
 mod process;
 mod progress;
 mod resume;
 mod run_folder;
+mod service;
+mod systemd;
 mod train;
 mod train_report;
 mod val;
@@ -56,8 +64,12 @@ pub enum Command {
     Check(check::CheckArguments),
     /// Measure this machine
     Bench(bench::BenchArguments),
+    /// What this board is, has left, and would take to train
+    Probe(probe::ProbeArguments),
     /// Train on generated scenes in a minute or two: nothing to download
     Demo(demo::DemoArguments),
+    /// Train whenever labelled photos arrive, as a systemd service
+    Service(service::ServiceArguments),
 }
 
 fn parse_isa(text: &str) -> Result<Isa, String> {
@@ -79,7 +91,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Pack(a) => pack::run(a),
         Command::Check(a) => check::run(a),
         Command::Bench(a) => bench::run(a),
+        Command::Probe(a) => probe::run(a),
         Command::Demo(a) => demo::run(a),
+        Command::Service(a) => service::run(a),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -54,7 +54,11 @@ impl TrainingProgress {
                 ));
             }
             Event::Checkpoint { step } => log::debug!("checkpoint at step {step}"),
-            Event::Watchdog(_) => {}
+            Event::Refused { error, goes_on: true } => {
+                log::warn!("{error}\nthe last good state is kept, training goes on")
+            }
+            Event::Refused { error, goes_on: false } => log::error!("{error}"),
+            Event::Watchdog(_) | Event::MicroBatch | Event::Judging => {}
         }
     }
 
@@ -93,7 +97,7 @@ impl TrainingProgress {
 }
 
 /// Time left at the pace so far, validation not counted.
-fn eta(report: &StepReport) -> String {
+pub fn eta(report: &StepReport) -> String {
     let images = (report.total - report.step) as f64 * report.stats.images as f64;
     let seconds = (images / report.images_per_second.max(1e-9)) as u64;
     match (seconds / 3600, seconds / 60 % 60) {

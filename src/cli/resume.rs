@@ -1,28 +1,35 @@
 //! `fieldtune train --resume`: a run goes on as if it had never stopped.
 
+use super::attendant::Attendant;
+use super::board_settings::board_of;
+use super::execution::{Outcome, execute};
 use super::log_file;
 use super::process::set_threads;
 use super::run_folder::open_source;
-use super::train::{execute, loader_threads, splits};
+use super::train::{loader_threads, splits};
 use crate::config::JobFile;
 use crate::train::{Checkpoint, Header, Job, PREVIOUS, Records, TrainingData};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What may change when a run goes on.
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Another number adds up gradients in another order: the result differs by rounding.
     pub threads: Option<usize>,
     pub checkpoint_every_s: Option<u64>,
+    /// Largest micro-batch: sums in another order as well.
+    pub micro_batch: Option<usize>,
 }
 
 /// Continues the run in the folder `path`, or from one of its checkpoints.
 ///
 /// # Errors
 /// If there is no run, its checkpoint is damaged, or its data set is another one now.
-pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
+pub fn resume(path: &Path, overrides: &Overrides, attendant: &mut Attendant) -> Result<Outcome> {
     let (folder, checkpoint) = find(path)?;
     let file = JobFile::read(&folder.join("config.toml"))?;
     let loaded = Checkpoint::load(&checkpoint)?;
@@ -48,11 +55,24 @@ pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
         schedule: None,
+        requests: Arc::default(),
     };
+    attendant.beat();
+    if let Some(most) = overrides.micro_batch {
+        job.requests.ask_micro_batch(most);
+        let now = job.requests.micro_batch(job.recipe.batch, job.recipe.micro_batch);
+        if now != job.recipe.micro_batch {
+            log::warn!(
+                "micro-batch {now}, the run began with {}: the weights will differ by rounding",
+                job.recipe.micro_batch
+            );
+        }
+    }
+    attendant.board = board_of(&file.board, Path::new("/"))?;
     let state = loaded.restore(&checkpoint)?;
     set_aside(&job.checkpoint_path(), &checkpoint)?;
     log::info!("resuming at step {}, epoch {}", state.progress.step, state.progress.epoch + 1);
-    execute(&job, state, &training, &validation)
+    execute(&job, state, &training, &validation, attendant)
 }
 
 /// The run folder and the checkpoint to go on from.

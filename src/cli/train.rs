@@ -1,27 +1,30 @@
 //! `fieldtune train`.
 
+use super::attendant::Attendant;
+use super::board_settings::settle_on_board;
+use super::execution::{Outcome, execute};
 use super::loaded::DEFAULT_SIZE;
 use super::log_file;
 use super::memory::fit_memory;
-use super::process::{set_threads, stop_on_signal};
-use super::progress::TrainingProgress;
+use super::process::set_threads;
 use super::resume::{Overrides, resume};
 use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
-use super::{RESUMABLE, train_report, watchdog_report};
 use crate::board::release_freed_memory;
 use crate::config::JobFile;
 use crate::data::{AugmentOptions, Split};
 use crate::onnx::{Imported, import};
 use crate::optim::{Decay, OptimizerKind};
-use crate::train::{Ending, Event, Job, LossKind, Records, TrainError, TrainState, start, train};
+use crate::train::{Job, LossKind, Records, TrainError, TrainState, start};
 use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a run keeps from its beginning: all but threads and the time between checkpoints.
-const FIXED: [&str; 28] = [
+const FIXED: [&str; 29] = [
+    "board",
     "watchdog",
     "data",
     "weights",
@@ -139,6 +142,9 @@ pub struct TrainArguments {
     /// What the watchdog may do about stagnation: cure, advise or off [default: cure]
     #[arg(long, value_parser = parse_watchdog)]
     pub watchdog: Option<Mode>,
+    /// Settings by board: a name of board-configs, none, or auto for this board's if it is a known one [default: auto]
+    #[arg(long)]
+    pub board: Option<String>,
     /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]
     #[arg(long)]
     pub checkpoint_every: Option<u64>,
@@ -203,10 +209,13 @@ fn job_file(a: TrainArguments) -> Result<JobFile> {
     job.val_split = a.val_split.or(job.val_split);
     set(&mut job.val_share, a.val_share);
     set(&mut job.out, a.out);
+    job.given.checkpoint_every |= a.checkpoint_every.is_some();
     set(&mut job.checkpoint_every_s, a.checkpoint_every);
+    set(&mut job.board, a.board);
     set(&mut job.watchdog, a.watchdog);
     let recipe = &mut job.recipe;
     set(&mut recipe.epochs, a.epochs);
+    job.given.micro_batch |= a.micro_batch.is_some();
     // A smaller batch than the micro-batch means smaller micro-batches, not an error.
     let micro = a.micro_batch.or(a.batch.map(|batch| recipe.micro_batch.min(batch)));
     let batch = a.batch.or(a.micro_batch.map(|micro| recipe.batch.max(micro)));
@@ -233,13 +242,15 @@ fn job_file(a: TrainArguments) -> Result<JobFile> {
 }
 
 pub fn run(mut arguments: TrainArguments) -> Result<u8> {
-    match arguments.resume.take() {
+    let attendant = &mut Attendant::of_command();
+    let outcome = match arguments.resume.take() {
         Some(path) => {
             let (threads, checkpoint_every_s) = (arguments.threads, arguments.checkpoint_every);
-            resume(&path, &Overrides { threads, checkpoint_every_s })
+            resume(&path, &Overrides { threads, checkpoint_every_s, micro_batch: None }, attendant)?
         }
-        None => new_training(job_file(arguments)?),
-    }
+        None => new_training(job_file(arguments)?, attendant)?,
+    };
+    Ok(outcome.code())
 }
 
 /// The splits that a job trains and validates on.
@@ -288,7 +299,7 @@ fn check_labelled(data: &Path, split: &Split) -> Result<()> {
 ///
 /// # Errors
 /// If the job cannot work, or data or disk fail.
-pub fn new_training(mut file: JobFile) -> Result<u8> {
+pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outcome> {
     file.recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     if !(0.0..1.0).contains(&file.val_share) {
         bail!("val_share = {}, expected 0 or more and below 1", file.val_share);
@@ -300,8 +311,10 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
     let weights = file.weights.clone().ok_or_else(|| {
         anyhow!("no pretrained weights given\nhelp: fieldtune train DATA --weights FILE.onnx; training from nothing needs far more photos")
     })?;
+    let board = settle_on_board(&mut file, Path::new("/"))?;
     let threads = set_threads(file.threads)?;
     let imported = import(&weights)?;
+    attendant.beat();
     tell_import(&weights, &imported);
     let size = file.imgsz.or(imported.input_size).unwrap_or(DEFAULT_SIZE);
     check_size(size)?;
@@ -314,7 +327,9 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
     let same_classes = imported.metadata.class_names.as_ref() == Some(&class_names);
     let [training, validation] = splits.each_ref().map(Records::of_split);
     let mut report = imported.render();
+    attendant.beat();
     let begin = start(imported.network, same_classes, class_names.len() + 1, &file.recipe, &training, size)?;
+    attendant.beat();
     for note in &begin.notes {
         log::info!("{note}");
         report.push_str(&format!("note: {note}\n"));
@@ -332,7 +347,9 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
     let state = TrainState::new(&begin.network, &file.recipe);
     drop(begin);
     release_freed_memory();
-    fit_memory(&state, &mut file.recipe, size, [threads, loader_threads(threads)], file.watchdog)?;
+    let budget = board.as_ref().and_then(|b| b.memory_mb);
+    fit_memory(&state, &mut file.recipe, size, [threads, loader_threads(threads)], file.watchdog, budget)?;
+    attendant.board = board;
     write(&folder.join("config.toml"), &file.to_toml())?;
     let job = Job {
         recipe: file.recipe.clone(),
@@ -343,8 +360,9 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
         schedule: None,
+        requests: Arc::default(),
     };
-    execute(&job, state, &training, &validation)
+    execute(&job, state, &training, &validation, attendant)
 }
 
 /// One worker keeps a small board's network fed; more only take its cores.
@@ -354,43 +372,4 @@ pub fn loader_threads(threads: usize) -> usize {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("{}: cannot write", path.display()))
-}
-
-/// Runs a job to its end, says what came of it, and verifies the exported file.
-pub fn execute(job: &Job, mut state: TrainState, training: &Records, validation: &Records) -> Result<u8> {
-    let stop = stop_on_signal()?;
-    let mut progress = TrainingProgress::new(job.recipe.epochs);
-    let mut pictures = train_report::Pictures::new(job);
-    let ending = train(job, &mut state, training, validation, &stop, &mut |event: Event| {
-        progress.show(&event);
-        watchdog_report::tell(&event);
-        pictures.collect(&event);
-    });
-    progress.finish();
-    let ending = ending?;
-    if ending == Ending::Stopped {
-        log::info!(
-            "stopped at step {}; continue with `fieldtune train --resume {}`",
-            state.progress.step,
-            job.folder.display()
-        );
-        return Ok(RESUMABLE);
-    }
-    if ending == Ending::GivenUp {
-        log::info!("ended early by the watchdog");
-    }
-    if ending == Ending::Patience {
-        log::info!("ended early: no better validation AP for {} epochs", job.recipe.patience);
-    }
-    let best = state.progress.best;
-    // What follows works with the exported file; on a small board there is no room for both.
-    drop(state);
-    release_freed_memory();
-    pictures.write(training)?;
-    train_report::verify_export(job, validation)?;
-    watchdog_report::story(job, training)?;
-    if let Some(best) = best {
-        log::info!("best epoch {} with AP {:.3}: {}", best.epoch, best.ap, job.best_path().display());
-    }
-    Ok(0)
 }

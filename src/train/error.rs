@@ -36,6 +36,16 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    /// Whether the storage did not take what was to be written: there may be room, or a sound disk, another time.
+    pub fn is_storage(&self) -> bool {
+        match self {
+            TrainError::Io { action, .. } => action.starts_with("write") || action.starts_with("keep"),
+            TrainError::Onnx(OnnxError::Write { .. })
+            | TrainError::Data(DataError::Io { action: "write the pack", .. }) => true,
+            _ => false,
+        }
+    }
+
     /// An input/output error on `file`; `action` completes "cannot ...".
     pub fn io(file: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();

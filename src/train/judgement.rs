@@ -6,6 +6,7 @@ use super::progress::{Best, EpochRecord};
 use super::records::Records;
 use super::results::write_results;
 use super::run::{Event, Run};
+use super::saving::insist;
 use super::state::TrainState;
 use crate::board::release_freed_memory;
 use crate::boxes::{BoxCoder, CornerBox};
@@ -13,32 +14,45 @@ use crate::loss::{ImageGradients, ImageLoss, Targets};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::onnx::{Document, ExportOptions, Form, Images};
 use crate::watchdog::Mode;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Fewest steps between states worth going back to.
 const GOOD_EVERY: u64 = 64;
 
+/// Whether an epoch was judged to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    Whole,
+    /// The run was asked to stop; it is judged when the run goes on.
+    NotYet,
+}
+
 impl Run<'_> {
-    /// Ends the epoch: validation figures, the best so far, results.csv.
+    /// Ends the epoch: validation figures, the best so far, results.csv. Asked to stop meanwhile, it leaves the epoch
+    /// unjudged.
     pub(super) fn judge(
         &mut self,
         state: &mut TrainState,
         validation: &Records,
+        stop: &AtomicBool,
         on: &mut dyn FnMut(Event),
-    ) -> Result<(), TrainError> {
+    ) -> Result<Judged, TrainError> {
         // What the epoch's steps left in the allocator is of other sizes than what is asked for now.
         release_freed_memory();
-        let mut averaged = state.averaged();
-        // Judged is what will be exported, to the last bit.
-        averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
-        let model = SsdModel::into_inference(averaged);
+        let model = SsdModel::into_inference(folded(state));
         let job = self.job;
         let mut judged = ImageLoss::default();
         let encoder = &self.encoder;
         let loss = job.recipe.ssd_loss(&job.class_names);
         let watched = self.watching.is_on();
         let mut see = |objects: &[crate::data::Object], logits: &[f32], deltas: &[f32]| {
+            on(Event::Judging);
+            if stop.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
             if !watched {
-                return;
+                return ControlFlow::Continue(());
             }
             let known: Vec<_> = objects.iter().filter(|o| !o.crowd).collect();
             let columns: Vec<u32> = known.iter().map(|o| o.class as u32 + 1).collect();
@@ -49,9 +63,11 @@ impl Run<'_> {
             judged.class += of_image.class;
             judged.boxes += of_image.boxes;
             judged.positives += of_image.positives;
+            ControlFlow::Continue(())
         };
-        let evaluation =
-            evaluate_seen(&model, validation, job.size, &job.detector(&model), &job.class_names, &mut see)?;
+        let detector = job.detector(&model);
+        let seen = evaluate_seen(&model, validation, job.size, &detector, &job.class_names, &mut see)?;
+        let Some(evaluation) = seen else { return Ok(Judged::NotYet) };
         let progress = &mut state.progress;
         progress.epoch += 1;
         progress.position = 0;
@@ -80,10 +96,18 @@ impl Run<'_> {
             let file = self.document(&network)?;
             drop(network);
             release_freed_memory();
-            file.write()?;
+            let mut made = Some(file);
+            insist(on, || {
+                // Written, its memory is gone: for another try it is made anew.
+                let file = made.take().map_or_else(|| self.document(&folded(state)), Ok)?;
+                Ok(file.write()?)
+            })?;
         }
         release_freed_memory();
-        write_results(&job.folder.join("results.csv"), &state.progress.history)?;
+        if let Err(error) = write_results(&job.folder.join("results.csv"), &state.progress.history) {
+            // Written whole after every epoch: the next will have this one's line.
+            on(Event::Refused { error: &error, goes_on: true });
+        }
         on(Event::Epoch { record: &record, evaluation: &evaluation, best });
         let positives = judged.positives.max(1) as f64;
         let held_out = [judged.class / positives, judged.boxes / positives];
@@ -95,10 +119,12 @@ impl Run<'_> {
         let before = state.progress.history.iter().rev().nth(1).map_or(0, |r| r.step);
         let due = record.step / every > before / every;
         if due && watched.is_some_and(|w| w.is_calm()) && record.epoch < job.recipe.epochs {
-            self.save(state, on)?;
-            self.keep_good(state)?;
+            let saved = self.try_save(state, on)?;
+            if saved && let Err(error) = self.keep_good(state) {
+                on(Event::Refused { error: &error, goes_on: true });
+            }
         }
-        Ok(())
+        Ok(Judged::Whole)
     }
 
     fn document(&self, network: &Ssd<ConvWeights>) -> Result<Document, TrainError> {
@@ -113,4 +139,11 @@ impl Run<'_> {
         };
         Ok(Document::new(network, &self.job.best_path(), &options)?)
     }
+}
+
+/// The averaged weights as they are exported, and judged: the same to the last bit.
+fn folded(state: &TrainState) -> Ssd<ConvWeights> {
+    let mut averaged = state.averaged();
+    averaged.convs_mut().into_iter().for_each(|(_, conv)| conv.fold());
+    averaged
 }

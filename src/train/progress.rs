@@ -18,6 +18,16 @@ impl LossSums {
     pub fn mean(&self, sum: f64) -> f64 {
         sum / self.steps.max(1) as f64
     }
+
+    /// Mean class loss so far, for progress lines.
+    pub fn mean_class(&self) -> f64 {
+        self.mean(self.class)
+    }
+
+    /// Mean box loss so far.
+    pub fn mean_boxes(&self) -> f64 {
+        self.mean(self.boxes)
+    }
 }
 
 /// One line of results.csv.

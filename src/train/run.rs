@@ -1,46 +1,25 @@
 //! A run: epochs of windows of micro-batches, judged after each epoch, saved on the way.
 
-use super::checkpoint::{Checkpoint, Header, TrainingData};
 use super::cures;
 use super::error::TrainError;
 use super::evaluation::Evaluation;
-use super::progress::{EpochRecord, LossSums};
-use super::recipe::{LossKind, Recipe};
+use super::job::Job;
+use super::judgement::Judged;
+use super::progress::EpochRecord;
 use super::records::Records;
+use super::saving::Saving;
 use super::state::TrainState;
 use super::step::{Observe, TrainBatch, micro_step};
 use super::update::{StepStats, apply_seen};
 use super::watching::Watching;
 use super::window::Window;
-use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher, assign_inside};
+use crate::board::release_freed_memory;
+use crate::boxes::{BoxCoder, CornerBox, Matcher, assign_inside};
 use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
-use crate::eval::{Detector, ScoreMode};
 use crate::loss::{SsdLoss, TargetEncoder};
-use crate::model::SsdModel;
-use crate::optim::Schedule;
-use crate::watchdog::{Action, Entry, Mode};
-use std::path::PathBuf;
+use crate::watchdog::{Action, Entry};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-/// What stays the same over a run.
-#[derive(Clone, Debug)]
-pub struct Job {
-    pub recipe: Recipe,
-    /// Input size in pixels.
-    pub size: usize,
-    /// Without the background.
-    pub class_names: Vec<String>,
-    /// The run folder; it exists and has a `weights` folder.
-    pub folder: PathBuf,
-    /// Longest time between checkpoints.
-    pub checkpoint_every: Duration,
-    pub loader_threads: usize,
-    /// What the watchdog may do.
-    pub watchdog: Mode,
-    /// In the place of the recipe's, which always fits the run.
-    pub schedule: Option<Schedule>,
-}
+use std::time::Instant;
 
 /// One optimizer step, for whoever watches.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +47,15 @@ pub enum Event<'a> {
     Checkpoint {
         step: u64,
     },
+    /// A micro-batch went forth and back.
+    MicroBatch,
+    /// An image of the validation split was looked at.
+    Judging,
+    /// The storage did not take a file; the run goes on, or ends with what was saved before.
+    Refused {
+        error: &'a TrainError,
+        goes_on: bool,
+    },
     /// The watchdog says something: a diagnosis, a cure, a verdict.
     Watchdog(&'a Entry),
 }
@@ -82,6 +70,8 @@ pub enum Ending {
     Stopped,
     /// The watchdog has nothing left to try; the best weights are kept.
     GivenUp,
+    /// The storage has refused for too long; resumable from the last good checkpoint.
+    Refused,
 }
 
 /// Weight of the box part while anchors are assigned by place: boxes far from their anchors would drown the classes.
@@ -94,29 +84,6 @@ const OBSERVE_FIRST: u64 = 4;
 /// Batches that wait for the trainer: two, or one where a single one holds several images.
 pub fn loader_queue(micro_batch: usize) -> usize {
     if micro_batch > 2 { 1 } else { 2 }
-}
-
-impl Job {
-    pub fn checkpoint_path(&self) -> PathBuf {
-        self.folder.join("weights/last.ckpt")
-    }
-
-    pub fn best_path(&self) -> PathBuf {
-        self.folder.join("weights/best.onnx")
-    }
-
-    fn anchors(&self, model: &SsdModel) -> Anchors {
-        Anchors::tf_ssd(&model.specs().map_sizes(self.size))
-    }
-
-    /// What turns predictions of the trained network into detections.
-    pub fn detector(&self, model: &SsdModel) -> Detector {
-        let mode = match self.recipe.loss {
-            LossKind::Mining => ScoreMode::Softmax,
-            LossKind::Focal => ScoreMode::Sigmoid,
-        };
-        Detector::new(self.anchors(model), mode)
-    }
 }
 
 /// Trains until the recipe's epochs are done, patience ends, or `stop` is set. The state is left as it ended.
@@ -145,55 +112,87 @@ pub fn train(
         let schedule = job.schedule.unwrap_or_else(|| job.recipe.schedule(training.len()));
         Watching::begin(job, state, schedule, &encoder, training)?
     };
-    let mut run =
-        Run { job, watching, training, encoder, held: None, saved: Instant::now(), began: Instant::now(), seen: 0 };
+    let mut run = Run {
+        job,
+        watching,
+        training,
+        encoder,
+        held: None,
+        micro_batch: job.recipe.micro_batch,
+        saving: Saving::new(),
+        began: Instant::now(),
+        seen: 0,
+    };
     if state.progress.step == 0 {
         // A run can be resumed from its first moment on, and a disk that refuses is known before the work.
         run.save(state, on)?;
         run.keep_good(state)?;
     }
-    while state.progress.epoch < job.recipe.epochs {
-        let since = state.progress.epoch - state.progress.best.map_or(0, |b| b.epoch);
-        if job.recipe.patience > 0 && since >= job.recipe.patience {
-            run.save(state, on)?;
-            return Ok(Ending::Patience);
+    match run.epochs(state, validation, stop, on) {
+        Err(error) if error.is_storage() => {
+            on(Event::Refused { error: &error, goes_on: false });
+            Ok(Ending::Refused)
         }
-        let ending = run.epoch(state, stop, on)?;
-        if ending == Ending::Stopped {
-            run.save(state, on)?;
-            return Ok(Ending::Stopped);
-        }
-        run.judge(state, validation, on)?;
-        if ending == Ending::GivenUp || run.is_given_up(state) {
-            run.save(state, on)?;
-            return Ok(Ending::GivenUp);
-        }
+        ending => ending,
     }
-    run.save(state, on)?;
-    Ok(Ending::Finished)
 }
 
 /// What a run needs besides its state.
 pub(super) struct Run<'a> {
     pub(super) job: &'a Job,
     pub(super) watching: Watching,
-    training: &'a Records,
+    pub(super) training: &'a Records,
     pub(super) encoder: TargetEncoder,
     /// Whether the backbone is held; `None` before the first step of this call.
     held: Option<bool>,
-    saved: Instant,
+    /// As the recipe has it, or smaller where that was asked for.
+    micro_batch: usize,
+    pub(super) saving: Saving,
     began: Instant,
     /// Images trained on since `began`.
     seen: usize,
 }
 
 impl Run<'_> {
+    /// The rest of the run; saves the state at its end.
+    fn epochs(
+        &mut self,
+        state: &mut TrainState,
+        validation: &Records,
+        stop: &AtomicBool,
+        on: &mut dyn FnMut(Event),
+    ) -> Result<Ending, TrainError> {
+        let recipe = &self.job.recipe;
+        let mut ending = Ending::Finished;
+        while state.progress.epoch < recipe.epochs {
+            let since = state.progress.epoch - state.progress.best.map_or(0, |b| b.epoch);
+            if recipe.patience > 0 && since >= recipe.patience {
+                ending = Ending::Patience;
+                break;
+            }
+            ending = self.epoch(state, stop, on)?;
+            if ending == Ending::Stopped {
+                break;
+            }
+            if self.judge(state, validation, stop, on)? == Judged::NotYet {
+                ending = Ending::Stopped;
+                break;
+            }
+            if ending == Ending::GivenUp || self.is_given_up(state) {
+                ending = Ending::GivenUp;
+                break;
+            }
+        }
+        self.save(state, on)?;
+        Ok(ending)
+    }
+
     fn loader(&self, epoch: u64) -> Loader {
         let options = LoaderOptions {
             size: self.job.size,
-            micro_batch: self.job.recipe.micro_batch,
+            micro_batch: self.micro_batch,
             threads: self.job.loader_threads,
-            queue: loader_queue(self.job.recipe.micro_batch),
+            queue: loader_queue(self.micro_batch),
             augment: Some(self.job.recipe.augmentation(epoch)),
         };
         let records = self.training.clone();
@@ -210,13 +209,15 @@ impl Run<'_> {
         let recipe = &self.job.recipe;
         let plan = EpochPlan::shuffled(self.training.len(), recipe.seed, state.progress.epoch);
         let mut window = Window::default();
-        let mut batches = self.loader(state.progress.epoch).epoch(plan, state.progress.position);
+        self.micro_batch = self.job.requests.micro_batch(recipe.batch, recipe.micro_batch);
+        let mut batches = self.loader(state.progress.epoch).epoch(plan.clone(), state.progress.position);
         let mut left_out = 0;
         while let Some(batch) = batches.next() {
             if window.images + left_out == 0 {
                 self.hold(state);
             }
             left_out += self.micro_batch(state, batch?, &mut window);
+            on(Event::MicroBatch);
             let taken = window.images + left_out;
             let at = state.progress.position + taken;
             if (taken < self.watching.recipe.batch || window.images == 0) && at < self.training.len() {
@@ -235,8 +236,12 @@ impl Run<'_> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Stopped);
             }
-            if self.saved.elapsed() >= self.job.checkpoint_every {
-                self.save(state, on)?;
+            self.save_when_due(state, on)?;
+            let asked = self.job.requests.micro_batch(recipe.batch, recipe.micro_batch);
+            if asked != self.micro_batch {
+                self.micro_batch = asked;
+                batches = self.loader(state.progress.epoch).epoch(plan.clone(), at);
+                release_freed_memory();
             }
         }
         Ok(Ending::Finished)
@@ -311,14 +316,6 @@ impl Run<'_> {
         state.watchdog.as_ref().is_some_and(|w| w.adjustments().stop)
     }
 
-    /// Keeps what was just saved as the weights to go back to.
-    pub(super) fn keep_good(&self, state: &TrainState) -> Result<(), TrainError> {
-        if self.job.watchdog == Mode::Cure && state.watchdog.is_some() {
-            return cures::keep_good(&self.job.checkpoint_path());
-        }
-        Ok(())
-    }
-
     fn step(
         &mut self,
         state: &mut TrainState,
@@ -351,26 +348,5 @@ impl Run<'_> {
             images_per_second: self.seen as f64 / self.began.elapsed().as_secs_f64(),
         }));
         Ok(())
-    }
-
-    pub(super) fn save(&mut self, state: &TrainState, on: &mut dyn FnMut(Event)) -> Result<(), TrainError> {
-        let job = self.job;
-        let training = TrainingData { images: self.training.len(), crc32: self.training.crc32() };
-        let header = Header::of(state.model.specs(), job.size, &job.class_names, &job.recipe, training);
-        Checkpoint::save(&job.checkpoint_path(), state, header)?;
-        self.saved = Instant::now();
-        on(Event::Checkpoint { step: state.progress.step });
-        Ok(())
-    }
-}
-
-/// Mean loss so far, for progress lines.
-impl LossSums {
-    pub fn mean_class(&self) -> f64 {
-        self.mean(self.class)
-    }
-
-    pub fn mean_boxes(&self) -> f64 {
-        self.mean(self.boxes)
     }
 }

@@ -4,12 +4,12 @@
 use super::cures;
 use super::error::TrainError;
 use super::facts::{self, PROBES};
+use super::job::Job;
 use super::journal_file::JournalFile;
 use super::look::{Look, Stages};
 use super::progress::EpochRecord;
 use super::recipe::Recipe;
 use super::records::Records;
-use super::run::Job;
 use super::state::TrainState;
 use super::update::StepStats;
 use crate::boxes::Anchors;

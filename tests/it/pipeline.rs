@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -257,6 +258,7 @@ fn the_number_of_loader_threads_does_not_show_in_the_weights() {
             loader_threads,
             watchdog: Mode::Cure,
             schedule: None,
+            requests: Arc::default(),
         };
         let mut state = TrainState::new(&network, &recipe);
         let stop = AtomicBool::new(false);

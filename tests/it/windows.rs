@@ -1,5 +1,6 @@
 //! The accumulation window: what is summed over micro-batches of any size gives the same step.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -174,6 +175,7 @@ fn watched(recipe: Recipe, photos: &Records, watchdog: Mode) -> (Vec<StepReport>
         loader_threads: 0,
         watchdog,
         schedule: None,
+        requests: Arc::default(),
     };
     let mut steps = Vec::new();
     let none = Records::in_memory(Vec::new());

@@ -26,6 +26,8 @@ pub enum What {
     Stagnation(stagnation::StagnationArguments),
 }
 
+pub use step::seconds_per_image;
+
 pub fn run(arguments: BenchArguments) -> Result<u8> {
     match arguments.what {
         What::Step(a) => step::run(a),

@@ -90,6 +90,25 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
     Ok(0)
 }
 
+/// What an image of a training step costs in seconds, by the recipe's micro-batch and frozen stages: the fastest of a few.
+pub fn seconds_per_image(recipe: &Recipe, classes: usize, imgsz: usize) -> f64 {
+    let micro_batch = recipe.micro_batch;
+    let arguments = StepArguments {
+        micro_batch: vec![micro_batch],
+        threads: None,
+        freeze: recipe.freeze,
+        classes,
+        imgsz,
+        steps: 3,
+        whole: true,
+        json: false,
+    };
+    let row = measure(&arguments, micro_batch);
+    // Over a window of several micro-batches there is one step of the optimizer.
+    let steps = micro_batch as f64 / recipe.batch as f64;
+    (row.forward + row.backward + row.optimizer * steps) / 1e3
+}
+
 fn measure(arguments: &StepArguments, n: usize) -> Row {
     let specs = ssdlite_mobilenet_v2(1.0, arguments.classes + 1, false);
     let network = initialise_network(&specs, &mut Pcg64Mcg::seed_from_u64(1));

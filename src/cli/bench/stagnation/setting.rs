@@ -15,6 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The common ground of all runs.
@@ -154,5 +155,6 @@ fn job(recipe: Recipe, folder: &Path, watchdog: Mode, size: usize, class_names: 
         loader_threads: 0,
         watchdog,
         schedule: None,
+        requests: Arc::default(),
     })
 }
