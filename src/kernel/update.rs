@@ -1,6 +1,6 @@
 //! The arithmetic of an optimiser step over one parameter, each in a single pass.
 
-use super::isa::{fma, per_isa};
+use super::isa::{Isa, fma, per_isa};
 
 /// One step of AdamW (Loshchilov & Hutter 2019, decoupled weight decay), bias corrections already worked in.
 #[derive(Clone, Copy, Debug)]
@@ -72,22 +72,28 @@ fn lerp_body<const FUSED: bool>(average: &mut [f32], value: &[f32], weight: f32)
     }
 }
 
-/// Squares that are summed as `f32` before they go into an `f64`.
-const RUN: usize = 512;
-
-/// `Σ x²`: runs of 512 in eight interleaved `f32` sums, then in `f64`, so the order does not depend on the machine.
+/// `Σ x²` in `f64`, eight interleaved partial sums. The square of an `f32` is exact in `f64`, so that fused or not is the
+/// same, and the result does not depend on the machine.
 pub fn squared_sum(x: &[f32]) -> f64 {
-    x.chunks(RUN).map(|run| f64::from(squares(run))).sum()
+    let mut sums = [0f64; 8];
+    let chunks = x.chunks_exact(8);
+    let tail: f64 = chunks.remainder().iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    add_squares(Isa::best(), &x[..x.len() - chunks.remainder().len()], &mut sums);
+    sums.iter().sum::<f64>() + tail
 }
 
-fn squares(run: &[f32]) -> f32 {
-    let mut sums = [0f32; 8];
-    let chunks = run.chunks_exact(8);
-    let tail: f32 = chunks.remainder().iter().map(|&v| v * v).sum();
-    for chunk in chunks {
-        for (sum, &v) in sums.iter_mut().zip(chunk) {
-            *sum += v * v;
+per_isa! {
+    fn add_squares(x: &[f32], sums: &mut [f64; 8]) = squares_body
+}
+
+#[inline(always)]
+fn squares_body<const FUSED: bool>(x: &[f32], sums: &mut [f64; 8]) {
+    let mut own = *sums;
+    for chunk in x.chunks_exact(8) {
+        for (sum, &v) in own.iter_mut().zip(chunk) {
+            let v = f64::from(v);
+            *sum = if FUSED { v.mul_add(v, *sum) } else { v * v + *sum };
         }
     }
-    sums.iter().sum::<f32>() + tail
+    *sums = own;
 }
