@@ -30,7 +30,34 @@ pub struct JobFile {
     pub checkpoint_every_s: u64,
     /// cure, advise or off.
     pub watchdog: Mode,
+    /// The settings of a board by its name, `auto` for those of the board this is, `none` for no board's.
+    pub board: String,
     pub recipe: Recipe,
+    /// For `fieldtune service` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceFile>,
+}
+
+/// `[service]` of the job file: where the service looks, and how often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceFile {
+    /// Folder for runs and results; systemd's state directory if absent, or `/var/lib/fieldtune`.
+    pub state: Option<PathBuf>,
+    /// Where labelled photos are put; `inbox` in the state folder if absent.
+    pub inbox: Option<PathBuf>,
+    /// Seconds between looks at the inbox.
+    pub poll_s: u64,
+    /// Seconds that nothing may have changed in the inbox before it is trained on.
+    pub settle_s: u64,
+    /// Runs whose figures, pictures and models are kept besides the last.
+    pub keep_runs: usize,
+}
+
+impl Default for ServiceFile {
+    fn default() -> Self {
+        Self { state: None, inbox: None, poll_s: 10, settle_s: 10, keep_runs: 5 }
+    }
 }
 
 impl Default for JobFile {
@@ -47,7 +74,9 @@ impl Default for JobFile {
             val_share: 0.2,
             checkpoint_every_s: 300,
             watchdog: Mode::Cure,
+            board: "auto".into(),
             recipe: Recipe::default(),
+            service: None,
         }
     }
 }
@@ -80,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_job_survives_the_round_trip_and_unknown_keys_are_named() {
-        let job = JobFile { data: Some("photos".into()), ..JobFile::default() };
+        let service = Some(ServiceFile { inbox: Some("inbox".into()), ..ServiceFile::default() });
+        let job = JobFile { data: Some("photos".into()), service, ..JobFile::default() };
         assert_eq!(toml::from_str::<JobFile>(&job.to_toml()).unwrap(), job);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.toml");

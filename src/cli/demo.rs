@@ -4,6 +4,7 @@
 //! detector that is part of the program. That one has seen generated scenes too, but none of these shapes
 //! ([`super::pretraining`] made it).
 
+use super::attendant::Attendant;
 use super::pretraining::pretrain;
 use super::run_folder::{check_size, free_name};
 use super::train::new_training;
@@ -83,7 +84,7 @@ pub fn run(arguments: DemoArguments) -> Result<u8> {
     let pictures = arguments.out.join(&name).join("val_pred.png");
     let job = scene_job("scenes", name, &options, recipe, &start, &arguments)?;
     fs::write(&start, PRETRAINED).with_context(|| format!("{}: cannot write", start.display()))?;
-    let code = new_training(job)?;
+    let code = new_training(job, &mut Attendant::of_command())?.code();
     if code == 0 {
         log::info!("predictions on held-back scenes: {}", pictures.display());
     }

@@ -102,6 +102,11 @@ pub fn follow(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Leaves the run folder's log again, and unlocks it: the process goes on without a run.
+pub fn leave() {
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Sink::Waiting(Vec::new());
+}
+
 /// Notes in the log alone why the command failed: the terminal is told otherwise.
 pub fn note_failure(error: &anyhow::Error) {
     let Some(logger) = FILE_LOGGER.get() else { return };

@@ -1,8 +1,10 @@
 //! The command line: typed arguments, one plain function per verb, and the mapping of results to exit codes.
 
+mod attendant;
 mod bench;
 mod check;
 mod demo;
+mod execution;
 mod export;
 mod loaded;
 mod log_file;
@@ -14,6 +16,8 @@ mod process;
 mod progress;
 mod resume;
 mod run_folder;
+mod service;
+mod systemd;
 mod train;
 mod train_report;
 mod val;
@@ -58,6 +62,8 @@ pub enum Command {
     Bench(bench::BenchArguments),
     /// Train on generated scenes in a minute or two: nothing to download
     Demo(demo::DemoArguments),
+    /// Train whenever labelled photos arrive, as a systemd service
+    Service(service::ServiceArguments),
 }
 
 fn parse_isa(text: &str) -> Result<Isa, String> {
@@ -80,6 +86,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check(a) => check::run(a),
         Command::Bench(a) => bench::run(a),
         Command::Demo(a) => demo::run(a),
+        Command::Service(a) => service::run(a),
     };
     match result {
         Ok(code) => ExitCode::from(code),

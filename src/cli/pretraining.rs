@@ -4,6 +4,7 @@
 //! show. Every anchor at an object's middle answers for it at first: with SSD's own assignment a network that knows
 //! nothing learns several times slower.
 
+use super::attendant::Attendant;
 use super::demo::{CLASSES, DemoArguments, scene_job, uncropped};
 use super::resume::{Overrides, resume};
 use super::train::new_training;
@@ -72,22 +73,22 @@ fn phases(arguments: &DemoArguments) -> [(SceneOptions, Recipe); 2] {
 /// # Errors
 /// If the numbers cannot work, or the disk refuses.
 pub fn pretrain(file: &Path, arguments: &DemoArguments) -> Result<u8> {
-    let phases = phases(arguments);
+    let (phases, attendant) = (phases(arguments), &mut Attendant::of_command());
     let mut start = arguments.out.join("random.onnx");
     for (number, (options, recipe)) in phases.iter().enumerate() {
         let name = format!("pretraining-{}", number + 1);
         let run = arguments.out.join(&name);
-        let code = if run.join("weights/last.ckpt").exists() {
-            resume(&run, &Overrides { threads: arguments.threads, checkpoint_every_s: None })?
+        let outcome = if run.join("weights/last.ckpt").exists() {
+            resume(&run, &Overrides { threads: arguments.threads, checkpoint_every_s: None }, attendant)?
         } else {
             let job = scene_job("pretraining", name, options, recipe.clone(), &start, arguments)?;
             if number == 0 {
                 write_random(&start, options)?;
             }
-            new_training(job)?
+            new_training(job, attendant)?
         };
-        if code != 0 {
-            return Ok(code);
+        if outcome.code() != 0 {
+            return Ok(outcome.code());
         }
         start = run.join("weights/best.onnx");
     }

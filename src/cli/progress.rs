@@ -54,7 +54,7 @@ impl TrainingProgress {
                 ));
             }
             Event::Checkpoint { step } => log::debug!("checkpoint at step {step}"),
-            Event::Watchdog(_) => {}
+            Event::Watchdog(_) | Event::MicroBatch | Event::Judging => {}
         }
     }
 
@@ -93,7 +93,7 @@ impl TrainingProgress {
 }
 
 /// Time left at the pace so far, validation not counted.
-fn eta(report: &StepReport) -> String {
+pub fn eta(report: &StepReport) -> String {
     let images = (report.total - report.step) as f64 * report.stats.images as f64;
     let seconds = (images / report.images_per_second.max(1e-9)) as u64;
     match (seconds / 3600, seconds / 60 % 60) {

@@ -1,9 +1,11 @@
 //! `fieldtune train --resume`: a run goes on as if it had never stopped.
 
+use super::attendant::Attendant;
+use super::execution::{Outcome, execute};
 use super::log_file;
 use super::process::set_threads;
 use super::run_folder::open_source;
-use super::train::{execute, loader_threads, splits};
+use super::train::{loader_threads, splits};
 use crate::config::JobFile;
 use crate::train::{Checkpoint, Header, Job, PREVIOUS, Records, TrainingData};
 use anyhow::{Context, Result, bail};
@@ -22,7 +24,7 @@ pub struct Overrides {
 ///
 /// # Errors
 /// If there is no run, its checkpoint is damaged, or its data set is another one now.
-pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
+pub fn resume(path: &Path, overrides: &Overrides, attendant: &mut Attendant) -> Result<Outcome> {
     let (folder, checkpoint) = find(path)?;
     let file = JobFile::read(&folder.join("config.toml"))?;
     let loaded = Checkpoint::load(&checkpoint)?;
@@ -49,10 +51,11 @@ pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
         watchdog: file.watchdog,
         schedule: None,
     };
+    attendant.beat();
     let state = loaded.restore(&checkpoint)?;
     set_aside(&job.checkpoint_path(), &checkpoint)?;
     log::info!("resuming at step {}, epoch {}", state.progress.step, state.progress.epoch + 1);
-    execute(&job, state, &training, &validation)
+    execute(&job, state, &training, &validation, attendant)
 }
 
 /// The run folder and the checkpoint to go on from.

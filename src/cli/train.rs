@@ -1,19 +1,19 @@
 //! `fieldtune train`.
 
+use super::attendant::Attendant;
+use super::execution::{Outcome, execute};
 use super::loaded::DEFAULT_SIZE;
 use super::log_file;
 use super::memory::fit_memory;
-use super::process::{set_threads, stop_on_signal};
-use super::progress::TrainingProgress;
+use super::process::set_threads;
 use super::resume::{Overrides, resume};
 use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
-use super::{RESUMABLE, train_report, watchdog_report};
 use crate::board::release_freed_memory;
 use crate::config::JobFile;
 use crate::data::{AugmentOptions, Split};
 use crate::onnx::{Imported, import};
 use crate::optim::{Decay, OptimizerKind};
-use crate::train::{Ending, Event, Job, LossKind, Records, TrainError, TrainState, start, train};
+use crate::train::{Job, LossKind, Records, TrainError, TrainState, start};
 use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -233,13 +233,15 @@ fn job_file(a: TrainArguments) -> Result<JobFile> {
 }
 
 pub fn run(mut arguments: TrainArguments) -> Result<u8> {
-    match arguments.resume.take() {
+    let attendant = &mut Attendant::of_command();
+    let outcome = match arguments.resume.take() {
         Some(path) => {
             let (threads, checkpoint_every_s) = (arguments.threads, arguments.checkpoint_every);
-            resume(&path, &Overrides { threads, checkpoint_every_s })
+            resume(&path, &Overrides { threads, checkpoint_every_s }, attendant)?
         }
-        None => new_training(job_file(arguments)?),
-    }
+        None => new_training(job_file(arguments)?, attendant)?,
+    };
+    Ok(outcome.code())
 }
 
 /// The splits that a job trains and validates on.
@@ -288,7 +290,7 @@ fn check_labelled(data: &Path, split: &Split) -> Result<()> {
 ///
 /// # Errors
 /// If the job cannot work, or data or disk fail.
-pub fn new_training(mut file: JobFile) -> Result<u8> {
+pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outcome> {
     file.recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     if !(0.0..1.0).contains(&file.val_share) {
         bail!("val_share = {}, expected 0 or more and below 1", file.val_share);
@@ -302,6 +304,7 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
     })?;
     let threads = set_threads(file.threads)?;
     let imported = import(&weights)?;
+    attendant.beat();
     tell_import(&weights, &imported);
     let size = file.imgsz.or(imported.input_size).unwrap_or(DEFAULT_SIZE);
     check_size(size)?;
@@ -314,7 +317,9 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
     let same_classes = imported.metadata.class_names.as_ref() == Some(&class_names);
     let [training, validation] = splits.each_ref().map(Records::of_split);
     let mut report = imported.render();
+    attendant.beat();
     let begin = start(imported.network, same_classes, class_names.len() + 1, &file.recipe, &training, size)?;
+    attendant.beat();
     for note in &begin.notes {
         log::info!("{note}");
         report.push_str(&format!("note: {note}\n"));
@@ -344,7 +349,7 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
         watchdog: file.watchdog,
         schedule: None,
     };
-    execute(&job, state, &training, &validation)
+    execute(&job, state, &training, &validation, attendant)
 }
 
 /// One worker keeps a small board's network fed; more only take its cores.
@@ -354,43 +359,4 @@ pub fn loader_threads(threads: usize) -> usize {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("{}: cannot write", path.display()))
-}
-
-/// Runs a job to its end, says what came of it, and verifies the exported file.
-pub fn execute(job: &Job, mut state: TrainState, training: &Records, validation: &Records) -> Result<u8> {
-    let stop = stop_on_signal()?;
-    let mut progress = TrainingProgress::new(job.recipe.epochs);
-    let mut pictures = train_report::Pictures::new(job);
-    let ending = train(job, &mut state, training, validation, &stop, &mut |event: Event| {
-        progress.show(&event);
-        watchdog_report::tell(&event);
-        pictures.collect(&event);
-    });
-    progress.finish();
-    let ending = ending?;
-    if ending == Ending::Stopped {
-        log::info!(
-            "stopped at step {}; continue with `fieldtune train --resume {}`",
-            state.progress.step,
-            job.folder.display()
-        );
-        return Ok(RESUMABLE);
-    }
-    if ending == Ending::GivenUp {
-        log::info!("ended early by the watchdog");
-    }
-    if ending == Ending::Patience {
-        log::info!("ended early: no better validation AP for {} epochs", job.recipe.patience);
-    }
-    let best = state.progress.best;
-    // What follows works with the exported file; on a small board there is no room for both.
-    drop(state);
-    release_freed_memory();
-    pictures.write(training)?;
-    train_report::verify_export(job, validation)?;
-    watchdog_report::story(job, training)?;
-    if let Some(best) = best {
-        log::info!("best epoch {} with AP {:.3}: {}", best.epoch, best.ap, job.best_path().display());
-    }
-    Ok(0)
 }

@@ -6,6 +6,7 @@ use crate::data::{Object, normalise, plain};
 use crate::eval::{CocoMetrics, Detection, Detector, ImageDetections, ImageTruth, coco_eval};
 use crate::model::SsdModel;
 use crate::ops;
+use std::ops::ControlFlow;
 
 /// Images that go through the network together.
 const BATCH: usize = 4;
@@ -30,13 +31,14 @@ pub fn evaluate(
     detector: &Detector,
     classes: &[String],
 ) -> Result<Evaluation, TrainError> {
-    evaluate_seen(model, records, size, detector, classes, &mut |_, _, _| {})
+    let seen = evaluate_seen(model, records, size, detector, classes, &mut |_, _, _| ControlFlow::Continue(()))?;
+    Ok(seen.expect("this witness never has enough"))
 }
 
-/// Sees an image's objects with its logits `[A, K]` and deltas `[A, 4]`.
-pub type Witness<'a> = &'a mut dyn FnMut(&[Object], &[f32], &[f32]);
+/// Sees an image's objects with its logits `[A, K]` and deltas `[A, 4]`, and may have enough.
+pub type Witness<'a> = &'a mut dyn FnMut(&[Object], &[f32], &[f32]) -> ControlFlow<()>;
 
-/// As [`evaluate`], and `see` sees what the network says about every image.
+/// As [`evaluate`], and `see` sees what the network says about every image; `None` if it had enough before the end.
 ///
 /// # Errors
 /// If a record cannot be read.
@@ -47,7 +49,7 @@ pub fn evaluate_seen(
     detector: &Detector,
     classes: &[String],
     see: Witness,
-) -> Result<Evaluation, TrainError> {
+) -> Result<Option<Evaluation>, TrainError> {
     let (mut truth, mut detections) = (Vec::new(), Vec::new());
     for first in (0..records.len()).step_by(BATCH) {
         let count = BATCH.min(records.len() - first);
@@ -60,15 +62,21 @@ pub fn evaluate_seen(
             sizes.push(record.source_size);
             labels.push(record.objects);
         }
+        let mut verdict = ControlFlow::Continue(());
         let mut images_of_batch = sizes.into_iter().zip(labels);
         predict(model, images, count, size, &mut |logits, deltas| {
             let (size, labels) = images_of_batch.next().expect("one for each image");
-            see(&labels, logits, deltas);
+            if see(&labels, logits, deltas).is_break() {
+                verdict = ControlFlow::Break(());
+            }
             detections.push(ImageDetections::on_image(&detector.detect(logits, deltas), size));
         });
+        if verdict.is_break() {
+            return Ok(None);
+        }
     }
     let metrics = coco_eval(&truth, &detections, classes);
-    Ok(Evaluation { metrics, truth, detections })
+    Ok(Some(Evaluation { metrics, truth, detections }))
 }
 
 /// Detections of `count` images `[count, S, S, 3]`.

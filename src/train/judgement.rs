@@ -13,18 +13,30 @@ use crate::loss::{ImageGradients, ImageLoss, Targets};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::onnx::{Document, ExportOptions, Form, Images};
 use crate::watchdog::Mode;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Fewest steps between states worth going back to.
 const GOOD_EVERY: u64 = 64;
 
+/// Whether an epoch was judged to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    Whole,
+    /// The run was asked to stop; it is judged when the run goes on.
+    NotYet,
+}
+
 impl Run<'_> {
-    /// Ends the epoch: validation figures, the best so far, results.csv.
+    /// Ends the epoch: validation figures, the best so far, results.csv. Asked to stop meanwhile, it leaves the epoch
+    /// unjudged.
     pub(super) fn judge(
         &mut self,
         state: &mut TrainState,
         validation: &Records,
+        stop: &AtomicBool,
         on: &mut dyn FnMut(Event),
-    ) -> Result<(), TrainError> {
+    ) -> Result<Judged, TrainError> {
         // What the epoch's steps left in the allocator is of other sizes than what is asked for now.
         release_freed_memory();
         let mut averaged = state.averaged();
@@ -37,8 +49,12 @@ impl Run<'_> {
         let loss = job.recipe.ssd_loss(&job.class_names);
         let watched = self.watching.is_on();
         let mut see = |objects: &[crate::data::Object], logits: &[f32], deltas: &[f32]| {
+            on(Event::Judging);
+            if stop.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
             if !watched {
-                return;
+                return ControlFlow::Continue(());
             }
             let known: Vec<_> = objects.iter().filter(|o| !o.crowd).collect();
             let columns: Vec<u32> = known.iter().map(|o| o.class as u32 + 1).collect();
@@ -49,9 +65,11 @@ impl Run<'_> {
             judged.class += of_image.class;
             judged.boxes += of_image.boxes;
             judged.positives += of_image.positives;
+            ControlFlow::Continue(())
         };
-        let evaluation =
-            evaluate_seen(&model, validation, job.size, &job.detector(&model), &job.class_names, &mut see)?;
+        let detector = job.detector(&model);
+        let seen = evaluate_seen(&model, validation, job.size, &detector, &job.class_names, &mut see)?;
+        let Some(evaluation) = seen else { return Ok(Judged::NotYet) };
         let progress = &mut state.progress;
         progress.epoch += 1;
         progress.position = 0;
@@ -98,7 +116,7 @@ impl Run<'_> {
             self.save(state, on)?;
             self.keep_good(state)?;
         }
-        Ok(())
+        Ok(Judged::Whole)
     }
 
     fn document(&self, network: &Ssd<ConvWeights>) -> Result<Document, TrainError> {

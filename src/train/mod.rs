@@ -25,6 +25,7 @@ mod update;
 mod watching;
 mod window;
 
+pub use atomic_file::replace as replace_file;
 pub use calibration::calibrate;
 pub use checkpoint::{Checkpoint, Header, PREVIOUS, TrainingData};
 pub use error::TrainError;

@@ -4,6 +4,7 @@ use super::checkpoint::{Checkpoint, Header, TrainingData};
 use super::cures;
 use super::error::TrainError;
 use super::evaluation::Evaluation;
+use super::judgement::Judged;
 use super::progress::{EpochRecord, LossSums};
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
@@ -68,6 +69,10 @@ pub enum Event<'a> {
     Checkpoint {
         step: u64,
     },
+    /// A micro-batch went forth and back.
+    MicroBatch,
+    /// An image of the validation split was looked at.
+    Judging,
     /// The watchdog says something: a diagnosis, a cure, a verdict.
     Watchdog(&'a Entry),
 }
@@ -163,7 +168,10 @@ pub fn train(
             run.save(state, on)?;
             return Ok(Ending::Stopped);
         }
-        run.judge(state, validation, on)?;
+        if run.judge(state, validation, stop, on)? == Judged::NotYet {
+            run.save(state, on)?;
+            return Ok(Ending::Stopped);
+        }
         if ending == Ending::GivenUp || run.is_given_up(state) {
             run.save(state, on)?;
             return Ok(Ending::GivenUp);
@@ -217,6 +225,7 @@ impl Run<'_> {
                 self.hold(state);
             }
             left_out += self.micro_batch(state, batch?, &mut window);
+            on(Event::MicroBatch);
             let taken = window.images + left_out;
             let at = state.progress.position + taken;
             if (taken < self.watching.recipe.batch || window.images == 0) && at < self.training.len() {

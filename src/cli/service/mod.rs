@@ -1,0 +1,236 @@
+//! `fieldtune service`: labelled photos in, `best.onnx` out, for as long as the board runs.
+//!
+//! It waits for photos and weights, trains on them, publishes, and waits for other photos. A run that was interrupted,
+//! by whatever, is gone on with first. What it works on is a snapshot: photos that arrive meanwhile are for the next run.
+//! The state between two lines of `Service::turn` is always one that a start can go on from.
+
+mod inputs;
+mod note;
+mod shelf;
+
+use super::attendant::Attendant;
+use super::execution::Outcome;
+use super::log_file;
+use super::process::set_threads;
+use super::resume::{Overrides, resume};
+use super::run_folder::{free_name, tell_findings};
+use super::train::new_training;
+use crate::config::{JobFile, ServiceFile};
+use crate::data::{PackOptions, pack_or_reuse};
+use crate::train::{Ending, PREVIOUS};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use inputs::{Inputs, Settling};
+use note::{Note, Stage};
+use shelf::{Shelf, sweep};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the state is kept unless systemd or the job file say otherwise.
+const STATE: &str = "/var/lib/fieldtune";
+
+#[derive(Debug, Args)]
+pub struct ServiceArguments {
+    /// Job file (TOML)
+    #[arg(long, default_value = "/etc/fieldtune/job.toml")]
+    pub config: PathBuf,
+}
+
+pub fn run(arguments: ServiceArguments) -> Result<u8> {
+    let mut attendant = Attendant::of_service()?;
+    let mut service = Service::open(&arguments.config)?;
+    attendant.ready();
+    while !attendant.is_stopping() {
+        service.turn(&mut attendant)?;
+        log_file::leave();
+        attendant.wait(Duration::from_secs(service.settings.poll_s.max(1)));
+    }
+    attendant.beat();
+    log::info!("stopped");
+    Ok(0)
+}
+
+/// A service between two runs.
+struct Service {
+    job: JobFile,
+    /// The job as text: another text is another job.
+    text: String,
+    settings: ServiceFile,
+    shelf: Shelf,
+    inbox: PathBuf,
+    settling: Settling,
+}
+
+/// The folder that systemd gives, the first if it gives several.
+fn state_directory() -> Option<PathBuf> {
+    let folders = std::env::var_os("STATE_DIRECTORY")?;
+    std::env::split_paths(&folders).next().filter(|p| !p.as_os_str().is_empty())
+}
+
+impl Service {
+    fn open(config: &Path) -> Result<Self> {
+        let job = JobFile::read(config)?;
+        job.recipe.check().map_err(|e| anyhow::anyhow!("{}: recipe: {e}", config.display()))?;
+        let settings = job.service.clone().unwrap_or_default();
+        let state = settings.state.clone().or_else(state_directory).unwrap_or_else(|| STATE.into());
+        let shelf = Shelf::open(&state)?;
+        let inbox = settings.inbox.clone().unwrap_or_else(|| shelf.state.join("inbox"));
+        // One that cannot be made is waited for: it may be a drive that is still to come.
+        let _ = fs::create_dir_all(&inbox);
+        let text = JobFile { service: None, ..job.clone() }.to_toml();
+        Ok(Self { job, text, settings, shelf, inbox, settling: Settling::default() })
+    }
+
+    fn data(&self) -> &Path {
+        self.job.data.as_deref().unwrap_or(&self.inbox)
+    }
+
+    fn weights(&self) -> PathBuf {
+        self.job.weights.clone().unwrap_or_else(|| self.shelf.state.join("weights.onnx"))
+    }
+
+    /// What cannot be done without and is not there.
+    fn missing(&self) -> Option<String> {
+        let (data, weights) = (self.data(), self.weights());
+        if !weights.is_file() {
+            return Some(format!(
+                "waiting for pretrained weights: put an SSDLite-MobileNet-V2 or MobileNetV2 ONNX file at {}",
+                weights.display()
+            ));
+        }
+        (Inputs::look(data, &weights, "").files == 0)
+            .then(|| format!("waiting for labelled photos in {}", data.display()))
+    }
+
+    /// Does what is to be done now, if anything.
+    fn turn(&mut self, attendant: &mut Attendant) -> Result<()> {
+        let note = Note::read(&self.shelf.state);
+        if let Some(note) = note.as_ref().filter(|n| n.stage == Stage::Training) {
+            return self.go_on(note.clone(), attendant);
+        }
+        if let Some(missing) = self.missing() {
+            attendant.say(&missing);
+            return Ok(());
+        }
+        let inputs = Inputs::look(self.data(), &self.weights(), &self.text);
+        if let Some(note) = note.filter(|n| n.inputs == inputs.sum) {
+            attendant.say(&note.message);
+            return Ok(());
+        }
+        if !self.settling.is_settled(&inputs, Duration::from_secs(self.settings.settle_s)) {
+            attendant.say(&format!("{} files in {}, waiting for more", inputs.files, self.data().display()));
+            return Ok(());
+        }
+        self.begin(&inputs, attendant)
+    }
+
+    /// Trains on what is there now.
+    fn begin(&mut self, inputs: &Inputs, attendant: &mut Attendant) -> Result<()> {
+        let stem = self.job.name.clone().unwrap_or_else(|| "photos".into());
+        let name = free_name(&self.shelf.runs(), &stem);
+        let note = Note { stage: Stage::Training, run: name, inputs: inputs.sum.clone(), message: String::new() };
+        note.write(&self.shelf.state)?;
+        attendant.say(&format!("preparing {}", note.run));
+        let outcome = self.snapshot(&note.run, attendant).and_then(|data| {
+            let job = JobFile {
+                data: Some(data),
+                weights: Some(self.weights()),
+                out: self.shelf.runs(),
+                name: Some(note.run.clone()),
+                service: None,
+                ..self.job.clone()
+            };
+            new_training(job, attendant)
+        });
+        self.end(note, outcome, attendant)
+    }
+
+    /// The photos as they are now, as a pack in the run's folder.
+    fn snapshot(&self, run: &str, attendant: &mut Attendant) -> Result<PathBuf> {
+        let data = self.data();
+        if data.extension().is_some_and(|e| e == "pack") {
+            return Ok(data.to_path_buf());
+        }
+        set_threads(self.job.threads)?;
+        let folder = self.shelf.run(run);
+        fs::create_dir_all(&folder).with_context(|| format!("{}: cannot make the run folder", folder.display()))?;
+        let pack = folder.join("photos.pack");
+        let options =
+            PackOptions { val_share: self.job.val_share, seed: self.job.recipe.seed, ..PackOptions::default() };
+        let (_, report) = pack_or_reuse(data, &pack, &options, &mut |done, total| {
+            attendant.progress(|| format!("packing photo {done} of {total}"));
+            if attendant.is_stopping() {
+                // Nothing is lost that the next start does not do again.
+                log::info!("stopped while packing");
+                std::process::exit(0);
+            }
+        })?;
+        tell_findings(&report.map(|r| r.findings).unwrap_or_default());
+        Ok(pack)
+    }
+
+    /// Goes on with a run that was interrupted.
+    fn go_on(&mut self, note: Note, attendant: &mut Attendant) -> Result<()> {
+        let folder = self.shelf.run(&note.run);
+        let [last, previous] = ["last.ckpt", PREVIOUS].map(|name| folder.join("weights").join(name));
+        if !last.exists() && !previous.exists() {
+            log::info!("{}: interrupted before its first checkpoint, beginning anew", folder.display());
+            let _ = fs::remove_dir_all(&folder);
+            return self.forget(note);
+        }
+        attendant.say(&format!("going on with {}", note.run));
+        sweep(&folder);
+        let overrides = Overrides { threads: None, checkpoint_every_s: None };
+        let outcome = resume(&folder, &overrides, attendant).or_else(|error| {
+            if !is_damage(&error) || !previous.exists() {
+                return Err(error);
+            }
+            log::warn!("{error:#}");
+            log_file::leave();
+            resume(&previous, &overrides, attendant)
+        });
+        self.end(note, outcome, attendant)
+    }
+
+    /// Remembers that no run is under way, and nothing else.
+    fn forget(&self, note: Note) -> Result<()> {
+        Note { stage: Stage::Failed, inputs: String::new(), ..note }.write(&self.shelf.state)
+    }
+
+    /// Publishes, or says why there is nothing to publish.
+    fn end(&self, note: Note, outcome: Result<Outcome>, attendant: &mut Attendant) -> Result<()> {
+        let published = outcome.and_then(|outcome| {
+            if outcome.ending != Ending::Stopped {
+                self.shelf.publish(&outcome)?;
+            }
+            Ok(outcome)
+        });
+        let note = match published {
+            Ok(outcome) if outcome.ending == Ending::Stopped => return Ok(()),
+            Ok(outcome) => {
+                self.shelf.tidy(&note.run, self.settings.keep_runs);
+                let ap = outcome.best.map_or(String::new(), |b| format!(" with AP {:.3}", b.ap));
+                let message =
+                    format!("done: {}{ap} from {}, waiting for other photos", self.shelf.best().display(), note.run);
+                Note { stage: Stage::Done, message, ..note }
+            }
+            Err(error) => {
+                log::error!("{}: {error:#}", note.run);
+                log_file::note_failure(&error);
+                let message = format!("failed: {}", format!("{error:#}").replace('\n', "; "));
+                Note { stage: Stage::Failed, message, ..note }
+            }
+        };
+        if let Err(error) = note.write(&self.shelf.state) {
+            bail!("{error:#}\nhelp: the service cannot remember what it did and ends");
+        }
+        attendant.say(&note.message);
+        Ok(())
+    }
+}
+
+/// Whether a checkpoint cannot be gone on from, but the one before it may.
+fn is_damage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(crate::train::TrainError::Checkpoint { .. }))
+}
