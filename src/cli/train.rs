@@ -357,6 +357,7 @@ pub fn loader_threads(threads: usize) -> usize {
     if threads > 2 { 2 } else { 1 }
 }
 
+/// In one step and synced: a checkpoint is of no use without its job.
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("{}: cannot write", path.display()))
+    Ok(crate::train::replace_file(path, |temporary| std::fs::write(temporary, text), |_| Ok(()))?)
 }
