@@ -15,7 +15,7 @@ use crate::onnx::{Imported, import};
 use crate::optim::{Decay, OptimizerKind};
 use crate::train::{Job, LossKind, Records, TrainError, TrainState, start};
 use crate::watchdog::Mode;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
