@@ -16,7 +16,7 @@ use crate::onnx::{Imported, import};
 use crate::optim::{Decay, OptimizerKind};
 use crate::train::{Job, LossKind, Records, TrainError, TrainState, start};
 use crate::watchdog::Mode;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -370,6 +370,7 @@ pub fn loader_threads(threads: usize) -> usize {
     if threads > 2 { 2 } else { 1 }
 }
 
+/// In one step and synced: a checkpoint is of no use without its job.
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("{}: cannot write", path.display()))
+    Ok(crate::train::replace_file(path, |temporary| std::fs::write(temporary, text), |_| Ok(()))?)
 }
