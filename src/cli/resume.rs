@@ -48,6 +48,7 @@ pub fn resume(path: &Path, overrides: &Overrides) -> Result<u8> {
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
         schedule: None,
+        mishap: None,
     };
     let state = loaded.restore(&checkpoint)?;
     set_aside(&job.checkpoint_path(), &checkpoint)?;

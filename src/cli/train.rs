@@ -343,6 +343,7 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
         loader_threads: loader_threads(threads),
         watchdog: file.watchdog,
         schedule: None,
+        mishap: None,
     };
     execute(&job, state, &training, &validation)
 }

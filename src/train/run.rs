@@ -4,9 +4,12 @@ use super::checkpoint::{Checkpoint, Header, TrainingData};
 use super::cures;
 use super::error::TrainError;
 use super::evaluation::Evaluation;
+use super::facts;
+use super::mishap::Mishap;
 use super::progress::{EpochRecord, LossSums};
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
+use super::renewal::Sample;
 use super::state::TrainState;
 use super::step::{Observe, TrainBatch, micro_step};
 use super::update::{StepStats, apply_seen};
@@ -15,7 +18,7 @@ use super::window::Window;
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher, assign_inside};
 use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
 use crate::eval::{Detector, ScoreMode};
-use crate::loss::{SsdLoss, TargetEncoder};
+use crate::loss::{SsdLoss, TargetEncoder, Targets};
 use crate::model::SsdModel;
 use crate::optim::Schedule;
 use crate::watchdog::{Action, Entry, Mode};
@@ -40,6 +43,8 @@ pub struct Job {
     pub watchdog: Mode,
     /// In the place of the recipe's, which always fits the run.
     pub schedule: Option<Schedule>,
+    /// What goes wrong on purpose.
+    pub mishap: Option<Mishap>,
 }
 
 /// One optimizer step, for whoever watches.
@@ -141,12 +146,14 @@ pub fn train(
         coder: BoxCoder::default(),
         matcher: Matcher { iou_threshold: job.recipe.match_iou, min_anchors_per_object: job.recipe.min_anchors },
     };
-    let watching = {
+    let mut watching = {
         let schedule = job.schedule.unwrap_or_else(|| job.recipe.schedule(training.len()));
         Watching::begin(job, state, schedule, &encoder, training)?
     };
+    let said = std::mem::take(&mut watching.said);
     let mut run =
         Run { job, watching, training, encoder, held: None, saved: Instant::now(), began: Instant::now(), seen: 0 };
+    run.act(state, &said, on)?;
     if state.progress.step == 0 {
         // A run can be resumed from its first moment on, and a disk that refuses is known before the work.
         run.save(state, on)?;
@@ -270,7 +277,10 @@ impl Run<'_> {
             }
             self.encoder.encode_assigned(&assign_inside(&self.encoder.anchors, &boxes), &columns, &boxes)
         });
-        let (targets, indices) = (targets.collect(), batch.indices);
+        let (mut targets, indices): (Vec<Targets>, _) = (targets.collect(), batch.indices);
+        if let Some(mishap) = self.job.mishap {
+            mishap.spoil(&mut targets, &indices);
+        }
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
         let step = state.progress.step;
         let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
@@ -295,7 +305,12 @@ impl Run<'_> {
                 && cure.applied
             {
                 let stages = cures::stages_of(&state.model);
-                cures::apply_once(&cure.action, state, &self.job.checkpoint_path(), &stages)?;
+                let size = self.job.size;
+                let sample = || {
+                    let photos = facts::probes(self.training, size, facts::FIRST_PROBES).collect::<Result<_, _>>()?;
+                    Ok(Sample { photos, size })
+                };
+                cures::apply_once(&cure.action, state, &self.job.checkpoint_path(), &stages, &sample)?;
                 // Another model may hold its backbone or not.
                 self.held = None;
                 if matches!(cure.action, Action::Stop) {
@@ -326,6 +341,9 @@ impl Run<'_> {
         on: &mut dyn FnMut(Event),
     ) -> Result<(), TrainError> {
         self.seen += window.images;
+        if self.job.mishap.is_some_and(|m| m.strikes(state.progress.step)) {
+            window.class = f64::NAN;
+        }
         let (step, loss) = (state.progress.step, (window.class + window.boxes) / window.normaliser());
         let mut look = self.watching.look(state);
         let stats = apply_seen(state, window, &self.watching.recipe, &self.watching.schedule, look.as_mut());

@@ -66,6 +66,9 @@ pub struct RunFacts {
     pub response: Option<f64>,
     /// Share of the backbone's last channels that are zero on all photos looked at.
     pub dead: Option<f64>,
+    /// Of every stage before the first step: the largest share, over its layers, of channels that are zero on all photos
+    /// looked at, and of channels at ReLU6's upper bound.
+    pub silent: Vec<[f32; 2]>,
 }
 
 impl Default for RunFacts {
@@ -95,6 +98,7 @@ impl Default for RunFacts {
             tolerance: 1.0,
             response: None,
             dead: None,
+            silent: Vec::new(),
         }
     }
 }

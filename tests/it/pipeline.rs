@@ -257,6 +257,7 @@ fn the_number_of_loader_threads_does_not_show_in_the_weights() {
             loader_threads,
             watchdog: Mode::Cure,
             schedule: None,
+            mishap: None,
         };
         let mut state = TrainState::new(&network, &recipe);
         let stop = AtomicBool::new(false);

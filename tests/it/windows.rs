@@ -174,6 +174,7 @@ fn watched(recipe: Recipe, photos: &Records, watchdog: Mode) -> (Vec<StepReport>
         loader_threads: 0,
         watchdog,
         schedule: None,
+        mishap: None,
     };
     let mut steps = Vec::new();
     let none = Records::in_memory(Vec::new());

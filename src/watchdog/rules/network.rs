@@ -2,7 +2,7 @@
 
 use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
 use crate::watchdog::digest::Digest;
-use crate::watchdog::facts::StageKind;
+use crate::watchdog::facts::{RunFacts, StageKind};
 use crate::watchdog::memory::View;
 use crate::watchdog::signals::StageSignals;
 use crate::watchdog::symptoms::{median, spike};
@@ -19,7 +19,7 @@ const DEAF: f64 = 0.05;
 
 /// The stage alone is at fault if those before it are well, and if it was so from the beginning or became so between two
 /// looks: a slow death is the rate's doing.
-fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Option<(usize, f64)> {
+fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Option<Lone> {
     let looks: Vec<&Digest> = view.looks().collect();
     let [.., before, last] = looks.as_slice() else { return None };
     let at = |d: &Digest, i: usize| d.stages.get(i).map_or(0.0, |s| f64::from(figure(s)));
@@ -28,37 +28,63 @@ fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Optio
     let series: Vec<f64> = looks.iter().map(|d| at(d, affected)).collect();
     let from_the_start = view.memory.first.as_ref().is_some_and(|d| at(d, affected) >= 0.93 * level);
     let jumped = series.windows(2).any(|w| w[0] < 0.6 * level && w[1] >= level);
-    (neighbour_is_well && (from_the_start || jumped)).then(|| (affected, at(last, affected)))
+    let found = Lone { stage: affected, share: at(last, affected), from_the_start };
+    (neighbour_is_well && (from_the_start || jumped)).then_some(found)
+}
+
+struct Lone {
+    stage: usize,
+    share: f64,
+    from_the_start: bool,
+}
+
+/// Stages that say nothing before the first step, while those before them are well.
+pub fn silent_from_the_start(facts: &RunFacts) -> Option<Diagnosis> {
+    let at = |stage: usize, part: usize| f64::from(facts.silent[stage][part]);
+    (0..facts.silent.len()).find_map(|stage| {
+        let (part, level) = [(0, DEAD), (1, SATURATED)].into_iter().find(|&(part, level)| at(stage, part) >= level)?;
+        let neighbour_is_well = stage == 0 || at(stage - 1, part) < 0.6 * level;
+        let found = Lone { stage, share: at(stage, part), from_the_start: true };
+        neighbour_is_well.then(|| if part == 0 { dead(facts, &found) } else { saturated(facts, &found) })
+    })
 }
 
 /// A head that says nothing starves its feature map.
-fn named(view: &View, stage: usize, otherwise: Cause) -> Cause {
-    let kind = view.facts.stages[stage].kind;
+fn named(facts: &RunFacts, stage: usize, otherwise: Cause) -> Cause {
+    let kind = facts.stages[stage].kind;
     match kind {
         StageKind::Backbone | StageKind::Extra => otherwise,
-        _ => view.facts.of_kind(kind).position(|i| i == stage).map_or(otherwise, Cause::FeatureMapStarves),
+        _ => facts.of_kind(kind).position(|i| i == stage).map_or(otherwise, Cause::FeatureMapStarves),
     }
 }
 
 pub fn dead_stage(view: &View) -> Option<Diagnosis> {
-    let (stage, share) = lone(view, DEAD, |s| s.dead)?;
+    Some(dead(view.facts, &lone(view, DEAD, |s| s.dead)?))
+}
+
+fn dead(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> Diagnosis {
     let sentence = format!(
         "{} of the channels of {} are zero for every image, while the stages before it are alive: nothing passes, neither \
          forward nor back",
         percent(share),
-        view.facts.stage_name(stage)
+        facts.stage_name(stage)
     );
-    Some(Diagnosis::new(named(view, stage, Cause::DeadStage(stage)), 0.9, sentence).with("dead", share))
+    let found = Diagnosis::new(named(facts, stage, Cause::DeadStage(stage)), 0.9, sentence);
+    found.with("dead", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
 pub fn saturated_stage(view: &View) -> Option<Diagnosis> {
-    let (stage, share) = lone(view, SATURATED, |s| s.saturated)?;
+    Some(saturated(view.facts, &lone(view, SATURATED, |s| s.saturated)?))
+}
+
+fn saturated(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> Diagnosis {
     let sentence = format!(
         "{} of the outputs of {} are at the upper bound of ReLU6, where the slope is zero: it says the same whatever it sees",
         percent(share),
-        view.facts.stage_name(stage)
+        facts.stage_name(stage)
     );
-    Some(Diagnosis::new(named(view, stage, Cause::SaturatedStage(stage)), 0.9, sentence).with("saturated", share))
+    let found = Diagnosis::new(named(facts, stage, Cause::SaturatedStage(stage)), 0.9, sentence);
+    found.with("saturated", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
 pub fn collapsed(view: &View) -> Option<Diagnosis> {
