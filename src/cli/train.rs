@@ -11,9 +11,13 @@ use super::{RESUMABLE, train_report, watchdog_report};
 use crate::board::release_freed_memory;
 use crate::config::JobFile;
 use crate::data::{AugmentOptions, Split};
+use crate::model::{ConvWeights, Ssd};
 use crate::onnx::{Imported, import};
 use crate::optim::{Decay, OptimizerKind};
-use crate::train::{Ending, Event, Job, LossKind, Records, TrainError, TrainState, start, train};
+use crate::train::{
+    Ending, Event, Job, LossKind, PROBE_STEPS, RANGE_STEPS, Recipe, Records, TrainError, TrainState, overfit_probe,
+    range_test, start, train,
+};
 use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -21,8 +25,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a run keeps from its beginning: all but threads and the time between checkpoints.
-const FIXED: [&str; 28] = [
+const FIXED: [&str; 29] = [
     "watchdog",
+    "probe_overfit",
     "data",
     "weights",
     "config",
@@ -78,9 +83,12 @@ pub struct TrainArguments {
     /// Input size in pixels [default: the file's, or 300]
     #[arg(long)]
     pub imgsz: Option<usize>,
-    /// Learning rate of extras and heads
+    /// Learning rate of extras and heads, or auto for a range test before the run
+    #[arg(long, value_parser = parse_rate)]
+    pub lr: Option<Rate>,
+    /// First see whether a few photos can be learned by heart; end if not
     #[arg(long)]
-    pub lr: Option<f64>,
+    pub probe_overfit: bool,
     /// Rate of the backbone as a share of --lr
     #[arg(long)]
     pub backbone_rate: Option<f64>,
@@ -142,6 +150,20 @@ pub struct TrainArguments {
     /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]
     #[arg(long)]
     pub checkpoint_every: Option<u64>,
+}
+
+/// A learning rate, or the wish for one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    Of(f64),
+    Auto,
+}
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    match text {
+        "auto" => Ok(Rate::Auto),
+        _ => text.parse().map(Rate::Of).map_err(|_| "expected a number or auto".into()),
+    }
 }
 
 fn parse_optimizer(text: &str) -> Result<OptimizerKind, String> {
@@ -212,7 +234,9 @@ fn job_file(a: TrainArguments) -> Result<JobFile> {
     let batch = a.batch.or(a.micro_batch.map(|micro| recipe.batch.max(micro)));
     set(&mut recipe.batch, batch);
     set(&mut recipe.micro_batch, micro);
-    set(&mut recipe.lr, a.lr);
+    if let Some(Rate::Of(lr)) = a.lr {
+        recipe.lr = lr;
+    }
     set(&mut recipe.backbone_rate, a.backbone_rate);
     set(&mut recipe.weight_decay, a.weight_decay);
     set(&mut recipe.optimizer, a.optimizer);
@@ -238,7 +262,10 @@ pub fn run(mut arguments: TrainArguments) -> Result<u8> {
             let (threads, checkpoint_every_s) = (arguments.threads, arguments.checkpoint_every);
             resume(&path, &Overrides { threads, checkpoint_every_s })
         }
-        None => new_training(job_file(arguments)?),
+        None => {
+            let wishes = Wishes { auto_rate: arguments.lr == Some(Rate::Auto), probe_overfit: arguments.probe_overfit };
+            new_training(job_file(arguments)?, wishes)
+        }
     }
 }
 
@@ -284,11 +311,52 @@ fn check_labelled(data: &Path, split: &Split) -> Result<()> {
     Err(TrainError::Empty { split: format!("{}: training split {}", data.display(), split.name()), found }.into())
 }
 
+/// What is to be found out before a run begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    pub auto_rate: bool,
+    pub probe_overfit: bool,
+}
+
+/// Finds out what was asked for, on states of their own.
+///
+/// # Errors
+/// If a few photos cannot be learned by heart, or a record cannot be read.
+fn rehearse(
+    wishes: Wishes,
+    network: &Ssd<ConvWeights>,
+    recipe: &mut Recipe,
+    training: &Records,
+    classes: usize,
+    size: usize,
+) -> Result<()> {
+    if wishes.auto_rate {
+        log::info!("range test: up to {RANGE_STEPS} steps at rising rates");
+        let found = range_test(network, recipe, training, classes, size)?;
+        log::info!("learning rate {:.1e} (the default is {:.1e})", found.lr, recipe.lr);
+        recipe.lr = found.lr;
+    }
+    if wishes.probe_overfit {
+        let probe = overfit_probe(network, recipe, training, classes, size)?;
+        let said = format!(
+            "in {PROBE_STEPS} steps on the same few photos the loss went from {:.2} to {:.2}",
+            probe.start, probe.end
+        );
+        if !probe.is_learned() {
+            bail!(
+                "{said}: what cannot be learned by heart will not be learned\nhelp: look at the weights, the labels of these photos, and --lr"
+            );
+        }
+        log::info!("{said}: they can be learned");
+    }
+    Ok(())
+}
+
 /// Trains what a job file describes, from the beginning.
 ///
 /// # Errors
 /// If the job cannot work, or data or disk fail.
-pub fn new_training(mut file: JobFile) -> Result<u8> {
+pub fn new_training(mut file: JobFile, wishes: Wishes) -> Result<u8> {
     file.recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     if !(0.0..1.0).contains(&file.val_share) {
         bail!("val_share = {}, expected 0 or more and below 1", file.val_share);
@@ -319,6 +387,7 @@ pub fn new_training(mut file: JobFile) -> Result<u8> {
         log::info!("{note}");
         report.push_str(&format!("note: {note}\n"));
     }
+    rehearse(wishes, &begin.network, &mut file.recipe, &training, class_names.len() + 1, size)?;
     let folder = new_run(&file.out, file.name.as_deref(), &data)?;
     log_file::follow(&folder)?;
     write(&folder.join("import.txt"), &report)?;

@@ -62,7 +62,7 @@ pub fn facts(
         clip: recipe.clip,
         negatives_per_positive: (recipe.loss == LossKind::Mining).then_some(3.0),
         spread: Some(spread(&model.weights())),
-        tolerance: if recipe.centred { CENTRED } else { 1.0 },
+        tolerance: centred_tolerance(recipe),
         ..RunFacts::default()
     };
     labels(&mut facts, encoder, training, f64::from(recipe.box_weight))?;
@@ -95,6 +95,11 @@ fn silent(
         });
     }
     Ok(stages.signals(&Look::new(model.layers.len()), &inputs, 1.0).iter().map(|s| [s.dead, s.saturated]).collect())
+}
+
+/// Times by which a recipe's update ratios may exceed those of plain updates.
+pub fn centred_tolerance(recipe: &Recipe) -> f64 {
+    if recipe.centred { CENTRED } else { 1.0 }
 }
 
 /// Photos spread over the split, as the network sees them.

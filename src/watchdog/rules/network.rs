@@ -5,7 +5,7 @@ use crate::watchdog::digest::Digest;
 use crate::watchdog::facts::{RunFacts, StageKind};
 use crate::watchdog::memory::View;
 use crate::watchdog::signals::StageSignals;
-use crate::watchdog::symptoms::{median, spike};
+use crate::watchdog::symptoms::{ALPHA, median, spike};
 
 /// Share of dead channels of a dead stage. A ReLU6 network lives with half of its channels dead, and a pretrained file
 /// may arrive with 84 % in its last layer.
@@ -156,22 +156,30 @@ fn gradients(view: &View, stage: usize) -> Vec<f64> {
 pub fn vanishes(view: &View) -> Option<Diagnosis> {
     const LOOKS: usize = 4;
     const NEXT_TO_NONE: f64 = 1e-5;
+    /// Anchors that an object matches.
+    const ANCHORS: f64 = 4.0;
     let shares = view.shares(|d| &d.maps);
     let total: u64 = shares.iter().map(|s| s.0).sum();
-    // An extra learns from its own map (after the backbone's two) and the smaller ones: without objects there it rests.
-    let fed = |stage: usize| {
+    let steps: u64 = view.memory.digests.iter().map(|d| u64::from(d.steps)).sum();
+    // An extra learns from its own map (after the backbone's two) and the smaller ones: without objects there it rests,
+    // and so many looks must see nothing that it is no chance. A look sees one step, an object matches some anchors.
+    let enough_looks = |stage: usize| {
         let extra = view.facts.of_kind(StageKind::Extra).position(|i| i == stage);
-        let below = extra.map(|e| shares.iter().skip(e + 2).map(|s| s.0).sum::<u64>());
-        shares.is_empty() || below.is_none_or(|n| n * 20 > total)
+        let Some(extra) = extra.filter(|_| total > 0) else { return LOOKS };
+        let share = shares.iter().skip(extra + 2).map(|s| s.0).sum::<u64>() as f64 / total as f64;
+        let objects = total as f64 / ANCHORS / steps.max(1) as f64;
+        let looks = ALPHA.ln() / ((1.0 - share).max(1e-9).ln() * objects).min(-1e-9);
+        LOOKS.max(looks.ceil() as usize)
     };
     let body = (0..view.facts.stages.len()).filter(|&i| {
         let kind = view.facts.stages[i].kind;
-        view.facts.stages[i].trained && matches!(kind, StageKind::Backbone | StageKind::Extra) && fed(i)
+        view.facts.stages[i].trained && matches!(kind, StageKind::Backbone | StageKind::Extra)
     });
     let last: Vec<(usize, f64)> = body
         .filter_map(|i| {
             let seen = gradients(view, i);
-            (seen.len() >= LOOKS).then(|| (i, seen[seen.len() - LOOKS..].iter().copied().fold(0.0, f64::max)))
+            let looks = enough_looks(i);
+            (seen.len() >= looks).then(|| (i, seen[seen.len() - looks..].iter().copied().fold(0.0, f64::max)))
         })
         .collect();
     let usual = view.middle(LOOKS, |d| f64::from(d.grad_norm))?;
@@ -180,7 +188,7 @@ pub fn vanishes(view: &View) -> Option<Diagnosis> {
         return None;
     }
     let sentence = format!(
-        "over {LOOKS} looks {} got a gradient of at most {norm:.0e}, the whole network {usual:.1}: it does not learn",
+        "over {LOOKS} looks and more {} got a gradient of at most {norm:.0e}, the whole network {usual:.1}: it does not learn",
         view.facts.stage_name(stage)
     );
     Some(Diagnosis::new(Cause::GradientsVanish(stage), 0.85, sentence).with("grad_norm", norm).with("usual", usual))

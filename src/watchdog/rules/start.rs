@@ -24,7 +24,7 @@ pub fn looks_random(facts: &RunFacts) -> bool {
 /// Diagnoses from the facts alone, most serious first.
 pub fn before(facts: &RunFacts) -> Vec<Diagnosis> {
     let rules: [fn(&RunFacts) -> Option<Diagnosis>; 8] =
-        [weights, network::silent_from_the_start, schedule_fits, boxes, classes, scarce, decay, weak_start];
+        [weights, silent, schedule_fits, boxes, classes, scarce, decay, weak_start];
     rules.iter().filter_map(|rule| rule(facts)).collect()
 }
 
@@ -40,6 +40,11 @@ fn weights(facts: &RunFacts) -> Option<Diagnosis> {
         percent(spread)
     );
     Some(Diagnosis::new(Cause::WeightsNotLoaded, 0.9, sentence).with("spread", spread))
+}
+
+/// In a network of random numbers silent layers are the least of its faults.
+fn silent(facts: &RunFacts) -> Option<Diagnosis> {
+    if looks_random(facts) { None } else { network::silent_from_the_start(facts) }
 }
 
 fn schedule_fits(facts: &RunFacts) -> Option<Diagnosis> {
