@@ -141,7 +141,9 @@ fn labels(facts: &mut RunFacts, encoder: &TargetEncoder, training: &Records, wei
         }
         objects.iter().for_each(|o| facts.objects[o.class] += stride as u64);
         let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
-        if boxes.iter().any(|b| best_overlap(&encoder.anchors, b) < NEAR) {
+        // Wrong units spoil all boxes of a file; a single one may just be small or cut off.
+        let lost = boxes.iter().filter(|b| best_overlap(&encoder.anchors, b) < NEAR).count();
+        if 2 * lost > boxes.len() {
             facts.unmatched.push(index as u32);
         }
         let columns = vec![1; boxes.len()];

@@ -34,7 +34,7 @@ pub struct RunFacts {
     pub images: u64,
     /// Training images without any object.
     pub empty_images: u64,
-    /// Training images with an object that no anchor overlaps well enough, by index.
+    /// Training images most of whose objects no anchor overlaps well enough, by index.
     pub unmatched: Vec<u32>,
     pub steps_per_epoch: u64,
     pub total_steps: u64,

@@ -208,7 +208,10 @@ impl Treatment {
         let still = found.iter().any(|d| d.cause == course.cause);
         let before = f64::from(course.loss);
         let after = view.middle(3, |d| d.loss()).unwrap_or(before);
-        let worse = after > WORSE * before && !matches!(course.action, Action::WeighClasses { .. });
+        // Other weights make another loss; and before numbers left their range the loss was of a later state than that
+        // gone back to.
+        let comparable = course.cause != Cause::NonFinite && !matches!(course.action, Action::WeighClasses { .. });
+        let worse = after > WORSE * before && comparable;
         let known = before < 1e29;
         let aps = course.ap.zip(recent_ap(view)).filter(|_| shows_by_epoch(course.cause));
         let worse = worse || aps.is_some_and(|(before, after)| f64::from(after) < LOST * f64::from(before));
