@@ -7,7 +7,7 @@
 use super::attendant::Attendant;
 use super::pretraining::pretrain;
 use super::run_folder::{check_size, free_name};
-use super::train::new_training;
+use super::train::{Wishes, new_training};
 use crate::config::JobFile;
 use crate::data::{AugmentOptions, SceneOptions, write_voc};
 use crate::train::Recipe;
@@ -84,7 +84,7 @@ pub fn run(arguments: DemoArguments) -> Result<u8> {
     let pictures = arguments.out.join(&name).join("val_pred.png");
     let job = scene_job("scenes", name, &options, recipe, &start, &arguments)?;
     fs::write(&start, PRETRAINED).with_context(|| format!("{}: cannot write", start.display()))?;
-    let code = new_training(job, &mut Attendant::of_command())?.code();
+    let code = new_training(job, Wishes::default(), &mut Attendant::of_command())?.code();
     if code == 0 {
         log::info!("predictions on held-back scenes: {}", pictures.display());
     }

@@ -104,6 +104,7 @@ mod tests {
             loader_threads: 0,
             watchdog: Mode::Off,
             schedule: None,
+            mishap: None,
             requests: Arc::default(),
         };
         let mut guard = MemoryGuard::new(&job, root.path().into());

@@ -23,6 +23,7 @@ mod run_folder;
 mod service;
 mod systemd;
 mod train;
+mod train_arguments;
 mod train_report;
 mod val;
 mod watchdog_report;
@@ -51,7 +52,7 @@ pub struct Arguments {
 #[allow(clippy::large_enum_variant)] // one exists, once per process
 pub enum Command {
     /// Fine-tune a detector on labelled photos
-    Train(Box<train::TrainArguments>),
+    Train(Box<train_arguments::TrainArguments>),
     /// Judge a detector on a split, or COCO detections against COCO ground truth
     Val(val::ValArguments),
     /// Find objects in photos: annotated pictures and JSON

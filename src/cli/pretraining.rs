@@ -7,7 +7,7 @@
 use super::attendant::Attendant;
 use super::demo::{CLASSES, DemoArguments, scene_job, uncropped};
 use super::resume::{Overrides, resume};
-use super::train::new_training;
+use super::train::{Wishes, new_training};
 use crate::boxes::BoxCoder;
 use crate::data::{SceneOptions, normalise, scene};
 use crate::model::{ConvWeights, Ssd, initialise_network, ssdlite_mobilenet_v2};
@@ -86,7 +86,7 @@ pub fn pretrain(file: &Path, arguments: &DemoArguments) -> Result<u8> {
             if number == 0 {
                 write_random(&start, options)?;
             }
-            new_training(job, attendant)?
+            new_training(job, Wishes::default(), attendant)?
         };
         if outcome.code() != 0 {
             return Ok(outcome.code());

@@ -56,6 +56,7 @@ pub fn resume(path: &Path, overrides: &Overrides, attendant: &mut Attendant) -> 
         watchdog: file.watchdog,
         schedule: None,
         requests: Arc::default(),
+        mishap: None,
     };
     attendant.beat();
     if let Some(most) = overrides.micro_batch {

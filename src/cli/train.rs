@@ -9,237 +9,19 @@ use super::memory::fit_memory;
 use super::process::set_threads;
 use super::resume::{Overrides, resume};
 use super::run_folder::{Source, check_size, new_run, open_source, tell_findings};
+use super::train_arguments::{Rate, TrainArguments, job_file};
 use crate::board::release_freed_memory;
 use crate::config::JobFile;
-use crate::data::{AugmentOptions, Split};
+use crate::data::Split;
+use crate::model::{ConvWeights, Ssd};
 use crate::onnx::{Imported, import};
-use crate::optim::{Decay, OptimizerKind};
-use crate::train::{Job, LossKind, Records, TrainError, TrainState, start};
-use crate::watchdog::Mode;
+use crate::train::{
+    Job, PROBE_STEPS, RANGE_STEPS, Recipe, Records, TrainError, TrainState, overfit_probe, range_test, start,
+};
 use anyhow::{Result, anyhow, bail};
-use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What a run keeps from its beginning: all but threads and the time between checkpoints.
-const FIXED: [&str; 29] = [
-    "board",
-    "watchdog",
-    "data",
-    "weights",
-    "config",
-    "epochs",
-    "batch",
-    "micro_batch",
-    "imgsz",
-    "lr",
-    "backbone_rate",
-    "weight_decay",
-    "optimizer",
-    "decay",
-    "warmup",
-    "clip",
-    "ema",
-    "freeze",
-    "hold",
-    "loss",
-    "class_weight",
-    "no_augment",
-    "patience",
-    "seed",
-    "train_split",
-    "val_split",
-    "val_share",
-    "name",
-    "out",
-];
-
-#[derive(Debug, Args)]
-#[command(allow_negative_numbers = true)]
-pub struct TrainArguments {
-    /// Folder of labelled photos, a label file, or a pack
-    pub data: Option<PathBuf>,
-    /// Pretrained detector or backbone (ONNX)
-    #[arg(long)]
-    pub weights: Option<PathBuf>,
-    /// Job file (TOML); flags override it
-    #[arg(long)]
-    pub config: Option<PathBuf>,
-    /// Continue a run: its folder, or one of its checkpoints
-    #[arg(long, conflicts_with_all = FIXED)]
-    pub resume: Option<PathBuf>,
-    /// Passes over the training images [default: 20]
-    #[arg(long)]
-    pub epochs: Option<u64>,
-    /// Images per optimizer step
-    #[arg(long)]
-    pub batch: Option<usize>,
-    /// Images per forward and backward pass; a divisor of the batch
-    #[arg(long)]
-    pub micro_batch: Option<usize>,
-    /// Input size in pixels [default: the file's, or 300]
-    #[arg(long)]
-    pub imgsz: Option<usize>,
-    /// Learning rate of extras and heads
-    #[arg(long)]
-    pub lr: Option<f64>,
-    /// Rate of the backbone as a share of --lr
-    #[arg(long)]
-    pub backbone_rate: Option<f64>,
-    #[arg(long)]
-    pub weight_decay: Option<f64>,
-    #[arg(long, value_parser = parse_optimizer)]
-    pub optimizer: Option<OptimizerKind>,
-    /// cosine, step, staircase or constant
-    #[arg(long, value_parser = parse_decay)]
-    pub decay: Option<Decay>,
-    /// Steps of rising rate at the start
-    #[arg(long)]
-    pub warmup: Option<u64>,
-    /// Largest gradient norm; 0 for none
-    #[arg(long)]
-    pub clip: Option<f64>,
-    /// Share of the moving average kept per step; 0 for none
-    #[arg(long)]
-    pub ema: Option<f64>,
-    /// Leading stages not trained: 0 none, 1 the stem, k + 1 the stem and k blocks, 19 the backbone
-    #[arg(long)]
-    pub freeze: Option<usize>,
-    /// Share of the run during which the backbone is held
-    #[arg(long)]
-    pub hold: Option<f64>,
-    /// mining or focal
-    #[arg(long, value_parser = parse_loss)]
-    pub loss: Option<LossKind>,
-    /// Weight of a class in the loss, as NAME=WEIGHT; may be repeated
-    #[arg(long, value_parser = parse_class_weight)]
-    pub class_weight: Vec<(String, f32)>,
-    /// Show every photo as it is
-    #[arg(long)]
-    pub no_augment: bool,
-    /// Epochs without a better validation AP before ending early; 0 never
-    #[arg(long)]
-    pub patience: Option<u64>,
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// Threads for the network [default: all cores]
-    #[arg(long)]
-    pub threads: Option<usize>,
-    #[arg(long)]
-    pub train_split: Option<String>,
-    #[arg(long)]
-    pub val_split: Option<String>,
-    /// Share of the images held back for validation where the data set has no split
-    #[arg(long)]
-    pub val_share: Option<f64>,
-    /// Name of the run folder
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Folder for run folders [default: runs/train]
-    #[arg(long)]
-    pub out: Option<PathBuf>,
-    /// What the watchdog may do about stagnation: cure, advise or off [default: cure]
-    #[arg(long, value_parser = parse_watchdog)]
-    pub watchdog: Option<Mode>,
-    /// Settings by board: a name of board-configs, none, or auto for this board's if it is a known one [default: auto]
-    #[arg(long)]
-    pub board: Option<String>,
-    /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]
-    #[arg(long)]
-    pub checkpoint_every: Option<u64>,
-}
-
-fn parse_optimizer(text: &str) -> Result<OptimizerKind, String> {
-    match text {
-        "adamw" => Ok(OptimizerKind::adamw()),
-        "sgd" => Ok(OptimizerKind::Sgd { momentum: 0.9 }),
-        _ => Err("expected adamw or sgd".into()),
-    }
-}
-
-fn parse_decay(text: &str) -> Result<Decay, String> {
-    match text {
-        "cosine" => Ok(Decay::Cosine),
-        "step" => Ok(Decay::Step),
-        "staircase" => Ok(Decay::Staircase),
-        "constant" => Ok(Decay::Constant),
-        _ => Err("expected cosine, step, staircase or constant".into()),
-    }
-}
-
-fn parse_loss(text: &str) -> Result<LossKind, String> {
-    match text {
-        "mining" => Ok(LossKind::Mining),
-        "focal" => Ok(LossKind::Focal),
-        _ => Err("expected mining or focal".into()),
-    }
-}
-
-fn parse_watchdog(text: &str) -> Result<Mode, String> {
-    match text {
-        "cure" => Ok(Mode::Cure),
-        "advise" => Ok(Mode::Advise),
-        "off" => Ok(Mode::Off),
-        _ => Err("expected cure, advise or off".into()),
-    }
-}
-
-fn parse_class_weight(text: &str) -> Result<(String, f32), String> {
-    let (name, weight) = text.rsplit_once('=').ok_or("expected NAME=WEIGHT")?;
-    weight.parse().map(|w| (name.to_string(), w)).map_err(|_| format!("{weight:?} is no number"))
-}
-
-/// Puts a flag's value over the job's where the flag was given.
-fn set<T>(value: &mut T, flag: Option<T>) {
-    if let Some(flag) = flag {
-        *value = flag;
-    }
-}
-
-/// The job file with the flags over it.
-fn job_file(a: TrainArguments) -> Result<JobFile> {
-    let mut job = a.config.as_deref().map(JobFile::read).transpose()?.unwrap_or_default();
-    job.data = a.data.or(job.data);
-    job.weights = a.weights.or(job.weights);
-    job.imgsz = a.imgsz.or(job.imgsz);
-    job.name = a.name.or(job.name);
-    job.threads = a.threads.or(job.threads);
-    job.train_split = a.train_split.or(job.train_split);
-    job.val_split = a.val_split.or(job.val_split);
-    set(&mut job.val_share, a.val_share);
-    set(&mut job.out, a.out);
-    job.given.checkpoint_every |= a.checkpoint_every.is_some();
-    set(&mut job.checkpoint_every_s, a.checkpoint_every);
-    set(&mut job.board, a.board);
-    set(&mut job.watchdog, a.watchdog);
-    let recipe = &mut job.recipe;
-    set(&mut recipe.epochs, a.epochs);
-    job.given.micro_batch |= a.micro_batch.is_some();
-    // A smaller batch than the micro-batch means smaller micro-batches, not an error.
-    let micro = a.micro_batch.or(a.batch.map(|batch| recipe.micro_batch.min(batch)));
-    let batch = a.batch.or(a.micro_batch.map(|micro| recipe.batch.max(micro)));
-    set(&mut recipe.batch, batch);
-    set(&mut recipe.micro_batch, micro);
-    set(&mut recipe.lr, a.lr);
-    set(&mut recipe.backbone_rate, a.backbone_rate);
-    set(&mut recipe.weight_decay, a.weight_decay);
-    set(&mut recipe.optimizer, a.optimizer);
-    set(&mut recipe.decay, a.decay);
-    set(&mut recipe.warmup, a.warmup);
-    set(&mut recipe.clip, a.clip);
-    set(&mut recipe.ema, a.ema);
-    set(&mut recipe.freeze, a.freeze);
-    set(&mut recipe.hold, a.hold);
-    set(&mut recipe.loss, a.loss);
-    set(&mut recipe.patience, a.patience);
-    set(&mut recipe.seed, a.seed);
-    recipe.class_weights.extend(a.class_weight);
-    if a.no_augment {
-        recipe.augment = AugmentOptions::none();
-    }
-    Ok(job)
-}
 
 pub fn run(mut arguments: TrainArguments) -> Result<u8> {
     let attendant = &mut Attendant::of_command();
@@ -248,7 +30,10 @@ pub fn run(mut arguments: TrainArguments) -> Result<u8> {
             let (threads, checkpoint_every_s) = (arguments.threads, arguments.checkpoint_every);
             resume(&path, &Overrides { threads, checkpoint_every_s, micro_batch: None }, attendant)?
         }
-        None => new_training(job_file(arguments)?, attendant)?,
+        None => {
+            let wishes = Wishes { auto_rate: arguments.lr == Some(Rate::Auto), probe_overfit: arguments.probe_overfit };
+            new_training(job_file(arguments)?, wishes, attendant)?
+        }
     };
     Ok(outcome.code())
 }
@@ -295,11 +80,52 @@ fn check_labelled(data: &Path, split: &Split) -> Result<()> {
     Err(TrainError::Empty { split: format!("{}: training split {}", data.display(), split.name()), found }.into())
 }
 
+/// What is to be found out before a run begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    pub auto_rate: bool,
+    pub probe_overfit: bool,
+}
+
+/// Finds out what was asked for, on states of their own.
+///
+/// # Errors
+/// If a few photos cannot be learned by heart, or a record cannot be read.
+fn rehearse(
+    wishes: Wishes,
+    network: &Ssd<ConvWeights>,
+    recipe: &mut Recipe,
+    training: &Records,
+    classes: usize,
+    size: usize,
+) -> Result<()> {
+    if wishes.auto_rate {
+        log::info!("range test: up to {RANGE_STEPS} steps at rising rates");
+        let found = range_test(network, recipe, training, classes, size)?;
+        log::info!("learning rate {:.1e} (the default is {:.1e})", found.lr, recipe.lr);
+        recipe.lr = found.lr;
+    }
+    if wishes.probe_overfit {
+        let probe = overfit_probe(network, recipe, training, classes, size)?;
+        let said = format!(
+            "in {PROBE_STEPS} steps on the same few photos the loss went from {:.2} to {:.2}",
+            probe.start, probe.end
+        );
+        if !probe.is_learned() {
+            bail!(
+                "{said}: what cannot be learned by heart will not be learned\nhelp: look at the weights, the labels of these photos, and --lr"
+            );
+        }
+        log::info!("{said}: they can be learned");
+    }
+    Ok(())
+}
+
 /// Trains what a job file describes, from the beginning.
 ///
 /// # Errors
 /// If the job cannot work, or data or disk fail.
-pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outcome> {
+pub fn new_training(mut file: JobFile, wishes: Wishes, attendant: &mut Attendant) -> Result<Outcome> {
     file.recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
     if !(0.0..1.0).contains(&file.val_share) {
         bail!("val_share = {}, expected 0 or more and below 1", file.val_share);
@@ -334,6 +160,7 @@ pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outc
         log::info!("{note}");
         report.push_str(&format!("note: {note}\n"));
     }
+    rehearse(wishes, &begin.network, &mut file.recipe, &training, class_names.len() + 1, size)?;
     let folder = new_run(&file.out, file.name.as_deref(), &data)?;
     log_file::follow(&folder)?;
     write(&folder.join("import.txt"), &report)?;
@@ -361,6 +188,7 @@ pub fn new_training(mut file: JobFile, attendant: &mut Attendant) -> Result<Outc
         watchdog: file.watchdog,
         schedule: None,
         requests: Arc::default(),
+        mishap: None,
     };
     execute(&job, state, &training, &validation, attendant)
 }

@@ -1,7 +1,8 @@
 //! What the watchdog says on the terminal: while the run goes on, and as a story at its end.
 
+use crate::report::{Marker, Tile, mosaic, write_png};
 use crate::train::{Event, Job, Records, read_journal};
-use crate::watchdog::{Action, Entry, story as tell_story};
+use crate::watchdog::{Action, Entry, story as tell_story, suspicious};
 use anyhow::Result;
 
 /// Passes on a diagnosis, a cure or a verdict.
@@ -18,14 +19,45 @@ pub fn tell(event: &Event) {
     }
 }
 
-/// Tells the run's journal as a story, on the terminal and in `story.txt`.
+/// Images in the picture of suspicious ones, in a row, and their side in pixels.
+const SHOWN: usize = 15;
+const COLUMNS: usize = 5;
+const SIDE: usize = 260;
+
+/// The picture of suspicious images in a run's folder.
+const PICTURE: &str = "suspicious.png";
+
+/// Draws the most suspicious training images with their labels; returns whether there are any.
+fn picture(job: &Job, entries: &[Entry], training: &Records) -> Result<bool> {
+    let mut shown = Vec::new();
+    for (index, doubt) in suspicious(entries, SHOWN) {
+        let record = training.get(index as usize)?;
+        let known = |class: usize| job.class_names.get(class).map_or("?", String::as_str);
+        let markers =
+            record.objects.iter().map(|o| Marker::object(o.bbox, o.class, known(o.class))).collect::<Vec<_>>();
+        shown.push((record.image, markers, format!("{doubt} {}", record.source)));
+    }
+    let tiles: Vec<Tile> = shown
+        .iter()
+        .map(|(image, markers, caption)| Tile { image, markers: markers.clone(), caption: caption.clone() })
+        .collect();
+    if !tiles.is_empty() {
+        write_png(&mosaic(&tiles, COLUMNS, SIDE), &job.folder.join(PICTURE))?;
+    }
+    Ok(!tiles.is_empty())
+}
+
+/// Tells the run's journal as a story, on the terminal and in `story.txt`, with a picture of suspicious images.
 ///
 /// # Errors
 /// If the journal cannot be read or the story cannot be written.
 pub fn story(job: &Job, training: &Records) -> Result<()> {
     let Some(entries) = read_journal(&job.folder)? else { return Ok(()) };
     let name = |index: u32| training.get(index as usize).map_or(format!("image {index}"), |r| r.source);
-    let lines = tell_story(&entries, &name);
+    let mut lines = tell_story(&entries, &name);
+    if picture(job, &entries, training)? {
+        lines.push(format!("{PICTURE} shows the images whose losses stay highest, with their labels."));
+    }
     lines.iter().for_each(|line| log::info!("{line}"));
     std::fs::write(job.folder.join("story.txt"), lines.join("\n") + "\n")?;
     Ok(())

@@ -24,11 +24,19 @@ impl Default for Classification {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ClassLoss {
     pub total: f64,
-    /// Of every matched anchor, in anchor order; and whether another class than its own, background aside, has the
-    /// highest score there.
-    pub matched: Vec<(f64, bool)>,
+    /// Of every matched anchor, in anchor order.
+    pub matched: Vec<MatchedClass>,
     /// Mined negatives, in anchor order; empty for a loss that takes all.
     pub negatives: Vec<usize>,
+}
+
+/// Class loss of one matched anchor.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct MatchedClass {
+    pub loss: f64,
+    /// The part of it that is about which object it is, not whether there is one: cross-entropy of the label among the
+    /// classes, background aside, unweighted.
+    pub naming: f64,
 }
 
 impl Classification {
@@ -52,12 +60,6 @@ fn log_sum_exp(row: &[f32]) -> f64 {
     f64::from(max) + row.iter().map(|&v| f64::from(v - max).exp()).sum::<f64>().ln()
 }
 
-/// Whether the highest score is that of a class that is neither `label` nor the background.
-fn is_rivalled(row: &[f32], label: usize) -> bool {
-    let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(c, _)| c);
-    best != 0 && best != label
-}
-
 fn mined(logits: &[f32], labels: &[u32], weights: &[f32], wanted: usize, d: &mut [f32]) -> ClassLoss {
     let k = weights.len();
     let normalisers: Vec<f64> = logits.chunks_exact(k).map(log_sum_exp).collect();
@@ -78,7 +80,9 @@ fn mined(logits: &[f32], labels: &[u32], weights: &[f32], wanted: usize, d: &mut
         let loss = f64::from(weight) * loss_of(a);
         total += loss;
         if label > 0 {
-            matched.push((loss, is_rivalled(&logits[a * k..][..k], label)));
+            let row = &logits[a * k..][..k];
+            let naming = log_sum_exp(&row[1..]) - f64::from(row[label]);
+            matched.push(MatchedClass { loss, naming });
         }
         for (c, (d, &logit)) in d[a * k..][..k].iter_mut().zip(&logits[a * k..][..k]).enumerate() {
             let p = (f64::from(logit) - normalisers[a]).exp() as f32;
@@ -109,7 +113,9 @@ fn focal(logits: &[f32], labels: &[u32], weights: &[f32], alpha: f64, gamma: f64
             d[c] = (weight * balance * sign * slope) as f32;
         }
         if label > 0 {
-            matched.push((of_anchor, is_rivalled(row, label as usize)));
+            let score = |z: f32| 1.0 / (1.0 + (-f64::from(z)).exp());
+            let naming = (row[1..].iter().map(|&z| score(z)).sum::<f64>() / score(row[label as usize])).ln();
+            matched.push(MatchedClass { loss: of_anchor, naming });
         }
     }
     ClassLoss { total, matched, negatives: Vec::new() }

@@ -33,9 +33,9 @@ pub struct MatchedLoss {
     pub anchor: usize,
     /// Column of the class logits it should have said.
     pub column: u32,
-    /// Whether another class, background aside, has the highest score there.
-    pub rivalled: bool,
     pub class: f64,
+    /// The part of `class` that is about which object it is, not whether there is one.
+    pub naming: f64,
     /// With the box weight worked in.
     pub boxes: f64,
 }
@@ -65,7 +65,7 @@ impl SsdLoss {
         let class = self.classification.evaluate(logits, &targets.labels, &self.class_weights, d.logits);
         d.deltas.fill(0.0);
         let (mut boxes, mut matched) = (0.0, Vec::with_capacity(targets.positives.len()));
-        for ((anchor, target), &(class, rivalled)) in targets.positives.iter().zip(&class.matched) {
+        for ((anchor, target), seen) in targets.positives.iter().zip(&class.matched) {
             let mut of_anchor = 0.0;
             for (i, t) in target.iter().enumerate() {
                 let (loss, slope) = smooth_l1(deltas[anchor * 4 + i] - t);
@@ -74,7 +74,13 @@ impl SsdLoss {
                 d.deltas[anchor * 4 + i] = slope * self.box_weight;
             }
             let column = targets.labels[*anchor];
-            matched.push(MatchedLoss { anchor: *anchor, column, rivalled, class, boxes: of_anchor });
+            matched.push(MatchedLoss {
+                anchor: *anchor,
+                column,
+                class: seen.loss,
+                naming: seen.naming,
+                boxes: of_anchor,
+            });
         }
         let (positives, negatives) = (targets.positives.len(), class.negatives);
         ImageLoss { class: class.total, boxes, positives, negatives, matched }

@@ -50,7 +50,7 @@ pub fn calibrate(network: &mut Ssd<ConvWeights>, images: Tensor<4>) {
 }
 
 /// Calibrates one layer on its input and returns what it then puts out.
-fn settle(layer: &mut ConvWeights, x: Tensor<4>) -> Tensor<4> {
+pub(super) fn settle(layer: &mut ConvWeights, x: Tensor<4>) -> Tensor<4> {
     let spec = ConvSpec { activation: Activation::Linear, ..layer.spec };
     let linear = ConvLayer::new(&ConvWeights { spec, ..layer.clone() }, Training::Frozen);
     let y = linear.forward(x);
@@ -79,7 +79,7 @@ fn settle(layer: &mut ConvWeights, x: Tensor<4>) -> Tensor<4> {
 }
 
 /// Mean and deviation of each channel of `[.., channels]`.
-fn moments(y: &[f32], channels: usize) -> Vec<(f32, f32)> {
+pub(super) fn moments(y: &[f32], channels: usize) -> Vec<(f32, f32)> {
     let mut sums = vec![(0f64, 0f64); channels];
     for place in y.chunks_exact(channels) {
         for ((sum, squares), &value) in sums.iter_mut().zip(place) {

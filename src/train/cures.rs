@@ -4,6 +4,7 @@ use super::atomic_file;
 use super::checkpoint::Checkpoint;
 use super::error::TrainError;
 use super::recipe::Recipe;
+use super::renewal::{Sample, renew_silent};
 use super::state::TrainState;
 use crate::data::Batch;
 use crate::model::{ConvWeights, SsdModel, initialise};
@@ -54,10 +55,24 @@ pub fn without(mut batch: Batch, aside: &[u32]) -> (Batch, usize) {
 ///
 /// # Errors
 /// If the good weights cannot be read.
-pub fn apply_once(action: &Action, state: &mut TrainState, last: &Path, stages: &[usize]) -> Result<(), TrainError> {
+pub fn apply_once(
+    action: &Action,
+    state: &mut TrainState,
+    last: &Path,
+    stages: &[usize],
+    sample: &dyn Fn() -> Result<Sample, TrainError>,
+) -> Result<(), TrainError> {
     match action {
         Action::RollBack { .. } => roll_back(state, last),
         Action::Reload { stage } => reload(state, last, &layers_of(*stage, stages)),
+        Action::Renew { stages: wanted } => {
+            let sample = sample()?;
+            for &stage in wanted {
+                let renewed = renew_silent(state, &layers_of(stage, stages), &sample);
+                log::info!("{} layers of this stage said nothing and have new weights", renewed.len());
+            }
+            Ok(())
+        }
         Action::Reinitialise { stage } => {
             reinitialise(state, &layers_of(*stage, stages));
             Ok(())
@@ -109,7 +124,7 @@ fn reinitialise(state: &mut TrainState, layers: &[usize]) {
 }
 
 /// Gives a layer other numbers, and its optimizer a fresh start.
-fn renew(state: &mut TrainState, i: usize, new: &ConvWeights) {
+pub(super) fn renew(state: &mut TrainState, i: usize, new: &ConvWeights) {
     let layer = &mut state.model.layers[i];
     let sizes = if layer.is_trained() { [new.weight.len(), new.bias.len()] } else { [0, 0] };
     layer.update(|weight, bias, _| {

@@ -1,11 +1,12 @@
 //! What the watchdog is told before the first step: the labels against the anchors, the weights, the schedule.
 
-use super::look::Stages;
+use super::look::{Look, Stages};
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
 use super::start::{Response, Seen};
 use crate::boxes::{Anchors, CornerBox};
 use crate::data::{DataError, normalise, plain};
+use crate::kernel::ChannelSums;
 use crate::loss::TargetEncoder;
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::ops;
@@ -17,7 +18,7 @@ const LABELS: usize = 2000;
 
 /// Photos whose responses are looked at before the run and on the way.
 pub const PROBES: usize = 2;
-const FIRST_PROBES: usize = 8;
+pub const FIRST_PROBES: usize = 8;
 
 /// IoU with its best anchor below which an object cannot be learned as it is.
 const NEAR: f64 = 0.15;
@@ -42,8 +43,9 @@ pub fn facts(
     size: usize,
 ) -> Result<RunFacts, DataError> {
     let usual = Recipe::default();
+    let stages = Stages::of(model);
     let mut facts = RunFacts {
-        stages: Stages::of(model).facts,
+        stages: stages.facts.clone(),
         classes: class_names.to_vec(),
         objects: vec![0; class_names.len()],
         map_positives: vec![0; encoder.anchors.maps().len()],
@@ -60,14 +62,44 @@ pub fn facts(
         clip: recipe.clip,
         negatives_per_positive: (recipe.loss == LossKind::Mining).then_some(3.0),
         spread: Some(spread(&model.weights())),
-        tolerance: if recipe.centred { CENTRED } else { 1.0 },
+        tolerance: centred_tolerance(recipe),
         ..RunFacts::default()
     };
     labels(&mut facts, encoder, training, f64::from(recipe.box_weight))?;
     let seen = probe(model, probes(training, size, FIRST_PROBES), size)?;
     facts.response = Some(seen.response);
     facts.dead = Some(seen.dead);
+    facts.silent = silent(model, &stages, probes(training, size, FIRST_PROBES), size)?;
     Ok(facts)
+}
+
+/// Largest shares, over the layers of every stage, of channels that are zero and that are full on these photos.
+fn silent(
+    model: &SsdModel,
+    stages: &Stages,
+    photos: impl Iterator<Item = Result<Vec<f32>, DataError>>,
+    size: usize,
+) -> Result<Vec<[f32; 2]>, DataError> {
+    let mut inputs = vec![ChannelSums::default(); model.layers.len()];
+    for photo in photos {
+        model.forward_observed(ops::tensor(photo?, [1, size, size, 3]), &mut |position, x| {
+            let channels = x.dims()[3];
+            let seen = &mut inputs[position];
+            seen.sums.resize(channels, 0.0);
+            ops::read(x, |x| {
+                for place in x.chunks_exact(channels) {
+                    place.iter().zip(&mut seen.sums).for_each(|(v, sum)| *sum += f64::from(*v));
+                    seen.rows += 1;
+                }
+            });
+        });
+    }
+    Ok(stages.signals(&Look::new(model.layers.len()), &inputs, 1.0).iter().map(|s| [s.dead, s.saturated]).collect())
+}
+
+/// Times by which a recipe's update ratios may exceed those of plain updates.
+pub fn centred_tolerance(recipe: &Recipe) -> f64 {
+    if recipe.centred { CENTRED } else { 1.0 }
 }
 
 /// Photos spread over the split, as the network sees them.
@@ -109,7 +141,9 @@ fn labels(facts: &mut RunFacts, encoder: &TargetEncoder, training: &Records, wei
         }
         objects.iter().for_each(|o| facts.objects[o.class] += stride as u64);
         let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
-        if boxes.iter().any(|b| best_overlap(&encoder.anchors, b) < NEAR) {
+        // Wrong units spoil all boxes of a file; a single one may just be small or cut off.
+        let lost = boxes.iter().filter(|b| best_overlap(&encoder.anchors, b) < NEAR).count();
+        if 2 * lost > boxes.len() {
             facts.unmatched.push(index as u32);
         }
         let columns = vec![1; boxes.len()];

@@ -1,5 +1,6 @@
 //! What a run is asked to do.
 
+use super::mishap::Mishap;
 use super::recipe::{LossKind, Recipe};
 use super::requests::Requests;
 use crate::boxes::Anchors;
@@ -28,6 +29,8 @@ pub struct Job {
     pub watchdog: Mode,
     /// In the place of the recipe's, which always fits the run.
     pub schedule: Option<Schedule>,
+    /// What goes wrong on purpose.
+    pub mishap: Option<Mishap>,
     /// What is asked of the run while it goes on.
     pub requests: Arc<Requests>,
 }

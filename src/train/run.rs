@@ -3,10 +3,12 @@
 use super::cures;
 use super::error::TrainError;
 use super::evaluation::Evaluation;
+use super::facts;
 use super::job::Job;
 use super::judgement::Judged;
 use super::progress::EpochRecord;
 use super::records::Records;
+use super::renewal::Sample;
 use super::saving::Saving;
 use super::state::TrainState;
 use super::step::{Observe, TrainBatch, micro_step};
@@ -16,7 +18,7 @@ use super::window::Window;
 use crate::board::release_freed_memory;
 use crate::boxes::{BoxCoder, CornerBox, Matcher, assign_inside};
 use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
-use crate::loss::{SsdLoss, TargetEncoder};
+use crate::loss::{SsdLoss, TargetEncoder, Targets};
 use crate::watchdog::{Action, Entry};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -108,10 +110,11 @@ pub fn train(
         coder: BoxCoder::default(),
         matcher: Matcher { iou_threshold: job.recipe.match_iou, min_anchors_per_object: job.recipe.min_anchors },
     };
-    let watching = {
+    let mut watching = {
         let schedule = job.schedule.unwrap_or_else(|| job.recipe.schedule(training.len()));
         Watching::begin(job, state, schedule, &encoder, training)?
     };
+    let said = std::mem::take(&mut watching.said);
     let mut run = Run {
         job,
         watching,
@@ -123,6 +126,7 @@ pub fn train(
         began: Instant::now(),
         seen: 0,
     };
+    run.act(state, &said, on)?;
     if state.progress.step == 0 {
         // A run can be resumed from its first moment on, and a disk that refuses is known before the work.
         run.save(state, on)?;
@@ -275,7 +279,10 @@ impl Run<'_> {
             }
             self.encoder.encode_assigned(&assign_inside(&self.encoder.anchors, &boxes), &columns, &boxes)
         });
-        let (targets, indices) = (targets.collect(), batch.indices);
+        let (mut targets, indices): (Vec<Targets>, _) = (targets.collect(), batch.indices);
+        if let Some(mishap) = self.job.mishap {
+            mishap.spoil(&mut targets, &indices);
+        }
         let batch = TrainBatch { images: batch.images, size: batch.size, targets };
         let step = state.progress.step;
         let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
@@ -300,7 +307,12 @@ impl Run<'_> {
                 && cure.applied
             {
                 let stages = cures::stages_of(&state.model);
-                cures::apply_once(&cure.action, state, &self.job.checkpoint_path(), &stages)?;
+                let size = self.job.size;
+                let sample = || {
+                    let photos = facts::probes(self.training, size, facts::FIRST_PROBES).collect::<Result<_, _>>()?;
+                    Ok(Sample { photos, size })
+                };
+                cures::apply_once(&cure.action, state, &self.job.checkpoint_path(), &stages, &sample)?;
                 // Another model may hold its backbone or not.
                 self.held = None;
                 if matches!(cure.action, Action::Stop) {
@@ -323,6 +335,9 @@ impl Run<'_> {
         on: &mut dyn FnMut(Event),
     ) -> Result<(), TrainError> {
         self.seen += window.images;
+        if self.job.mishap.is_some_and(|m| m.strikes(state.progress.step)) {
+            window.class = f64::NAN;
+        }
         let (step, loss) = (state.progress.step, (window.class + window.boxes) / window.normaliser());
         let mut look = self.watching.look(state);
         let stats = apply_seen(state, window, &self.watching.recipe, &self.watching.schedule, look.as_mut());

@@ -42,6 +42,8 @@ pub struct Watching {
     size: usize,
     gathered: StepSignals,
     paced: (Instant, Duration, u64),
+    /// What there was to say before the first step.
+    pub said: Vec<Entry>,
 }
 
 impl Watching {
@@ -69,6 +71,7 @@ impl Watching {
             size: job.size,
             gathered: StepSignals::default(),
             paced: (Instant::now(), Duration::ZERO, 0),
+            said: Vec::new(),
         };
         if job.watchdog == Mode::Off {
             state.watchdog = None;
@@ -87,6 +90,7 @@ impl Watching {
         let mut journal = JournalFile::open(&job.folder, lines)?;
         journal.write(&said)?;
         watching.journal = Some(journal);
+        watching.said = said;
         watching.follow(state);
         Ok(watching)
     }
@@ -120,9 +124,13 @@ impl Watching {
         gathered.micro_batches += 1;
         gathered.barren += u32::from(losses.iter().all(|l| l.positives == 0));
         for (loss, &index) in losses.iter().zip(indices) {
-            let mut matched = 0.0;
+            let (mut placing, mut naming, mut mined) = (0.0, 0.0, loss.class);
             for anchor in &loss.matched {
-                matched += anchor.class;
+                // Class weights are not to make an image suspicious.
+                let weight = f64::from(self.loss.class_weights[anchor.column as usize]).max(1e-6);
+                placing += (anchor.class / weight - anchor.naming).max(0.0);
+                naming += anchor.naming;
+                mined -= anchor.class;
                 let class = &mut gathered.classes[anchor.column as usize - 1];
                 let map = &mut gathered.maps[self.anchors.map_of(anchor.anchor)];
                 for portion in [class, map] {
@@ -133,9 +141,9 @@ impl Watching {
             gathered.images.push(watchdog::ImageLoss {
                 index: index as u32,
                 positives: loss.positives as u32,
-                rivalled: loss.matched.iter().filter(|m| m.rivalled).count() as u32,
-                matched: matched as f32,
-                mined: (loss.class - matched).max(0.0) as f32,
+                placing: placing as f32,
+                naming: naming as f32,
+                mined: mined.max(0.0) as f32,
                 boxes: loss.boxes as f32,
             });
         }

@@ -42,6 +42,10 @@ pub enum Action {
     Reload {
         stage: usize,
     },
+    /// Give those layers of these stages that say nothing new weights, scaled to what they are shown.
+    Renew {
+        stages: Vec<usize>,
+    },
     /// Give the layers of a stage fresh random weights.
     Reinitialise {
         stage: usize,
@@ -84,6 +88,13 @@ impl Action {
             Action::FreezeBackbone => "holds the backbone from here on".into(),
             Action::SetAside { images } => format!("goes on without {} of the images", images.len()),
             Action::Reload { stage } => format!("puts {} back to what it began with", facts.stage_name(*stage)),
+            Action::Renew { stages } => {
+                let names: Vec<String> = stages.iter().map(|s| facts.stage_name(*s).to_string()).collect();
+                format!(
+                    "gives the layers of {} that say nothing new weights, fitted to the photos",
+                    names.join(" and ")
+                )
+            }
             Action::Reinitialise { stage } => format!("gives {} fresh weights", facts.stage_name(*stage)),
             Action::ScaleDecay { by } => plain(format!("goes on with the weight decay {}", times(*by))),
             Action::Stop => "ends here and keeps its best weights".into(),
@@ -93,7 +104,14 @@ impl Action {
 
     /// Whether giving it up leaves no trace but time. Going on at a rate that broke the network would.
     pub fn is_reversible(&self) -> bool {
-        !matches!(self, Action::RollBack { .. } | Action::Reload { .. } | Action::Reinitialise { .. } | Action::Stop)
+        !matches!(
+            self,
+            Action::RollBack { .. }
+                | Action::Reload { .. }
+                | Action::Renew { .. }
+                | Action::Reinitialise { .. }
+                | Action::Stop
+        )
     }
 }
 
@@ -172,7 +190,7 @@ impl Adjustments {
             }
             Action::ScaleDecay { by } => new.decay *= f64::from(*by),
             Action::Stop => new.stop = true,
-            Action::Reload { .. } | Action::Reinitialise { .. } | Action::Advise => {}
+            Action::Reload { .. } | Action::Renew { .. } | Action::Reinitialise { .. } | Action::Advise => {}
         }
         new
     }
@@ -217,15 +235,16 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
             let back = Action::RollBack { rate: 0.5, backbone: 1.0 };
             vec![Action::Clip { norm: norm as f32 }, back, Action::Stop]
         }
-        Cause::DeadStage(stage) | Cause::SaturatedStage(stage) => renewals(facts, stage),
-        Cause::GradientsVanish(stage) => renewals(facts, stage),
+        Cause::DeadStage(stage) | Cause::SaturatedStage(stage) | Cause::GradientsVanish(stage) => {
+            let renew = Action::Renew { stages: vec![stage] };
+            // What the run began with is no better where it was so from the beginning.
+            if value("from_start") == Some(1.0) { vec![renew] } else { vec![Action::Reload { stage }, renew] }
+        }
         Cause::FeatureMapStarves(map) => {
-            let heads = [StageKind::ClassHead, StageKind::BoxHead];
-            heads
-                .iter()
-                .filter_map(|k| facts.of_kind(*k).nth(map))
-                .map(|stage| Action::Reinitialise { stage })
-                .collect()
+            let kinds = [StageKind::ClassHead, StageKind::BoxHead];
+            let stages: Vec<usize> = kinds.iter().filter_map(|k| facts.of_kind(*k).nth(map)).collect();
+            let afresh: Vec<Action> = stages.iter().map(|&stage| Action::Reinitialise { stage }).collect();
+            std::iter::once(Action::Renew { stages }).chain(afresh).collect()
         }
         Cause::ClassStarves(class) => {
             let share = value("share").unwrap_or(0.0);
@@ -254,7 +273,13 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
                 vec![Action::SetAside { images: new }]
             }
         }
-        Cause::NoPositives => vec![Action::Accumulate { times: 2 }],
+        Cause::NoPositives => {
+            // Gradients are summed over a step's micro-batches: one without positives only wastes time, a step without
+            // any follows noise.
+            let pieces = (facts.batch * now.batch / facts.micro_batch.max(1)).max(1);
+            let idle_steps = value("share").unwrap_or(0.0).powi(pieces as i32);
+            if idle_steps > 0.2 { vec![Action::Accumulate { times: 2 }] } else { Vec::new() }
+        }
         Cause::BatchTooSmall => vec![Action::Accumulate { times: 4 }, Action::Accumulate { times: 2 }],
         Cause::WeightDecayTooLarge => {
             let by = (facts.usual_weight_decay / facts.weight_decay.max(1e-12)).clamp(1e-4, 1.0);
@@ -270,12 +295,6 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
         None if rung == 0 && top == 0 => Some(Action::Advise),
         other => other,
     }
-}
-
-fn renewals(facts: &RunFacts, stage: usize) -> Vec<Action> {
-    let fresh = facts.stages.get(stage).is_some_and(|s| s.kind != StageKind::Backbone);
-    let reload = Action::Reload { stage };
-    if fresh { vec![reload, Action::Reinitialise { stage }] } else { vec![reload] }
 }
 
 /// What the person should do, in one sentence.

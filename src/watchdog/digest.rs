@@ -201,8 +201,8 @@ mod tests {
             .map(|i| ImageLoss {
                 index: (step * 2 + i) as u32 % 40,
                 positives: 5,
-                rivalled: 0,
-                matched: 5.0,
+                placing: 5.0,
+                naming: 0.0,
                 mined: 5.0,
                 boxes: 5.0,
             })
@@ -228,7 +228,7 @@ mod tests {
         let found = folding.add(&step(21, f64::NAN), 8).unwrap();
         assert_eq!((found.non_finite, found.class_loss), (Some(21), 2.0));
         let mut wild = step(22, 50.0);
-        wild.images[1] = ImageLoss { index: 7, positives: 1, matched: 900.0, ..ImageLoss::default() };
+        wild.images[1] = ImageLoss { index: 7, positives: 1, placing: 900.0, ..ImageLoss::default() };
         let shock = folding.add(&wild, 8).unwrap().shock.unwrap();
         assert!(shock.image == 7 && shock.times > 200.0, "{shock:?}");
         assert!(folding.add(&step(23, 2.0), 8).is_none());

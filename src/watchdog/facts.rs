@@ -34,7 +34,7 @@ pub struct RunFacts {
     pub images: u64,
     /// Training images without any object.
     pub empty_images: u64,
-    /// Training images with an object that no anchor overlaps well enough, by index.
+    /// Training images most of whose objects no anchor overlaps well enough, by index.
     pub unmatched: Vec<u32>,
     pub steps_per_epoch: u64,
     pub total_steps: u64,
@@ -66,6 +66,9 @@ pub struct RunFacts {
     pub response: Option<f64>,
     /// Share of the backbone's last channels that are zero on all photos looked at.
     pub dead: Option<f64>,
+    /// Of every stage before the first step: the largest share, over its layers, of channels that are zero on all photos
+    /// looked at, and of channels at ReLU6's upper bound.
+    pub silent: Vec<[f32; 2]>,
 }
 
 impl Default for RunFacts {
@@ -95,6 +98,7 @@ impl Default for RunFacts {
             tolerance: 1.0,
             response: None,
             dead: None,
+            silent: Vec::new(),
         }
     }
 }

@@ -32,7 +32,7 @@ pub use facts::{RunFacts, StageFacts, StageKind};
 pub use journal::{BadLine, Cure, Entry, Outcome, Verdict, parse, replay};
 pub use rules::{HOT, before};
 pub use signals::{EpochFigures, EpochSignals, Pace, Portion, StageSignals, StepSignals};
-pub use story::story;
+pub use story::{story, suspicious};
 pub use suspects::{ImageLoss, Ledger, Suspect, Suspicion};
 pub use symptoms::{
     AreaUnderCurve, Oscillation, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median, oscillation,

@@ -72,6 +72,18 @@ fn worth_a_look(epochs: &[&EpochSignals], name: &dyn Fn(u32) -> String) -> Optio
     (!names.is_empty()).then(|| format!("{said}{}.", names.join(", ")))
 }
 
+/// The images that stand out most at the end, most suspicious first, with what speaks against each.
+pub fn suspicious(entries: &[Entry], most: usize) -> Vec<(u32, String)> {
+    let mut epochs = entries.iter().filter_map(|e| if let Entry::Epoch(epoch) = e { Some(epoch) } else { None });
+    let Some(last) = epochs.next_back().filter(|e| e.suspicion.epochs >= 4) else { return Vec::new() };
+    let told = last.suspicion.worst.iter().take(most).map(|s| {
+        let doubts = [(s.misplaced(), "boxes"), (s.swapped(), "names"), (s.unlabelled(), "unlabelled")];
+        let strongest = doubts.iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or("", |d| d.1);
+        (s.index, format!("{strongest} {:.1}", s.score()))
+    });
+    told.collect()
+}
+
 fn when(step: u64, facts: &RunFacts) -> String {
     match step {
         0 => "Before the run".into(),

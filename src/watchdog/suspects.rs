@@ -4,9 +4,15 @@
 //! a moving network), so each epoch's losses become robust deviations within that epoch (log, median, MAD: immune to
 //! scale and to the many wrong ones), and an image's score is their forgetful mean, late epochs counting most.
 //!
-//! Three parts tell what is wrong. *Matched*: class loss of the anchors on labelled objects. *Mined*: class loss of the
-//! hardest other anchors. *Boxes*: localisation. Boxes elsewhere: all three (nothing is where the label says, and the
-//! object that is there goes unlabelled). Another class's label: matched only. An unlabelled object: mined only.
+//! Four parts tell what is wrong. The cross-entropy of a matched anchor is the sum of two: `-ln(1 - p(background))`,
+//! is there an object (*placing*), and `-ln p(label | object)`, which one is it (*naming*). *Mined*: class loss of the
+//! hardest other anchors. *Boxes*: localisation. Boxes elsewhere: placing, mined and boxes (nothing is where the label
+//! says, and the object that is there goes unlabelled). Another class's label: naming only. An unlabelled object: mined
+//! only.
+//!
+//! Naming has a natural zero, too: where the network, shown an object, holds its label for less likely than a guess
+//! would, epoch after epoch, it *contradicts* the label (confident learning, Northcutt et al. 2021, with the guess as
+//! the threshold).
 
 use super::signals::short;
 use super::symptoms::{binomial_tail, deviation, median, normal_tail, quantile};
@@ -18,27 +24,35 @@ const KEEP: f64 = 0.8;
 /// Deviations at which an image stands out.
 pub const OUTSTANDING: f64 = 3.3;
 
+/// Deviations at which an image is apart from the others, 2 % of normal ones are.
+const APART: f32 = 2.0;
+
 /// Images named at most.
-pub const NAMED: usize = 60;
+pub const NAMED: usize = 120;
+
+/// Parts of an image's loss, in the order of [`ImageLoss`].
+pub const PARTS: usize = 4;
+pub const NAMING: usize = 1;
+pub const MINED: usize = 2;
 
 /// Losses of one image in one step, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ImageLoss {
     pub index: u32,
     pub positives: u32,
-    /// Matched anchors at which another class has the highest score.
-    pub rivalled: u32,
-    /// Class loss of the matched anchors.
-    pub matched: f32,
+    /// Of the matched anchors: is there an object?
+    pub placing: f32,
+    /// Of the matched anchors: which one is it?
+    pub naming: f32,
     /// Class loss of the mined negatives.
     pub mined: f32,
     pub boxes: f32,
 }
 
 impl ImageLoss {
-    fn parts(&self) -> [f64; 3] {
+    fn parts(&self) -> [f64; PARTS] {
         let n = f64::from(self.positives.max(1));
-        [self.matched, self.mined, self.boxes].map(|v| f64::from(v) / n)
+        [self.placing, self.naming, self.mined, self.boxes].map(|v| f64::from(v) / n)
     }
 
     /// Loss per positive.
@@ -47,31 +61,37 @@ impl ImageLoss {
     }
 }
 
-/// One image: by how many robust deviations its losses stand out, and the share of its matched anchors at which another
-/// class than the label's has the highest score.
+/// One image: by how many robust deviations its losses stand out, and its naming loss against that of a guess.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Suspect {
     pub index: u32,
-    pub matched: f32,
+    pub placing: f32,
+    pub naming: f32,
     pub mined: f32,
     pub boxes: f32,
-    pub rivalled: f32,
+    /// Mean naming loss over the logarithm of the number of classes: 1 is as good as guessing.
+    pub guess: f32,
 }
 
 impl Suspect {
     /// How much the boxes are in doubt: nothing is found where they are, something where they are not.
     pub fn misplaced(&self) -> f64 {
-        f64::from(self.matched + 0.5 * self.mined + 0.5 * self.boxes) / 1.22
+        f64::from(self.placing + 0.5 * self.mined + 0.5 * self.boxes) / 1.22
     }
 
     /// How much the classes are in doubt: in place, but called otherwise.
     pub fn swapped(&self) -> f64 {
-        f64::from(self.matched - 0.3 * self.mined - 0.3 * self.boxes) / 1.09 + 4.0 * f64::from(self.rivalled)
+        f64::from(self.naming)
     }
 
     /// How much it looks as if objects had no label.
     pub fn unlabelled(&self) -> f64 {
         f64::from(self.mined)
+    }
+
+    /// Whether the network holds the labels for less likely than a guess would, and those of most images not.
+    pub fn is_contradicted(&self) -> bool {
+        self.guess > 1.0 && self.naming > APART
     }
 
     /// What images are ranked by: the strongest of the three doubts.
@@ -86,11 +106,11 @@ pub struct Suspicion {
     /// Epochs behind the scores.
     pub epochs: u32,
     pub images: u32,
-    /// Images that stand out by a part: matched, mined, boxes.
-    pub outstanding: [u32; 3],
-    /// Images of which most matched anchors are taken for another class, and the median image's share of such anchors.
-    pub rivalled: u32,
-    pub usual_rivals: f32,
+    /// Images that stand out by a part: placing, naming, mined, boxes.
+    pub outstanding: [u32; PARTS],
+    /// Images whose labels the network contradicts, and the median image's naming loss against a guess.
+    pub contradicted: u32,
+    pub usual_guess: f32,
     /// The most suspicious, best first.
     pub worst: Vec<Suspect>,
 }
@@ -102,59 +122,76 @@ impl Suspicion {
         let n = u64::from(self.images);
         binomial_tail(u64::from(self.outstanding[part]), n, normal_tail(0.8 * OUTSTANDING))
     }
+
+    /// As [`Suspicion::level`], of so many images being contradicted.
+    pub fn contradiction(&self) -> f64 {
+        let (k, n) = (u64::from(self.contradicted), u64::from(self.images));
+        binomial_tail(k, n, normal_tail(0.8 * f64::from(APART)))
+    }
+}
+
+/// Forgetful sums of one image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Account {
+    /// Of deviations.
+    sums: [f32; PARTS],
+    /// Of naming losses.
+    naming: f32,
+    /// Of epochs in which it was seen, and of those in which it had a matched anchor.
+    seen: f32,
+    matched: f32,
 }
 
 /// Scores of all images so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     epochs: u32,
-    /// By image: forgetful sums of deviations, three parts.
-    sums: Vec<[f32; 3]>,
-    /// By image: forgetful sums of the share of rivalled anchors.
-    rivals: Vec<f32>,
-    /// By image: forgetful counts.
-    weights: Vec<f32>,
-    /// This epoch's losses per positive: index and parts.
-    current: Vec<(u32, [f32; 3])>,
-    /// This epoch's shares of rivalled anchors, beside `current`.
-    current_rivals: Vec<f32>,
+    /// Classes that occur, at least 2.
+    classes: u32,
+    /// By image.
+    accounts: Vec<Account>,
+    /// This epoch's losses per positive: index, whether anything was matched, parts.
+    current: Vec<(u32, bool, [f32; PARTS])>,
 }
 
 impl Ledger {
+    pub fn new(classes: usize) -> Self {
+        Self { classes: classes.max(2) as u32, ..Self::default() }
+    }
+
     pub fn add(&mut self, images: &[ImageLoss]) {
         let parts = |i: &ImageLoss| i.parts().map(|v| if v.is_finite() { v as f32 } else { f32::MAX });
-        self.current.extend(images.iter().map(|i| (i.index, parts(i))));
-        let share = |i: &ImageLoss| i.rivalled as f32 / i.positives.max(1) as f32;
-        self.current_rivals.extend(images.iter().map(share));
+        self.current.extend(images.iter().map(|i| (i.index, i.positives > 0, parts(i))));
     }
 
     /// Ends an epoch.
     pub fn close(&mut self) -> Suspicion {
-        let (current, rivals) = (std::mem::take(&mut self.current), std::mem::take(&mut self.current_rivals));
-        let len = current.iter().map(|(i, _)| *i as usize + 1).max().unwrap_or(0).max(self.sums.len());
-        self.sums.resize(len, [0.0; 3]);
-        self.weights.resize(len, 0.0);
-        self.rivals.resize(len, 0.0);
+        let current = std::mem::take(&mut self.current);
+        let len = current.iter().map(|(i, ..)| *i as usize + 1).max().unwrap_or(0).max(self.accounts.len());
+        self.accounts.resize(len, Account::default());
         if current.len() >= 8 {
             self.epochs += 1;
-            self.sums
-                .iter_mut()
-                .flatten()
-                .chain(&mut self.weights)
-                .chain(&mut self.rivals)
-                .for_each(|v| *v *= KEEP as f32);
-            for part in 0..3 {
-                let logs: Vec<f64> = current.iter().map(|(_, p)| f64::from(p[part]).max(1e-3).ln()).collect();
-                let (centre, scale) = (median(&logs), deviation(&logs).max(0.05));
-                for ((index, _), log) in current.iter().zip(&logs) {
+            self.accounts.iter_mut().for_each(Account::forget);
+            for part in 0..PARTS {
+                // Without a matched anchor there is nothing but what was mined.
+                let judged = current.iter().filter(|(_, matched, _)| *matched || part == MINED);
+                let logs: Vec<(u32, f64)> =
+                    judged.map(|(i, _, p)| (*i, f64::from(p[part]).clamp(1e-3, 1e30).ln())).collect();
+                let values: Vec<f64> = logs.iter().map(|(_, log)| *log).collect();
+                let (centre, scale) = (median(&values), deviation(&values).max(0.05));
+                for (index, log) in logs {
                     // Bounded, so that one wild epoch does not make a suspect for good.
                     let deviations = ((log - centre) / scale).clamp(-6.0, 6.0);
-                    self.sums[*index as usize][part] += ((1.0 - KEEP) * deviations) as f32;
+                    self.accounts[index as usize].sums[part] += ((1.0 - KEEP) * deviations) as f32;
                 }
             }
-            for ((index, _), share) in current.iter().zip(rivals) {
-                self.weights[*index as usize] += (1.0 - KEEP) as f32;
-                self.rivals[*index as usize] += (1.0 - KEEP) as f32 * share;
+            for (index, matched, parts) in current {
+                let account = &mut self.accounts[index as usize];
+                account.seen += (1.0 - KEEP) as f32;
+                if matched {
+                    account.matched += (1.0 - KEEP) as f32;
+                    account.naming += (1.0 - KEEP) as f32 * parts[NAMING].min(20.0);
+                }
             }
         }
         self.suspicion()
@@ -163,23 +200,30 @@ impl Ledger {
     /// Mean deviations of every image that was seen, rescaled so that their own robust deviation is 1 (a mean over
     /// epochs is steadier than one epoch).
     pub fn scores(&self) -> Vec<Suspect> {
-        let seen: Vec<usize> = (0..self.sums.len()).filter(|&i| self.weights[i] > 0.0).collect();
-        let suspect = |&i: &usize| Suspect {
-            index: i as u32,
-            rivalled: short(f64::from(self.rivals[i] / self.weights[i])),
-            ..Suspect::default()
+        let chance = f64::from(self.classes.max(2)).ln();
+        let seen: Vec<usize> = (0..self.accounts.len()).filter(|&i| self.accounts[i].seen > 0.0).collect();
+        let suspect = |&i: &usize| {
+            let account = &self.accounts[i];
+            let guess = f64::from(account.naming) / f64::from(account.matched).max(1e-9) / chance;
+            Suspect { index: i as u32, guess: short(guess), ..Suspect::default() }
         };
         let mut suspects: Vec<Suspect> = seen.iter().map(suspect).collect();
-        for part in 0..3 {
-            let means: Vec<f64> = seen.iter().map(|&i| f64::from(self.sums[i][part] / self.weights[i])).collect();
+        for part in 0..PARTS {
+            let mean = |account: &Account| {
+                let weight = if part == MINED { account.seen } else { account.matched };
+                (weight > 0.0).then(|| f64::from(account.sums[part] / weight))
+            };
+            let means: Vec<Option<f64>> = seen.iter().map(|&i| mean(&self.accounts[i])).collect();
+            let known: Vec<f64> = means.iter().filter_map(|m| *m).collect();
             // What is seen beside the labels has a long tail in sound data too: there the low side alone would mislead.
-            let usual = (median(&means), deviation(&means).max(0.1));
-            let (centre, scale) = if part == 1 { usual } else { healthy(&means) };
+            let usual = (median(&known), deviation(&known).max(0.1));
+            let (centre, scale) = if part == MINED { usual } else { healthy(&known) };
             for (suspect, mean) in suspects.iter_mut().zip(&means) {
-                let value = short((mean - centre) / scale);
+                let value = mean.map_or(0.0, |mean| short((mean - centre) / scale));
                 match part {
-                    0 => suspect.matched = value,
-                    1 => suspect.mined = value,
+                    0 => suspect.placing = value,
+                    NAMING => suspect.naming = value,
+                    MINED => suspect.mined = value,
                     _ => suspect.boxes = value,
                 }
             }
@@ -190,15 +234,22 @@ impl Ledger {
     fn suspicion(&self) -> Suspicion {
         let mut all = self.scores();
         all.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.index.cmp(&b.index)));
-        let parts = [|s: &Suspect| s.matched, |s: &Suspect| s.mined, |s: &Suspect| s.boxes];
+        let parts = [|s: &Suspect| s.placing, |s: &Suspect| s.naming, |s: &Suspect| s.mined, |s: &Suspect| s.boxes];
         let count = |part: fn(&Suspect) -> f32| all.iter().filter(|s| f64::from(part(s)) > OUTSTANDING).count() as u32;
         let outstanding = parts.map(count);
         let images = all.len() as u32;
-        let shares: Vec<f64> = all.iter().map(|s| f64::from(s.rivalled)).collect();
-        let (rivalled, usual_rivals) = (shares.iter().filter(|s| **s > 0.5).count() as u32, short(median(&shares)));
-        // A third of the images at most, else the word has no meaning.
-        all.truncate(NAMED.min(all.len() / 3));
-        Suspicion { epochs: self.epochs, images, outstanding, rivalled, usual_rivals, worst: all }
+        let contradicted = all.iter().filter(|s| s.is_contradicted()).count() as u32;
+        let usual_guess = short(median(&all.iter().map(|s| f64::from(s.guess)).collect::<Vec<_>>()));
+        // Less than half of the images, else the word has no meaning.
+        all.truncate(NAMED.min(2 * all.len() / 5));
+        Suspicion { epochs: self.epochs, images, outstanding, contradicted, usual_guess, worst: all }
+    }
+}
+
+impl Account {
+    fn forget(&mut self) {
+        let figures = [&mut self.naming, &mut self.seen, &mut self.matched];
+        figures.into_iter().chain(&mut self.sums).for_each(|v| *v *= KEEP as f32);
     }
 }
 
@@ -219,10 +270,10 @@ mod tests {
     use crate::watchdog::tests::Noise;
 
     /// Ten epochs of 160 images with log-normal losses; `wrong` adds to the logarithms of the first `bad` images.
-    fn ledger(bad: u32, wrong: [f64; 3], seed: u64) -> Ledger {
+    fn ledger(bad: u32, wrong: [f64; PARTS], seed: u64) -> Ledger {
         let mut noise = Noise::new(seed);
         let character: Vec<f64> = (0..160).map(|_| 0.25 * noise.normal()).collect();
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::new(3);
         for epoch in 0..10 {
             let losses: Vec<ImageLoss> = (0..160)
                 .map(|index| {
@@ -232,8 +283,9 @@ mod tests {
                         let excess = if index < bad { excess * learned } else { 0.0 };
                         (at - learned + character[index as usize] + 0.4 * noise.normal() + excess).exp() as f32 * 6.0
                     };
-                    let (matched, mined, boxes) = (part(0.3, wrong[0]), part(0.0, wrong[1]), part(0.2, wrong[2]));
-                    ImageLoss { index, positives: 6, rivalled: 0, matched, mined, boxes }
+                    let (placing, naming) = (part(0.3, wrong[0]), part(-0.5, wrong[1]));
+                    let (mined, boxes) = (part(0.0, wrong[2]), part(0.2, wrong[3]));
+                    ImageLoss { index, positives: 6, placing, naming, mined, boxes }
                 })
                 .collect();
             ledger.add(&losses);
@@ -249,8 +301,8 @@ mod tests {
     #[test]
     fn shifted_and_swapped_labels_stand_out() {
         for seed in 0..5 {
-            let shifted = area(&ledger(64, [1.0, 0.7, 0.7], seed), 64, Suspect::misplaced);
-            let swapped = area(&ledger(32, [1.5, 0.0, 0.0], seed), 32, Suspect::swapped);
+            let shifted = area(&ledger(64, [1.0, 0.0, 0.7, 0.7], seed), 64, Suspect::misplaced);
+            let swapped = area(&ledger(32, [0.0, 1.5, 0.0, 0.0], seed), 32, Suspect::swapped);
             assert!(shifted > 0.95 && swapped > 0.95, "{shifted} and {swapped}");
         }
     }
@@ -259,8 +311,8 @@ mod tests {
     fn healthy_images_do_not() {
         let alarms = (0..200)
             .filter(|&seed| {
-                let mut ledger = ledger(0, [0.0; 3], 100 + seed);
-                (0..3).any(|part| ledger.close().level(part) < 1e-5)
+                let mut ledger = ledger(0, [0.0; PARTS], 100 + seed);
+                (0..PARTS).any(|part| ledger.close().level(part) < 1e-5)
             })
             .count();
         assert!(alarms <= 2, "{alarms} of 200");
@@ -268,20 +320,39 @@ mod tests {
 
     #[test]
     fn what_stands_out_tells_what_is_wrong() {
-        let suspicion = ledger(12, [0.0, 2.0, 0.0], 1).close();
+        let suspicion = ledger(12, [0.0, 0.0, 2.0, 0.0], 1).close();
         let first: Vec<u32> = suspicion.worst[..12].iter().map(|s| s.index).collect();
         assert!(first.iter().all(|&i| i < 12), "{first:?}");
-        assert!(suspicion.level(1) < 1e-5 && suspicion.level(2) > 1e-3, "{suspicion:?}");
+        assert!(suspicion.level(MINED) < 1e-5 && suspicion.level(0) > 1e-3, "{suspicion:?}");
+    }
+
+    #[test]
+    fn images_without_objects_do_not_make_the_others_stand_out() {
+        let mut noise = Noise::new(4);
+        let mut ledger = Ledger::new(2);
+        for _ in 0..6 {
+            let loss = |index: u32, noise: &mut Noise| {
+                let mut part = || noise.normal().exp() as f32;
+                let mined = part();
+                let bare = ImageLoss { index, mined, ..ImageLoss::default() };
+                let full = ImageLoss { positives: 1, placing: part(), naming: part(), boxes: part(), ..bare };
+                if index.is_multiple_of(2) { bare } else { full }
+            };
+            ledger.add(&(0..120).map(|i| loss(i, &mut noise)).collect::<Vec<_>>());
+            ledger.close();
+        }
+        let suspicion = ledger.close();
+        assert!((0..PARTS).all(|part| suspicion.level(part) > 1e-4), "{suspicion:?}");
     }
 
     #[test]
     fn an_epoch_with_a_nan_is_survived() {
-        let mut ledger = ledger(0, [0.0; 3], 3);
+        let mut ledger = ledger(0, [0.0; PARTS], 3);
         ledger.add(&[ImageLoss {
             index: 5,
             positives: 1,
-            rivalled: 0,
-            matched: f32::NAN,
+            placing: f32::NAN,
+            naming: 0.1,
             mined: 1.0,
             boxes: f32::INFINITY,
         }]);

@@ -26,8 +26,9 @@ const MOST_CURES: u32 = 8;
 /// Looks that a cure is left to work.
 const LOOKS: u64 = 4;
 
-/// Loss against before at which a cure has made it worse.
+/// Loss against before at which a cure has made it worse, and validation AP against before.
 const WORSE: f64 = 1.3;
+const LOST: f64 = 0.75;
 
 /// A cure at work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub struct Course {
     pub before: Adjustments,
     /// Median loss before; 1e30 where there was none.
     pub loss: f32,
+    /// Best validation AP of the two epochs before, where there was one.
+    pub ap: Option<f32>,
 }
 
 /// How often a cause has been treated.
@@ -55,6 +58,8 @@ struct Record {
 pub struct Treatment {
     pub adjustments: Adjustments,
     pub course: Option<Course>,
+    /// Given before the first step: they stay, but what came of them is told.
+    early: Vec<Course>,
     cures: u32,
     records: Vec<Record>,
 }
@@ -77,13 +82,59 @@ fn shows_by_epoch(cause: Cause) -> bool {
     )
 }
 
+/// Steps after which a cure can be judged.
+fn wait(cause: Cause, facts: &RunFacts) -> u64 {
+    let looks = LOOKS * u64::from(facts.span());
+    if shows_by_epoch(cause) { looks.max(2 * facts.steps_per_epoch) } else { looks }
+}
+
+/// Whether enough of the run is left for a cure to pay: half as long again as it takes to judge it. What ends the run or
+/// keeps it from breaking always pays.
+fn pays(cause: Cause, action: &Action, facts: &RunFacts, step: u64) -> bool {
+    let left = facts.total_steps.saturating_sub(step);
+    let vital = matches!(cause, Cause::NonFinite | Cause::PoisonousImage);
+    vital || matches!(action, Action::Stop | Action::Advise) || 2 * left >= 3 * wait(cause, facts)
+}
+
+/// Best validation AP of the last two epochs.
+fn recent_ap(view: &View) -> Option<f32> {
+    view.memory.epochs.iter().rev().take(2).filter_map(|e| e.ap).reduce(f32::max)
+}
+
 impl Treatment {
+    /// Gives a cure before the first step.
+    pub fn forestall(&mut self, cause: Cause, action: Action, facts: &RunFacts) {
+        let before = self.adjustments.clone();
+        self.adjustments = before.after(&action, 0, 1.0, facts);
+        let until = LOOKS * u64::from(facts.span()) + facts.held_steps;
+        self.early.push(Course { cause, action, since: 0, until, before, loss: short(f64::INFINITY), ap: None });
+    }
+
+    /// Tells what came of the cures given before the first step.
+    fn judge_early(&mut self, found: &[Diagnosis], view: &View, step: u64, said: &mut Vec<Entry>) {
+        let Some(start) = view.start_loss().map(|s| s.iter().sum::<f64>()) else { return };
+        let Some(now) = view.middle(3, |d| d.loss()) else { return };
+        let (due, waiting) = std::mem::take(&mut self.early).into_iter().partition(|c: &Course| step >= c.until);
+        self.early = waiting;
+        for course in due {
+            let still = found.iter().any(|d| d.cause == course.cause);
+            let (outcome, gone) = match (still, now < start) {
+                (true, _) => (Outcome::NoChange, "the symptom is still there"),
+                (false, true) => (Outcome::Helped, "the symptom is gone"),
+                (false, false) => (Outcome::NoChange, "the symptom is gone, but nothing is learned yet"),
+            };
+            let sentence = format!("{gone}; the loss was {start:.2} at the start and is {now:.2}");
+            said.push(Entry::Verdict(Verdict { step, cause: course.cause, outcome, reversed: false, sentence }));
+        }
+    }
+
     /// What is to be done at `step` about what was found, most trusted first.
     pub fn consider(&mut self, found: &[Diagnosis], view: &View, step: u64, mode: Mode) -> Vec<Entry> {
         let mut said = Vec::new();
         if mode == Mode::Off {
             return said;
         }
+        self.judge_early(found, view, step, &mut said);
         self.judge(found, view, step, &mut said);
         if let Some(course) = &self.course {
             let urgent = found.iter().any(|d| is_urgent(d.cause) && d.cause != course.cause);
@@ -124,11 +175,13 @@ impl Treatment {
             said.push(Entry::GaveUp { step, cause, sentence });
             return false;
         };
-        let applied = mode == Mode::Cure;
+        let pays = pays(cause, &action, view.facts, step);
+        let applied = mode == Mode::Cure && pays;
         self.record(cause).rung += 1;
         // Advice is given once; so is everything where nothing is applied.
         self.record(cause).given_up = !applied || matches!(action, Action::Advise | Action::Stop);
-        let sentence = format!("the run {}", action.words(view.facts));
+        let late = if pays { "" } else { ": too late for it to pay in this run" };
+        let sentence = format!("the run {}{late}", action.words(view.facts));
         said.push(Entry::Cure(Cure { step, cause, action: action.clone(), rung: record.rung, applied, sentence }));
         if !applied || action == Action::Advise {
             return action != Action::Advise;
@@ -136,16 +189,15 @@ impl Treatment {
         self.cures += 1;
         let before = self.adjustments.clone();
         self.adjustments = before.after(&action, step, factor, view.facts);
-        let looks = LOOKS * u64::from(view.facts.span());
-        let wait = if shows_by_epoch(cause) { looks.max(2 * view.facts.steps_per_epoch) } else { looks };
         let loss = view.middle(3, |d| d.loss()).or_else(|| view.middle(1, |d| d.loss()));
         self.course = Some(Course {
             cause,
             action,
             since: step,
-            until: step + wait,
+            until: step + wait(cause, view.facts),
             before,
             loss: short(loss.unwrap_or(f64::INFINITY)),
+            ap: recent_ap(view),
         });
         true
     }
@@ -156,9 +208,16 @@ impl Treatment {
         let still = found.iter().any(|d| d.cause == course.cause);
         let before = f64::from(course.loss);
         let after = view.middle(3, |d| d.loss()).unwrap_or(before);
-        let worse = after > WORSE * before && !matches!(course.action, Action::WeighClasses { .. });
+        // Other weights make another loss; and before numbers left their range the loss was of a later state than that
+        // gone back to.
+        let comparable = course.cause != Cause::NonFinite && !matches!(course.action, Action::WeighClasses { .. });
+        let worse = after > WORSE * before && comparable;
         let known = before < 1e29;
-        let losses = if known {
+        let aps = course.ap.zip(recent_ap(view)).filter(|_| shows_by_epoch(course.cause));
+        let worse = worse || aps.is_some_and(|(before, after)| f64::from(after) < LOST * f64::from(before));
+        let losses = if let Some((was, is)) = aps {
+            format!("the loss was {before:.2} and is {after:.2}, validation AP was {was:.3} and is {is:.3}")
+        } else if known {
             format!("the loss was {before:.2} and is {after:.2}")
         } else {
             format!("the loss is {after:.2}")

@@ -61,7 +61,7 @@ impl Watchdog {
             treatment: Treatment::default(),
             sightings: Vec::new(),
             folding: Folding::default(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(facts.classes.len()),
             memory: Memory::default(),
             facts,
             starving: 0,
@@ -86,7 +86,7 @@ impl Watchdog {
         let action = rung(found, 0, &self.facts, now, 1.0)?;
         let applied = self.mode == Mode::Cure && action != Action::Advise;
         if applied {
-            self.treatment.adjustments = now.after(&action, 0, 1.0, &self.facts);
+            self.treatment.forestall(found.cause, action.clone(), &self.facts);
         }
         let sentence = format!("the run {}", action.words(&self.facts));
         Some(Entry::Cure(Cure { step: 0, cause: found.cause, action, rung: 0, applied, sentence }))

@@ -102,7 +102,7 @@ fn train(place: Place, sensor: Sensor, micro_batch_s: f64, pacer: Option<Pacer>)
                 Pace::Rest => 0.5,
                 Pace::Work(share) => micro_batch_s * (1.0 / share - 1.0) - (plant.now_s - ended),
             };
-            if left < DT {
+            if left < DT || plant.now_s >= RUN_S {
                 break;
             }
             plant.run(IDLE_W, left.min(0.5));

@@ -259,6 +259,7 @@ fn the_number_of_loader_threads_does_not_show_in_the_weights() {
             watchdog: Mode::Cure,
             schedule: None,
             requests: Arc::default(),
+            mishap: None,
         };
         let mut state = TrainState::new(&network, &recipe);
         let stop = AtomicBool::new(false);

@@ -1,6 +1,6 @@
 //! The quick form of `fieldtune bench stagnation`: a healthy run is left alone, faults get their names.
 
-use crate::runs::succeed;
+use crate::runs::{basis, run, stderr, succeed, text};
 use serde_json::Value;
 
 #[test]
@@ -19,4 +19,24 @@ fn injected_faults_get_their_names() {
         assert_eq!(row["diagnosis"].is_null(), healthy, "{row}");
         assert!(healthy || row["right"] == true, "{row}");
     }
+}
+
+#[test]
+fn a_run_may_be_rehearsed_first() {
+    let [data, weights] = basis();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = text(folder.path());
+    let arguments =
+        ["train", &data, "--weights", &weights, "--imgsz", "96", "--epochs", "1", "--threads", "1", "--out", out];
+    fn with<'a>(arguments: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+        [arguments, more].concat()
+    }
+    let refused = run(&with(&arguments, &["--name", "a", "--lr", "fast"]));
+    assert!(stderr(&refused).contains("expected a number or auto"), "{}", stderr(&refused));
+    let asleep = run(&with(&arguments, &["--name", "b", "--lr", "1e-9", "--probe-overfit"]));
+    assert_eq!(asleep.status.code(), Some(1), "{}", stderr(&asleep));
+    assert!(stderr(&asleep).contains("learned by heart"), "{}", stderr(&asleep));
+    succeed(&with(&arguments, &["--name", "c", "--lr", "auto"]));
+    let config = std::fs::read_to_string(folder.path().join("c/config.toml")).expect("the run's job file");
+    assert!(config.contains("\nlr = "), "{config}");
 }

@@ -178,7 +178,7 @@ impl Patient {
         match self.fault {
             Fault::NonFinite if step == 100 => signals.grad_norm = f64::NAN,
             Fault::Poison if signals.images.iter().any(|i| i.index == 33) => {
-                signals.images.iter_mut().filter(|i| i.index == 33).for_each(|i| i.matched = 4000.0);
+                signals.images.iter_mut().filter(|i| i.index == 33).for_each(|i| i.placing = 4000.0);
             }
             _ => {}
         }
@@ -187,17 +187,17 @@ impl Patient {
 
     fn image(&mut self, index: u32) -> ImageLoss {
         let excess = match self.fault {
-            Fault::Shifted if index < 40 => [1.2, 1.0, 1.0],
-            Fault::Swapped if index < 24 => [1.6, 0.0, 0.0],
-            _ => [0.0; 3],
+            Fault::Shifted if index < 40 => [1.2, 0.0, 1.0, 1.0],
+            Fault::Swapped if index < 24 => [0.0, 2.5, 0.0, 0.0],
+            _ => [0.0; 4],
         };
         let mut part = |at: f64, excess: f64| {
             let log = at - self.learned + self.character[index as usize] + 0.4 * self.noise.normal();
             8.0 * (log + excess * self.learned).exp() as f32
         };
-        let (matched, mined, boxes) = (part(0.5, excess[0]), part(0.2, excess[1]), part(0.4, excess[2]));
-        let rivalled = if self.fault == Fault::Swapped && index < 24 { (7.9 * self.learned) as u32 } else { 0 };
-        ImageLoss { index, positives: 8, rivalled, matched, mined, boxes }
+        let (placing, naming) = (part(0.5, excess[0]), part(-0.2, excess[1]));
+        let (mined, boxes) = (part(0.2, excess[2]), part(0.4, excess[3]));
+        ImageLoss { index, positives: 8, placing, naming, mined, boxes }
     }
 
     fn epoch(&mut self, epoch: u64) -> EpochFigures {

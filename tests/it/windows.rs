@@ -176,6 +176,7 @@ fn watched(recipe: Recipe, photos: &Records, watchdog: Mode) -> (Vec<StepReport>
         watchdog,
         schedule: None,
         requests: Arc::default(),
+        mishap: None,
     };
     let mut steps = Vec::new();
     let none = Records::in_memory(Vec::new());

@@ -15,7 +15,7 @@ use super::log_file;
 use super::process::set_threads;
 use super::resume::{Overrides, resume};
 use super::run_folder::{free_name, tell_findings};
-use super::train::new_training;
+use super::train::{Wishes, new_training};
 use crate::board::limits_are_enforced;
 use crate::config::{JobFile, ServiceFile};
 use crate::data::{DataError, PackOptions, pack_or_reuse};
@@ -185,7 +185,7 @@ impl Service {
                 let recipe = &mut job.recipe;
                 recipe.micro_batch = smaller(recipe.batch, recipe.micro_batch, most);
             }
-            new_training(job, attendant)
+            new_training(job, Wishes::default(), attendant)
         });
         self.end(note, outcome, attendant)
     }

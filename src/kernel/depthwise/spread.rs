@@ -139,7 +139,7 @@ unsafe fn all_rows<S: Simd, E: Ending>(
             macro_rules! groups {
                 ($($pairs:literal, $columns:literal;)*) => {
                     $(
-                        while ox + $pairs <= inner.end {
+                        while inner.end.saturating_sub(ox) >= $pairs {
                             let out = out.at((2 * ox - plane.left) * c, 0);
                             each_vector!(c, at, lanes, PART => {
                                 let (taps, out) = (taps.add(at), out.at(0, at));

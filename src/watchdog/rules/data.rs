@@ -127,6 +127,11 @@ pub fn overfitting(view: &View) -> Option<Diagnosis> {
             && gap > 2.0
             && now > 1.1 * lowest.1
             && trend(&held_out[held_out.len() - 8..]).is_some_and(|t| t.falling() > 0.05);
+        // Where almost nothing is left to learn from, a slow but certain rise is enough.
+        let by_heart = epochs.len() >= 8
+            && gap > 3.0
+            && now > 1.02 * lowest.1
+            && trend(&held_out[held_out.len() - 8..]).is_some_and(|t| t.rising() < 0.01);
         // While AP still rises, no harm is done.
         let ap = |e: &EpochSignals| e.ap.unwrap_or(0.0);
         let (recent, earlier) = epochs.split_at(epochs.len() - 3);
@@ -134,7 +139,7 @@ pub fn overfitting(view: &View) -> Option<Diagnosis> {
             let best = |e: &[EpochSignals]| e.iter().map(ap).fold(0.0, f32::max);
             best(b) > 1.02 * best(a)
         };
-        if (turned || apart) && !rising((recent, earlier)) {
+        if (turned || apart || by_heart) && !rising((recent, earlier)) {
             let sentence = format!(
                 "the loss is {:.2} on training images and {now:.2} on validation images, where it was {:.2} after epoch {}: \
                  the network learns these {} photos by heart",

@@ -3,7 +3,7 @@
 use super::start;
 use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
 use crate::watchdog::memory::View;
-use crate::watchdog::suspects::{OUTSTANDING, Suspect, Suspicion};
+use crate::watchdog::suspects::{MINED, NAMING, OUTSTANDING, PARTS, Suspect, Suspicion};
 use crate::watchdog::symptoms::{is_flat, median};
 
 /// Digests that a plateau lasts at least.
@@ -12,24 +12,28 @@ const WINDOWS: [usize; 3] = [10, 20, 40];
 /// Share of outstanding images below which a data set is as good as hand-made ones are.
 const FEW: f64 = 0.06;
 
-/// The part of a loss beside the labels, in the order of [`Suspicion`](crate::watchdog::Suspicion).
-const MINED: usize = 1;
+/// Chance of so many images standing out below which it is none.
+const CHANCE: f64 = 1e-5;
 
-/// Images of which most anchors are taken for another class, in so many epochs' mean.
-fn swapped(suspicion: &Suspicion) -> Option<Diagnosis> {
-    let share = f64::from(suspicion.rivalled) / f64::from(suspicion.images);
+/// Naming loss of the median image, against a guess, above which the classes are not learned well enough to judge labels.
+const UNLEARNED: f32 = 0.65;
+
+/// Images whose labels the network holds for less likely than a guess would.
+fn swapped(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
+    let share = f64::from(suspicion.contradicted) / f64::from(suspicion.images);
     // Where the network mixes classes up everywhere, the labels are not to blame.
-    if suspicion.epochs < 3 || suspicion.rivalled < 4 || share < FEW || suspicion.usual_rivals > 0.2 {
+    let judged = suspicion.epochs >= 3 && suspicion.usual_guess < UNLEARNED && view.facts.classes.len() > 1;
+    if !judged || suspicion.contradiction() > CHANCE || share < FEW {
         return None;
     }
-    let mut suspects: Vec<&Suspect> = suspicion.worst.iter().filter(|s| s.rivalled > 0.5).collect();
+    let mut suspects: Vec<&Suspect> = suspicion.worst.iter().filter(|s| s.is_contradicted()).collect();
     suspects.sort_by(|a, b| b.swapped().total_cmp(&a.swapped()));
     let sentence = format!(
-        "in {} of {} training images the network takes most labelled objects for another class, epoch after epoch; in the \
-         others it does so with {} of them",
-        suspicion.rivalled,
+        "in {} of {} training images the network, epoch after epoch, holds the labels' classes for less likely than a \
+         guess would; in the median image its doubt is {} of a guess's",
+        suspicion.contradicted,
         suspicion.images,
-        percent(f64::from(suspicion.usual_rivals))
+        percent(f64::from(suspicion.usual_guess))
     );
     let found = Diagnosis::new(Cause::LabelsSwapped, 0.85, sentence).with("share", share);
     Some(found.naming(suspects.iter().map(|s| s.index).collect()))
@@ -41,42 +45,42 @@ pub fn named(view: &View) -> Option<Diagnosis> {
     if suspicion.images < 16 {
         return None;
     }
-    swapped(suspicion).or_else(|| outstanding(view, suspicion))
+    swapped(view, suspicion).or_else(|| outstanding(view, suspicion))
 }
 
 fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
     if suspicion.epochs < 4 {
         return None;
     }
-    let part = (0..3).min_by(|&a, &b| suspicion.level(a).total_cmp(&suspicion.level(b)))?;
+    let part = (0..PARTS).min_by(|&a, &b| suspicion.level(a).total_cmp(&suspicion.level(b)))?;
     let share = f64::from(suspicion.outstanding[part]) / f64::from(suspicion.images);
     let epochs = &view.memory.epochs;
-    let lasting = epochs.len() >= 3 && epochs[epochs.len() - 3..].iter().all(|e| e.suspicion.level(part) < 1e-5);
+    let lasting = epochs.len() >= 3 && epochs[epochs.len() - 3..].iter().all(|e| e.suspicion.level(part) < CHANCE);
     // What is seen beside the labels has a heavy tail in sound data too.
     if !lasting || share < if part == MINED { 2.0 * FEW } else { FEW } {
         return None;
     }
-    let stands_out = |s: &&Suspect| f64::from(s.matched.max(s.mined).max(s.boxes)) > OUTSTANDING;
+    let stands_out = |s: &&Suspect| {
+        f64::from(s.placing.max(s.naming).max(s.mined).max(s.boxes).max(s.misplaced() as f32)) > OUTSTANDING
+    };
     let suspects: Vec<&Suspect> = suspicion.worst.iter().filter(stands_out).collect();
     let middle = |f: fn(&Suspect) -> f32| median(&suspects.iter().map(|s| f64::from(f(s))).collect::<Vec<_>>());
-    let parts @ [matched, mined, boxes] = [middle(|s| s.matched), middle(|s| s.mined), middle(|s| s.boxes)];
-    let (cause, why) = if boxes > 1.0 && boxes > 0.4 * matched.max(mined) {
+    let parts @ [placing, naming, mined, boxes] =
+        [middle(|s| s.placing), middle(|s| s.naming), middle(|s| s.mined), middle(|s| s.boxes)];
+    let (cause, why) = if part == NAMING && naming > placing.max(mined).max(boxes) {
+        (Cause::LabelsSwapped, "objects are where the labels are, but the network calls them otherwise")
+    } else if part != MINED && placing.max(boxes) > 1.0 {
         (Cause::BoxesWrong, "nothing is found where the boxes are")
-    } else if matched > 1.5 * mined.max(0.5) && view.facts.classes.len() < 2 {
-        // There is no other class to be taken for.
-        (Cause::BoxesWrong, "the network sees nothing where the labels are")
-    } else if matched > 1.5 * mined.max(0.5) {
-        (Cause::LabelsSwapped, "the boxes fit, but the network sees another class in them")
     } else {
         (Cause::ObjectsUnlabelled, "objects are seen where no label is")
     };
     let sentence = format!(
-        "{} of {} training images keep a loss far above the others' over {} epochs (deviations {matched:.1} on objects, \
-         {mined:.1} beside them, {boxes:.1} in place): {why}",
+        "{} of {} training images keep a loss far above the others' over {} epochs (deviations {placing:.1} in finding \
+         the objects, {naming:.1} in naming them, {mined:.1} beside them, {boxes:.1} in place): {why}",
         suspicion.outstanding[part], suspicion.images, suspicion.epochs
     );
     let mut found = Diagnosis::new(cause, 0.8, sentence).naming(suspects.iter().map(|s| s.index).collect());
-    for (name, value) in ["matched", "mined", "boxes"].iter().zip(parts) {
+    for (name, value) in ["placing", "naming", "mined", "boxes"].iter().zip(parts) {
         found = found.with(name, value);
     }
     Some(found)

@@ -2,10 +2,10 @@
 
 use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
 use crate::watchdog::digest::Digest;
-use crate::watchdog::facts::StageKind;
+use crate::watchdog::facts::{RunFacts, StageKind};
 use crate::watchdog::memory::View;
 use crate::watchdog::signals::StageSignals;
-use crate::watchdog::symptoms::{median, spike};
+use crate::watchdog::symptoms::{ALPHA, median, spike};
 
 /// Share of dead channels of a dead stage. A ReLU6 network lives with half of its channels dead, and a pretrained file
 /// may arrive with 84 % in its last layer.
@@ -19,7 +19,7 @@ const DEAF: f64 = 0.05;
 
 /// The stage alone is at fault if those before it are well, and if it was so from the beginning or became so between two
 /// looks: a slow death is the rate's doing.
-fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Option<(usize, f64)> {
+fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Option<Lone> {
     let looks: Vec<&Digest> = view.looks().collect();
     let [.., before, last] = looks.as_slice() else { return None };
     let at = |d: &Digest, i: usize| d.stages.get(i).map_or(0.0, |s| f64::from(figure(s)));
@@ -28,37 +28,63 @@ fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Optio
     let series: Vec<f64> = looks.iter().map(|d| at(d, affected)).collect();
     let from_the_start = view.memory.first.as_ref().is_some_and(|d| at(d, affected) >= 0.93 * level);
     let jumped = series.windows(2).any(|w| w[0] < 0.6 * level && w[1] >= level);
-    (neighbour_is_well && (from_the_start || jumped)).then(|| (affected, at(last, affected)))
+    let found = Lone { stage: affected, share: at(last, affected), from_the_start };
+    (neighbour_is_well && (from_the_start || jumped)).then_some(found)
+}
+
+struct Lone {
+    stage: usize,
+    share: f64,
+    from_the_start: bool,
+}
+
+/// Stages that say nothing before the first step, while those before them are well.
+pub fn silent_from_the_start(facts: &RunFacts) -> Option<Diagnosis> {
+    let at = |stage: usize, part: usize| f64::from(facts.silent[stage][part]);
+    (0..facts.silent.len()).find_map(|stage| {
+        let (part, level) = [(0, DEAD), (1, SATURATED)].into_iter().find(|&(part, level)| at(stage, part) >= level)?;
+        let neighbour_is_well = stage == 0 || at(stage - 1, part) < 0.6 * level;
+        let found = Lone { stage, share: at(stage, part), from_the_start: true };
+        neighbour_is_well.then(|| if part == 0 { dead(facts, &found) } else { saturated(facts, &found) })
+    })
 }
 
 /// A head that says nothing starves its feature map.
-fn named(view: &View, stage: usize, otherwise: Cause) -> Cause {
-    let kind = view.facts.stages[stage].kind;
+fn named(facts: &RunFacts, stage: usize, otherwise: Cause) -> Cause {
+    let kind = facts.stages[stage].kind;
     match kind {
         StageKind::Backbone | StageKind::Extra => otherwise,
-        _ => view.facts.of_kind(kind).position(|i| i == stage).map_or(otherwise, Cause::FeatureMapStarves),
+        _ => facts.of_kind(kind).position(|i| i == stage).map_or(otherwise, Cause::FeatureMapStarves),
     }
 }
 
 pub fn dead_stage(view: &View) -> Option<Diagnosis> {
-    let (stage, share) = lone(view, DEAD, |s| s.dead)?;
+    Some(dead(view.facts, &lone(view, DEAD, |s| s.dead)?))
+}
+
+fn dead(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> Diagnosis {
     let sentence = format!(
         "{} of the channels of {} are zero for every image, while the stages before it are alive: nothing passes, neither \
          forward nor back",
         percent(share),
-        view.facts.stage_name(stage)
+        facts.stage_name(stage)
     );
-    Some(Diagnosis::new(named(view, stage, Cause::DeadStage(stage)), 0.9, sentence).with("dead", share))
+    let found = Diagnosis::new(named(facts, stage, Cause::DeadStage(stage)), 0.9, sentence);
+    found.with("dead", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
 pub fn saturated_stage(view: &View) -> Option<Diagnosis> {
-    let (stage, share) = lone(view, SATURATED, |s| s.saturated)?;
+    Some(saturated(view.facts, &lone(view, SATURATED, |s| s.saturated)?))
+}
+
+fn saturated(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> Diagnosis {
     let sentence = format!(
         "{} of the outputs of {} are at the upper bound of ReLU6, where the slope is zero: it says the same whatever it sees",
         percent(share),
-        view.facts.stage_name(stage)
+        facts.stage_name(stage)
     );
-    Some(Diagnosis::new(named(view, stage, Cause::SaturatedStage(stage)), 0.9, sentence).with("saturated", share))
+    let found = Diagnosis::new(named(facts, stage, Cause::SaturatedStage(stage)), 0.9, sentence);
+    found.with("saturated", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
 pub fn collapsed(view: &View) -> Option<Diagnosis> {
@@ -130,22 +156,30 @@ fn gradients(view: &View, stage: usize) -> Vec<f64> {
 pub fn vanishes(view: &View) -> Option<Diagnosis> {
     const LOOKS: usize = 4;
     const NEXT_TO_NONE: f64 = 1e-5;
+    /// Anchors that an object matches.
+    const ANCHORS: f64 = 4.0;
     let shares = view.shares(|d| &d.maps);
     let total: u64 = shares.iter().map(|s| s.0).sum();
-    // An extra learns from its own map (after the backbone's two) and the smaller ones: without objects there it rests.
-    let fed = |stage: usize| {
+    let steps: u64 = view.memory.digests.iter().map(|d| u64::from(d.steps)).sum();
+    // An extra learns from its own map (after the backbone's two) and the smaller ones: without objects there it rests,
+    // and so many looks must see nothing that it is no chance. A look sees one step, an object matches some anchors.
+    let enough_looks = |stage: usize| {
         let extra = view.facts.of_kind(StageKind::Extra).position(|i| i == stage);
-        let below = extra.map(|e| shares.iter().skip(e + 2).map(|s| s.0).sum::<u64>());
-        shares.is_empty() || below.is_none_or(|n| n * 20 > total)
+        let Some(extra) = extra.filter(|_| total > 0) else { return LOOKS };
+        let share = shares.iter().skip(extra + 2).map(|s| s.0).sum::<u64>() as f64 / total as f64;
+        let objects = total as f64 / ANCHORS / steps.max(1) as f64;
+        let looks = ALPHA.ln() / ((1.0 - share).max(1e-9).ln() * objects).min(-1e-9);
+        LOOKS.max(looks.ceil() as usize)
     };
     let body = (0..view.facts.stages.len()).filter(|&i| {
         let kind = view.facts.stages[i].kind;
-        view.facts.stages[i].trained && matches!(kind, StageKind::Backbone | StageKind::Extra) && fed(i)
+        view.facts.stages[i].trained && matches!(kind, StageKind::Backbone | StageKind::Extra)
     });
     let last: Vec<(usize, f64)> = body
         .filter_map(|i| {
             let seen = gradients(view, i);
-            (seen.len() >= LOOKS).then(|| (i, seen[seen.len() - LOOKS..].iter().copied().fold(0.0, f64::max)))
+            let looks = enough_looks(i);
+            (seen.len() >= looks).then(|| (i, seen[seen.len() - looks..].iter().copied().fold(0.0, f64::max)))
         })
         .collect();
     let usual = view.middle(LOOKS, |d| f64::from(d.grad_norm))?;
@@ -154,7 +188,7 @@ pub fn vanishes(view: &View) -> Option<Diagnosis> {
         return None;
     }
     let sentence = format!(
-        "over {LOOKS} looks {} got a gradient of at most {norm:.0e}, the whole network {usual:.1}: it does not learn",
+        "over {LOOKS} looks and more {} got a gradient of at most {norm:.0e}, the whole network {usual:.1}: it does not learn",
         view.facts.stage_name(stage)
     );
     Some(Diagnosis::new(Cause::GradientsVanish(stage), 0.85, sentence).with("grad_norm", norm).with("usual", usual))

@@ -1,6 +1,6 @@
 //! What is wrong before the first step: stagnation that is certain need not be waited for.
 
-use super::schedule;
+use super::{network, schedule};
 use crate::watchdog::diagnosis::{Cause, Diagnosis, listed, percent};
 use crate::watchdog::facts::RunFacts;
 
@@ -11,6 +11,9 @@ const EVEN: f64 = 0.15;
 /// Times the usual weight decay at which it is a mistake rather than a choice.
 const HEAVY: f64 = 40.0;
 
+/// Share of an even share of the objects below which a class starves.
+const SCARCE: f64 = 0.1;
+
 /// Share of images with an unmatched object that every data set may have.
 const UNMATCHED: f64 = 0.03;
 
@@ -20,7 +23,8 @@ pub fn looks_random(facts: &RunFacts) -> bool {
 
 /// Diagnoses from the facts alone, most serious first.
 pub fn before(facts: &RunFacts) -> Vec<Diagnosis> {
-    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 6] = [weights, schedule_fits, boxes, classes, decay, weak_start];
+    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 8] =
+        [weights, silent, schedule_fits, boxes, classes, scarce, decay, weak_start];
     rules.iter().filter_map(|rule| rule(facts)).collect()
 }
 
@@ -36,6 +40,11 @@ fn weights(facts: &RunFacts) -> Option<Diagnosis> {
         percent(spread)
     );
     Some(Diagnosis::new(Cause::WeightsNotLoaded, 0.9, sentence).with("spread", spread))
+}
+
+/// In a network of random numbers silent layers are the least of its faults.
+fn silent(facts: &RunFacts) -> Option<Diagnosis> {
+    if looks_random(facts) { None } else { network::silent_from_the_start(facts) }
 }
 
 fn schedule_fits(facts: &RunFacts) -> Option<Diagnosis> {
@@ -67,6 +76,24 @@ fn classes(facts: &RunFacts) -> Option<Diagnosis> {
     let names: Vec<String> = empty.iter().map(|&c| facts.class_name(c).to_string()).collect();
     let sentence = format!("no training image shows {}: what is not shown cannot be learned", listed(&names));
     Some(Diagnosis::new(Cause::ClassStarves(first), 1.0, sentence).with("classes", empty.len() as f64))
+}
+
+/// A class whose share of the objects is a tenth of an even one, in a set large enough to tell.
+fn scarce(facts: &RunFacts) -> Option<Diagnosis> {
+    let total: u64 = facts.objects.iter().sum();
+    let (class, &count) = facts.objects.iter().enumerate().filter(|(_, n)| **n > 0).min_by_key(|(_, n)| **n)?;
+    let even = 1.0 / facts.objects.len() as f64;
+    let share = count as f64 / total as f64;
+    if facts.objects.len() < 2 || total < 50 || share > SCARCE * even {
+        return None;
+    }
+    let sentence = format!(
+        "class {} has {count} of {total} labelled objects ({}, an even share is {}): the others will be learned in its place",
+        facts.class_name(class),
+        percent(share),
+        percent(even)
+    );
+    Some(Diagnosis::new(Cause::ClassStarves(class), 0.8, sentence).with("share", share))
 }
 
 fn decay(facts: &RunFacts) -> Option<Diagnosis> {

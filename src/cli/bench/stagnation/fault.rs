@@ -1,13 +1,11 @@
 //! The faults that runs are given on purpose, and the names they should get.
-//!
-//! Numbers out of range and outrageous images cannot be fed from here: the loader clips boxes and images are bytes. Tests
-//! of the watchdog play them to it as signals.
 
+use crate::boxes::CornerBox;
 use crate::data::{Object, Record};
 use crate::model::{ConvWeights, Ssd, Stage, initialise_network};
 use crate::optim::{Restart, Schedule};
-use crate::train::{Job, Records};
-use crate::watchdog::Cause;
+use crate::train::{Job, Mishap, Records};
+use crate::watchdog::{Cause, Suspect};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
@@ -31,16 +29,22 @@ pub enum Fault {
     NoPositives,
     BatchOne,
     SlowLoader,
+    NotANumber,
+    OutrageousImage,
 }
 
 /// The stage that is spoilt.
 const STAGE: Stage = Stage::Block(8);
 
+/// When numbers leave their range, and the image that is outrageous.
+const BROKEN_STEP: u64 = 100;
+const BROKEN_IMAGE: usize = 11;
+
 /// Images that are few.
 const FEW: usize = 12;
 
 impl Fault {
-    pub const ALL: [Fault; 17] = [
+    pub const ALL: [Fault; 19] = [
         Fault::RateHigh,
         Fault::RateLow,
         Fault::NeverWarm,
@@ -58,6 +62,8 @@ impl Fault {
         Fault::NoPositives,
         Fault::BatchOne,
         Fault::SlowLoader,
+        Fault::NotANumber,
+        Fault::OutrageousImage,
     ];
 
     pub fn name(self) -> &'static str {
@@ -79,6 +85,8 @@ impl Fault {
             Fault::NoPositives => "no-positives-half",
             Fault::BatchOne => "batch-of-1",
             Fault::SlowLoader => "loader-slow",
+            Fault::NotANumber => "nan-at-step",
+            Fault::OutrageousImage => "outrageous-image",
         }
     }
 
@@ -102,6 +110,31 @@ impl Fault {
             Fault::NoPositives => cause == Cause::NoPositives,
             Fault::BatchOne => cause == Cause::BatchTooSmall,
             Fault::SlowLoader => cause == Cause::PipelineStarved,
+            Fault::NotANumber => cause == Cause::NonFinite,
+            Fault::OutrageousImage => cause == Cause::PoisonousImage,
+        }
+    }
+
+    /// Whether a machine can do anything about it: not about photos or pretrained weights that are not there, a slow disk,
+    /// or a batch of one that learns well enough.
+    pub fn is_curable(self) -> bool {
+        !matches!(
+            self,
+            Fault::FewImages
+                | Fault::NotLoaded
+                | Fault::SlowLoader
+                | Fault::BatchOne
+                | Fault::RareClass
+                | Fault::NoPositives
+        )
+    }
+
+    /// How much an image is in doubt for what this fault does to images; `None` where it does nothing to them.
+    pub fn doubt(self) -> Option<fn(&Suspect) -> f64> {
+        match self {
+            Fault::BoxesShifted => Some(Suspect::misplaced),
+            Fault::LabelsSwapped => Some(Suspect::swapped),
+            _ => None,
         }
     }
 
@@ -115,6 +148,8 @@ impl Fault {
             Fault::FewImages => recipe.epochs *= 4,
             Fault::NoPositives => (recipe.batch, recipe.micro_batch) = (recipe.batch, 1),
             Fault::BatchOne => (recipe.batch, recipe.micro_batch) = (1, 1),
+            Fault::NotANumber => job.mishap = Some(Mishap::NotANumber { step: BROKEN_STEP }),
+            Fault::OutrageousImage => job.mishap = Some(Mishap::OutrageousImage { index: BROKEN_IMAGE }),
             _ => {}
         }
     }
@@ -163,7 +198,13 @@ impl Fault {
         let rng = &mut Pcg64Mcg::seed_from_u64(seed + 99);
         match self {
             Fault::FewImages => records.truncate(FEW),
-            Fault::BoxesShifted => objects(records).filter(|_| rng.random_bool(0.4)).for_each(|o| shift(o, 1)),
+            Fault::BoxesShifted => {
+                for object in objects(records) {
+                    if rng.random_bool(0.4) {
+                        shift(object, rng);
+                    }
+                }
+            }
             Fault::LabelsSwapped => {
                 for record in records.iter_mut() {
                     if rng.random_bool(0.2) {
@@ -204,7 +245,7 @@ impl Fault {
             return Records::in_memory(records);
         }
         Records::new(len, move |i| {
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::sleep(Duration::from_millis(40));
             Ok(records[i].clone())
         })
     }
@@ -214,11 +255,17 @@ fn objects(records: &mut [Record]) -> impl Iterator<Item = &mut Object> {
     records.iter_mut().flat_map(|r| r.objects.iter_mut())
 }
 
-/// Moves a box by its own size towards where there is room.
-fn shift(object: &mut Object, times: i32) {
-    let b = &mut object.bbox;
-    let (w, h) = (b.width() * f64::from(times) * 0.7, b.height() * f64::from(times) * 0.7);
-    let dx = if b.x1 + w <= 1.0 { w } else { -w.min(b.x0) };
-    let dy = if b.y1 + h <= 1.0 { h } else { -h.min(b.y0) };
-    (b.x0, b.x1, b.y0, b.y1) = (b.x0 + dx, b.x1 + dx, b.y0 + dy, b.y1 + dy);
+/// Moves a box in any direction by up to its own size, so far that it overlaps the object by less than half.
+fn shift(object: &mut Object, rng: &mut Pcg64Mcg) {
+    let old = object.bbox;
+    for _ in 0..100 {
+        let (dx, dy) = (rng.random_range(-1.0..1.0) * old.width(), rng.random_range(-1.0..1.0) * old.height());
+        let inside = |v: f64| v.clamp(0.0, 1.0);
+        let (x0, x1, y0, y1) = (inside(old.x0 + dx), inside(old.x1 + dx), inside(old.y0 + dy), inside(old.y1 + dy));
+        let new = CornerBox { x0, y0, x1, y1 };
+        if new.width() > 0.4 * old.width() && new.height() > 0.4 * old.height() && new.iou(&old) < 0.5 {
+            object.bbox = new;
+            return;
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::setting::Setting;
 use crate::train::{Records, TrainError, TrainState, read_journal, train};
-use crate::watchdog::{Action, Entry, Mode};
+use crate::watchdog::{Action, Entry, Mode, auc};
 use anyhow::{Context, Result};
 use std::sync::atomic::AtomicBool;
 
@@ -24,6 +24,10 @@ pub struct Outcome {
     /// it. Its plateau rule waits for ten epochs without progress and so never comes to act before that.
     pub ap50_plateau: f64,
     pub steps_per_epoch: u64,
+    /// Share of pairs of a spoilt and a sound image that the suspicion at the end puts in the right order.
+    pub auc: Option<f64>,
+    /// What came of the cures, in words.
+    pub verdicts: Vec<String>,
 }
 
 impl Outcome {
@@ -42,6 +46,10 @@ impl Outcome {
             fault.spoil_schedule(&mut job, training.len());
         }
         let validation = Records::in_memory(setting.validation(seed));
+        let spoilt: Vec<bool> = {
+            let sound = setting.training(seed);
+            training.iter().zip(&sound).map(|(now, was)| now.objects != was.objects).collect()
+        };
         let training = match fault {
             Some(fault) => fault.feed(training),
             None => Records::in_memory(training),
@@ -54,6 +62,21 @@ impl Outcome {
             Err(error) => return Err(error.into()),
         }
         let journal = read_journal(folder.path())?.unwrap_or_default();
+        if let Some(keep) = &setting.keep {
+            let name = format!("{}-{seed}-{mode:?}.jsonl", fault.map_or("none", Fault::name)).to_lowercase();
+            std::fs::copy(folder.path().join("journal.jsonl"), keep.join(&name))
+                .with_context(|| format!("{}: cannot write", keep.join(name).display()))?;
+        }
+        let doubt = fault.and_then(Fault::doubt).zip(state.watchdog.as_ref());
+        let scores = doubt.map_or(Vec::new(), |(doubt, watchdog)| {
+            let scores = watchdog.ledger().scores();
+            scores.iter().map(|s| (doubt(s), spoilt.get(s.index as usize) == Some(&true))).collect()
+        });
+        let verdicts = journal.iter().filter_map(|e| match e {
+            Entry::Verdict(v) => Some(format!("{}: {:?}", v.cause.words(), v.outcome).to_lowercase()),
+            _ => None,
+        });
+        let verdicts = verdicts.collect();
         let found = journal.iter().filter_map(|e| if let Entry::Diagnosis(d) = e { Some(d) } else { None });
         let found: Vec<_> = found.collect();
         let causes: Vec<_> = found.iter().map(|d| (d.cause, d.step)).collect();
@@ -71,6 +94,8 @@ impl Outcome {
             cures: cures.collect(),
             ap50: best(history.len()),
             ap50_plateau: best(stopped_early(&journal).min(history.len())),
+            auc: auc(&scores),
+            verdicts,
             steps_per_epoch: job.recipe.steps_per_epoch(training.len()),
         })
     }

@@ -14,7 +14,7 @@ use crate::watchdog::Mode;
 use anyhow::{Context, Result, anyhow};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +30,12 @@ pub struct Setting {
     photos: Option<[Vec<Record>; 2]>,
     /// The feature map that most objects match.
     pub map: usize,
+    /// Folder for the runs' journals.
+    pub keep: Option<PathBuf>,
 }
 
 fn options(seed: u64) -> SceneOptions {
-    SceneOptions { size: SIZE, classes: 3, max_objects: 3, min_object_px: 20, seed, ..SceneOptions::default() }
+    SceneOptions { size: SIZE, classes: 3, max_objects: 2, min_object_px: 28, seed, ..SceneOptions::default() }
 }
 
 fn scenes(count: usize, seed: u64) -> Vec<Record> {
@@ -77,7 +79,17 @@ impl Setting {
         let (recipe, records) = (scene_recipe(a.epochs, 0), Records::in_memory(scenes(a.images, 7)));
         let imported = crate::onnx::import(&file)?;
         let base = start(imported.network, false, class_names.len() + 1, &recipe, &records, SIZE)?.network;
-        Self { base, class_names, size: SIZE, epochs: a.epochs, images: a.images, photos: None, map: 0 }.mapped()
+        Self {
+            base,
+            class_names,
+            size: SIZE,
+            epochs: a.epochs,
+            images: a.images,
+            photos: None,
+            map: 0,
+            keep: a.keep.clone(),
+        }
+        .mapped()
     }
 
     fn photos(a: &StagnationArguments, data: &Path, weights: &Path) -> Result<Self> {
@@ -91,7 +103,17 @@ impl Setting {
         let (records, classes) = (Records::in_memory(training.clone()), class_names.len() + 1);
         let base = start(imported.network, false, classes, &recipe, &records, a.imgsz)?.network;
         let photos = Some([training, validation]);
-        Self { base, class_names, size: a.imgsz, epochs: a.epochs, images: a.images, photos, map: 0 }.mapped()
+        Self {
+            base,
+            class_names,
+            size: a.imgsz,
+            epochs: a.epochs,
+            images: a.images,
+            photos,
+            map: 0,
+            keep: a.keep.clone(),
+        }
+        .mapped()
     }
 
     /// Finds the feature map that most objects match.
@@ -156,5 +178,6 @@ fn job(recipe: Recipe, folder: &Path, watchdog: Mode, size: usize, class_names: 
         watchdog,
         schedule: None,
         requests: Arc::default(),
+        mishap: None,
     })
 }
