@@ -4,6 +4,7 @@ use crate::report::{Marker, Tile, mosaic, write_png};
 use crate::train::{Event, Job, Records, read_journal};
 use crate::watchdog::{Action, Entry, story as tell_story, suspicious};
 use anyhow::Result;
+use std::path::Path;
 
 /// Passes on a diagnosis, a cure or a verdict.
 pub fn tell(event: &Event) {
@@ -35,7 +36,9 @@ fn picture(job: &Job, entries: &[Entry], training: &Records) -> Result<bool> {
         let known = |class: usize| job.class_names.get(class).map_or("?", String::as_str);
         let markers =
             record.objects.iter().map(|o| Marker::object(o.bbox, o.class, known(o.class))).collect::<Vec<_>>();
-        shown.push((record.image, markers, format!("{doubt} {}", record.source)));
+        // The folder is the same for most, and there is room for the name only.
+        let file = Path::new(&record.source).file_name().map_or(record.source.as_str().into(), |f| f.to_string_lossy());
+        shown.push((record.image, markers, format!("{doubt} {file}")));
     }
     let tiles: Vec<Tile> = shown
         .iter()
