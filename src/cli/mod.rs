@@ -5,6 +5,7 @@ mod bench;
 mod board_settings;
 mod check;
 mod demo;
+mod diagnose;
 mod execution;
 mod export;
 mod heat;
@@ -63,6 +64,8 @@ pub enum Command {
     Pack(pack::PackArguments),
     /// Look for every defect in a data set
     Check(check::CheckArguments),
+    /// Say what a run suffered from: its journal replayed, or a trace of another trainer
+    Diagnose(diagnose::DiagnoseArguments),
     /// Measure this machine
     Bench(bench::BenchArguments),
     /// What this board is, has left, and would take to train
@@ -91,6 +94,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Export(a) => export::run(a),
         Command::Pack(a) => pack::run(a),
         Command::Check(a) => check::run(a),
+        Command::Diagnose(a) => diagnose::run(a),
         Command::Bench(a) => bench::run(a),
         Command::Probe(a) => probe::run(a),
         Command::Demo(a) => demo::run(a),

@@ -77,17 +77,18 @@ impl Entry {
     }
 }
 
-/// A line of a journal that is none.
+/// A line of a journal or a trace that is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLine {
     /// Counted from 1.
     pub line: usize,
     pub found: String,
+    pub expected: &'static str,
 }
 
 impl std::fmt::Display for BadLine {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "line {}: {}, expected a line of a watchdog's journal", self.line, self.found)
+        write!(f, "line {}: {}, expected {}", self.line, self.found, self.expected)
     }
 }
 
@@ -105,7 +106,10 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, BadLine> {
         match serde_json::from_str(line) {
             Ok(entry) => entries.push(entry),
             Err(_) if i + 1 == count && !whole => {}
-            Err(error) => return Err(BadLine { line: i + 1, found: error.to_string() }),
+            Err(error) => {
+                let expected = "a line of a watchdog's journal";
+                return Err(BadLine { line: i + 1, found: error.to_string(), expected });
+            }
         }
     }
     Ok(entries)

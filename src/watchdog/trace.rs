@@ -1,5 +1,9 @@
 //! Traces of other trainers: one JSON object a step, with loss parts, gradient norms, update ratios and the state of
 //! ReLU6 layers, by name. What such a run suffers from can be told without having watched it.
+//!
+//! A line needs `step`, the two losses `cls` and `box`, and `grad_norm`; a number that left its range is `null`. The more
+//! there is beside them (`lr`, `epoch`, `pos_per_image`, `grad_norm_stage`, `update_weight_ratio`, `dead_channels`,
+//! `sat6_share`, `response`), the more can be told.
 
 use super::facts::{RunFacts, StageFacts, StageKind};
 use super::journal::BadLine;
@@ -7,22 +11,31 @@ use super::signals::{StageSignals, StepSignals};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A line; what is missing is not known.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// A line; what may be missing is not known then.
+#[derive(Debug, Deserialize)]
 struct Line {
     step: u64,
+    #[serde(default)]
     epoch: u64,
+    #[serde(default)]
     lr: Option<f64>,
+    #[serde(deserialize_with = "Option::deserialize")]
     cls: Option<f64>,
-    #[serde(rename = "box")]
+    #[serde(rename = "box", deserialize_with = "Option::deserialize")]
     boxes: Option<f64>,
+    #[serde(deserialize_with = "Option::deserialize")]
     grad_norm: Option<f64>,
+    #[serde(default)]
     pos_per_image: Vec<u64>,
+    #[serde(default)]
     grad_norm_stage: BTreeMap<String, Option<f64>>,
+    #[serde(default)]
     update_weight_ratio: BTreeMap<String, Option<f64>>,
+    #[serde(default)]
     dead_channels: BTreeMap<String, Option<f64>>,
+    #[serde(default)]
     sat6_share: BTreeMap<String, Option<f64>>,
+    #[serde(default)]
     response: Option<f64>,
 }
 
@@ -128,12 +141,19 @@ fn signals(line: &Line, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
 /// Facts and steps of a trace.
 ///
 /// # Errors
-/// If a line is no JSON object of this kind.
+/// If a line is no JSON object of this kind. A last line that was cut off is left out.
 pub fn read_trace(text: &str) -> Result<(RunFacts, Vec<StepSignals>), BadLine> {
     let mut lines: Vec<Line> = Vec::new();
+    let (whole, count) = (text.ends_with('\n'), text.lines().count());
     for (i, line) in text.lines().enumerate() {
-        let line = serde_json::from_str(line).map_err(|e| BadLine { line: i + 1, found: e.to_string() })?;
-        lines.push(line);
+        match serde_json::from_str(line) {
+            Ok(line) => lines.push(line),
+            Err(_) if i > 0 && i + 1 == count && !whole => {}
+            Err(error) => {
+                let expected = "a JSON object with step, cls, box and grad_norm";
+                return Err(BadLine { line: i + 1, found: error.to_string(), expected });
+            }
+        }
     }
     let peak = lines.iter().filter_map(|l| l.lr).fold(0.0, f64::max);
     let mut stages = stages();

@@ -5,6 +5,7 @@ mod boxes_golden;
 mod cli;
 mod data;
 mod demo;
+mod diagnose;
 mod eval_golden;
 mod gradients;
 mod heat;

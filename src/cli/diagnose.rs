@@ -1,0 +1,89 @@
+//! `fieldtune diagnose`: what a run suffered from, told from what it left behind.
+//!
+//! A journal is replayed: the watchdog looks at what was seen then and decides anew, which must come to what was decided.
+//! A trace is what another trainer wrote of its steps; nobody watched that run.
+
+use crate::watchdog::{Entry, Mode, Watchdog, parse, read_trace, replay, story};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub struct DiagnoseArguments {
+    /// A run folder, its journal.jsonl, or a trace of another trainer (JSON lines, see the README)
+    pub run: PathBuf,
+    /// Diagnoses, cures and verdicts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was left behind, and what the watchdog makes of it now.
+enum Finding {
+    Journal { decided: Vec<Entry>, as_then: bool },
+    Trace { decided: Vec<Entry> },
+}
+
+pub fn run(arguments: DiagnoseArguments) -> Result<u8> {
+    let file = match arguments.run.is_dir() {
+        true => arguments.run.join("journal.jsonl"),
+        false => arguments.run,
+    };
+    let text = fs::read_to_string(&file).with_context(|| {
+        format!("{}: cannot read it\nhelp: give a run folder, its journal.jsonl, or a trace", file.display())
+    })?;
+    let finding = look(&file, &text)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&finding.to_json())?);
+    } else {
+        finding.tell();
+    }
+    Ok(0)
+}
+
+fn look(file: &Path, text: &str) -> Result<Finding> {
+    let Some(first) = text.lines().next() else {
+        bail!("{}: it is empty, expected a line of JSON a step", file.display());
+    };
+    let is_journal = serde_json::from_str::<Value>(first).is_ok_and(|v| v.get("entry").is_some());
+    if is_journal {
+        let written = parse(text).with_context(|| format!("{}: no journal", file.display()))?;
+        let decided = replay(&written);
+        // A run that was stopped goes on with what it had decided before, which the lines of its beginning say again.
+        let as_then = decided == written;
+        return Ok(Finding::Journal { decided, as_then });
+    }
+    let (facts, steps) = read_trace(text).with_context(|| format!("{}: no trace", file.display()))?;
+    let (mut watchdog, mut decided) = Watchdog::begin(facts, Mode::Advise);
+    steps.iter().for_each(|step| decided.extend(watchdog.step(step)));
+    Ok(Finding::Trace { decided })
+}
+
+impl Finding {
+    fn decided(&self) -> &[Entry] {
+        match self {
+            Finding::Journal { decided, .. } | Finding::Trace { decided } => decided,
+        }
+    }
+
+    fn tell(&self) {
+        let name = |image: u32| format!("training image {image}");
+        story(self.decided(), &name).iter().for_each(|line| println!("{line}"));
+        match self {
+            Finding::Journal { as_then: true, .. } => println!("Looking again came to the same decisions."),
+            Finding::Journal { .. } => println!("Looking again came to other decisions than the journal has."),
+            Finding::Trace { .. } => {}
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let decisions: Vec<&Entry> = self.decided().iter().filter(|e| e.is_decision()).collect();
+        match self {
+            Finding::Journal { as_then, .. } => {
+                json!({ "source": "journal", "same_decisions": as_then, "decisions": decisions })
+            }
+            Finding::Trace { .. } => json!({ "source": "trace", "decisions": decisions }),
+        }
+    }
+}
