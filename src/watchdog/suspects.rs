@@ -5,11 +5,11 @@
 //! a moving network), so each epoch's losses become robust deviations within that epoch (log, median, MAD: immune to
 //! scale and to the many wrong ones), and an image's score is their forgetful mean, late epochs counting most.
 //!
-//! Four parts of the loss tell what is wrong. The cross-entropy of a matched anchor is the sum of two: `-ln(1 - p(background))`,
-//! is there an object (*placing*), and `-ln p(label | object)`, which one is it (*naming*). *Mined*: class loss of the
-//! hardest other anchors. *Boxes*: localisation. Boxes elsewhere: placing, mined and boxes (nothing is where the label
-//! says, and the object that is there goes unlabelled). Another class's label: naming only. An unlabelled object: mined
-//! only.
+//! Four parts of the loss tell what is wrong. The cross-entropy of a matched anchor is the sum of two:
+//! `-ln(1 - p(background))`, is there an object (*placing*), and `-ln p(label | object)`, which one is it (*naming*).
+//! *Mined*: class loss of the hardest other anchors. *Boxes*: localisation. Boxes elsewhere: placing, mined and boxes
+//! (nothing is where the label says, and the object that is there goes unlabelled). Another class's label: naming only.
+//! An unlabelled object: mined only.
 //!
 //! Losses are high where photos are hard, too. What tells a box that is elsewhere from a hard photo is one that is not
 //! about losses: by how much more surely something is seen beside an object's label, but near it, than on it
