@@ -123,7 +123,7 @@ impl Detector {
 
 impl ScoreMode {
     /// `[K]` scores of one anchor's `[K]` logits. A row with NaN or infinity gives NaN where it matters.
-    fn scores(self, logits: &[f32], scores: &mut [f64]) {
+    pub(super) fn scores(self, logits: &[f32], scores: &mut [f64]) {
         match self {
             ScoreMode::Softmax => {
                 let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

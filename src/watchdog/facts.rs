@@ -109,6 +109,12 @@ impl RunFacts {
         (self.total_steps / 2000).clamp(8, 512) as u32
     }
 
+    /// Of the training images that have any.
+    pub fn objects_per_image(&self) -> f64 {
+        let images = self.images.saturating_sub(self.empty_images).max(1);
+        self.objects.iter().sum::<u64>() as f64 / images as f64
+    }
+
     /// Positions of the stages of a kind.
     pub fn of_kind(&self, kind: StageKind) -> impl DoubleEndedIterator<Item = usize> + '_ {
         self.stages.iter().enumerate().filter(move |(_, s)| s.kind == kind).map(|(i, _)| i)

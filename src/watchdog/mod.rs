@@ -15,6 +15,7 @@ mod diagnosis;
 mod digest;
 mod facts;
 mod journal;
+mod ledger;
 mod memory;
 mod rules;
 mod signals;
@@ -30,10 +31,11 @@ pub use diagnosis::{Cause, Diagnosis};
 pub use digest::{Digest, Share, Shock};
 pub use facts::{RunFacts, StageFacts, StageKind};
 pub use journal::{BadLine, Cure, Entry, Outcome, Verdict, parse, replay};
+pub use ledger::Ledger;
 pub use rules::{HOT, before};
 pub use signals::{EpochFigures, EpochSignals, Pace, Portion, StageSignals, StepSignals};
 pub use story::{story, suspicious};
-pub use suspects::{ImageLoss, Ledger, Suspect, Suspicion};
+pub use suspects::{ImageLoss, PLACED, Suspect, Suspicion};
 pub use symptoms::{
     AreaUnderCurve, Oscillation, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median, oscillation,
     scale_change, spike, trend,

@@ -6,10 +6,10 @@ use super::diagnosis::{Cause, Diagnosis, percent};
 use super::digest::{Digest, Folding};
 use super::facts::RunFacts;
 use super::journal::{Cure, Entry};
+use super::ledger::Ledger;
 use super::memory::{Memory, View};
 use super::rules;
 use super::signals::{EpochFigures, EpochSignals, Pace, StepSignals, short};
-use super::suspects::Ledger;
 use super::treatment::{Mode, Treatment};
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ impl Watchdog {
             treatment: Treatment::default(),
             sightings: Vec::new(),
             folding: Folding::default(),
-            ledger: Ledger::new(facts.classes.len()),
+            ledger: Ledger::new(facts.classes.len(), facts.objects_per_image()),
             memory: Memory::default(),
             facts,
             starving: 0,
