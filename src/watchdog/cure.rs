@@ -34,6 +34,13 @@ pub enum Action {
     },
     /// Hold the backbone for the rest of the run.
     FreezeBackbone,
+    /// Show images so many times an epoch, in the place of others.
+    Repeat {
+        images: Vec<u32>,
+        times: u32,
+    },
+    /// Change photos more before they are shown.
+    Augment,
     /// Leave images out of training.
     SetAside {
         images: Vec<u32>,
@@ -86,6 +93,11 @@ impl Action {
                 })
             }
             Action::FreezeBackbone => "holds the backbone from here on".into(),
+            Action::Repeat { images, times } => match images.len() {
+                1 => format!("shows one image {times} times an epoch"),
+                n => format!("shows {n} of the images {times} times an epoch"),
+            },
+            Action::Augment => "crops, mirrors and recolours photos more than it was told to".into(),
             Action::SetAside { images } => format!("goes on without {} of the images", images.len()),
             Action::Reload { stage } => format!("puts {} back to what it began with", facts.stage_name(*stage)),
             Action::Renew { stages } => {
@@ -128,6 +140,7 @@ pub struct Reschedule {
 
 /// All that is different from the recipe at the moment. The default changes nothing, to the last bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Adjustments {
     pub rate: f64,
     /// Multiplies the backbone's rate besides; 0 holds it.
@@ -140,6 +153,11 @@ pub struct Adjustments {
     pub class_weights: Vec<f32>,
     /// Training images left out, sorted.
     pub set_aside: Vec<u32>,
+    /// Training images shown more often, and how many times an epoch.
+    pub repeated: Vec<u32>,
+    pub times: u32,
+    /// Change photos more than the recipe does.
+    pub augment: bool,
     pub stop: bool,
 }
 
@@ -154,6 +172,9 @@ impl Default for Adjustments {
             schedule: None,
             class_weights: Vec::new(),
             set_aside: Vec::new(),
+            repeated: Vec::new(),
+            times: 1,
+            augment: false,
             stop: false,
         }
     }
@@ -183,6 +204,11 @@ impl Adjustments {
             }
             Action::WeighClasses { weights } => new.class_weights.clone_from(weights),
             Action::FreezeBackbone => new.backbone = 0.0,
+            Action::Repeat { images, times } => {
+                new.repeated.clone_from(images);
+                new.times = *times;
+            }
+            Action::Augment => new.augment = true,
             Action::SetAside { images } => {
                 new.set_aside.extend(images);
                 new.set_aside.sort_unstable();
@@ -203,6 +229,13 @@ const MOST_CLASS_WEIGHT: f64 = 8.0;
 
 /// Share of the images that may be set aside in all.
 const MOST_ASIDE: f64 = 0.5;
+
+/// Showings of a rare class's images an epoch, and the share of an epoch that they may take.
+const MOST_TIMES: f64 = 10.0;
+const MOST_REPEATED: f64 = 0.25;
+
+/// Share of images without objects that is enough to learn what is none: what detectors are commonly given.
+const EMPTY_ENOUGH: f64 = 0.1;
 
 /// What to try at this rung of the cause's ladder; `None` above its top.
 pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, factor: f64) -> Option<Action> {
@@ -257,7 +290,13 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
                 weights[class] = (even / share).powf(power).clamp(1.0, MOST_CLASS_WEIGHT) as f32;
                 Action::WeighClasses { weights }
             };
-            vec![weights(0.5), weights(1.0)]
+            // Seen more often it is learned in other company; a weight only makes the same steps longer.
+            let shown_in = facts.shown_in.get(class).map_or(&[][..], Vec::as_slice);
+            let most = MOST_REPEATED * facts.images as f64 / shown_in.len().max(1) as f64;
+            let times = (0.5 * even / share).min(MOST_TIMES).min(most).floor() as u32;
+            let repeat = Action::Repeat { images: shown_in.to_vec(), times };
+            let repeat = (times > 1 && !shown_in.is_empty()).then_some(repeat);
+            repeat.into_iter().chain([weights(0.5), weights(1.0)]).collect()
         }
         Cause::PoisonousImage
         | Cause::BoxesWrong
@@ -278,14 +317,20 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
             // any follows noise.
             let pieces = (facts.batch * now.batch / facts.micro_batch.max(1)).max(1);
             let idle_steps = value("share").unwrap_or(0.0).powi(pieces as i32);
-            if idle_steps > 0.2 { vec![Action::Accumulate { times: 2 }] } else { Vec::new() }
+            let accumulate = (idle_steps > 0.2).then_some(Action::Accumulate { times: 2 });
+            // The ladder stays as long when its first rung has been taken.
+            let aside = surplus(facts, &Adjustments::default()).map(|all| surplus(facts, now).unwrap_or(all));
+            aside.into_iter().chain(accumulate).collect()
         }
         Cause::BatchTooSmall => vec![Action::Accumulate { times: 4 }, Action::Accumulate { times: 2 }],
         Cause::WeightDecayTooLarge => {
             let by = (facts.usual_weight_decay / facts.weight_decay.max(1e-12)).clamp(1e-4, 1.0);
             vec![Action::ScaleDecay { by: by as f32 }]
         }
-        Cause::Overfitting => vec![Action::ScaleRate { by: 0.3 }, Action::Stop],
+        Cause::Overfitting => {
+            let augment = facts.may_augment.then_some(Action::Augment);
+            augment.into_iter().chain([Action::ScaleRate { by: 0.3 }, Action::Stop]).collect()
+        }
         Cause::DataExhausted => vec![Action::ScaleRate { by: 0.1 }, Action::Stop],
         Cause::WeightsNotLoaded | Cause::WeakStart | Cause::PipelineStarved => Vec::new(),
     };
@@ -295,6 +340,19 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
         None if rung == 0 && top == 0 => Some(Action::Advise),
         other => other,
     }
+}
+
+/// Sets aside images without objects beyond as many as are of use.
+fn surplus(facts: &RunFacts, now: &Adjustments) -> Option<Action> {
+    let labelled = facts.images.saturating_sub(facts.empty_images) as f64;
+    let keep = (labelled * EMPTY_ENOUGH / (1.0 - EMPTY_ENOUGH)).ceil() as usize;
+    let is_in = |i: &&u32| now.set_aside.binary_search(i).is_err();
+    let empty: Vec<u32> = facts.empty.iter().filter(is_in).copied().collect();
+    let most = ((MOST_ASIDE * facts.images as f64) as usize).saturating_sub(now.set_aside.len());
+    let surplus = empty.len().saturating_sub(keep).min(most);
+    // Spread over the set: neighbours in a folder are often neighbours in time.
+    let images: Vec<u32> = (0..surplus).map(|i| empty[i * empty.len() / surplus]).collect();
+    (!images.is_empty()).then_some(Action::SetAside { images })
 }
 
 /// What the person should do, in one sentence.
@@ -376,6 +434,15 @@ mod tests {
             assert!((1..=4).contains(&steps), "{cause:?}: {steps}");
             assert!(!advice(cause, &facts).is_empty());
         }
+        // Images without objects: a tenth stays. A rare class: its images more often, within bounds.
+        let empty = Diagnosis::new(Cause::NoPositives, 0.9, String::new()).with("share", 0.5);
+        let half = RunFacts { images: 40, empty_images: 20, empty: (0..20).collect(), batch: 2, ..facts.clone() };
+        let Some(Action::SetAside { images }) = rung(&empty, 0, &half, &Adjustments::default(), 1.0) else { panic!() };
+        assert!(images.len() == 17 && images.is_sorted(), "{images:?}");
+        let rare = Diagnosis::new(Cause::ClassStarves(1), 0.9, String::new()).with("share", 0.01);
+        let shown = RunFacts { images: 40, shown_in: vec![Vec::new(), vec![3, 8]], ..facts.clone() };
+        let wanted = Action::Repeat { images: vec![3, 8], times: 5 };
+        assert_eq!(rung(&rare, 0, &shown, &Adjustments::default(), 1.0), Some(wanted));
         let found = Diagnosis::new(Cause::BoxesWrong, 1.0, String::new()).naming((0..15).collect());
         assert_eq!(rung(&found, 0, &facts, &Adjustments::default(), 1.0), Some(Action::Advise), "more than half");
         let found = Diagnosis::new(Cause::RateTooHigh, 1.0, String::new()).with("heat", 3.0);

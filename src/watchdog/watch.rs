@@ -10,7 +10,7 @@ use super::memory::{Memory, View};
 use super::rules;
 use super::signals::{EpochFigures, EpochSignals, Pace, StepSignals, short};
 use super::suspects::Ledger;
-use super::treatment::{Mode, Treatment};
+use super::treatment::{Mode, Moment, Treatment};
 use serde::{Deserialize, Serialize};
 
 /// Looks without a cause after which it is told anew.
@@ -167,7 +167,7 @@ impl Watchdog {
         self.looks += 1;
         let found = rules::online(&View { facts: &self.facts, memory: &self.memory });
         let sure = self.sure(found, &mut said);
-        self.act(&sure, step, &mut said);
+        self.act(&sure, Moment { step, epoch_ended: false }, &mut said);
         self.lines += said.len() as u64;
         said
     }
@@ -186,7 +186,7 @@ impl Watchdog {
                 said.push(Entry::Diagnosis(diagnosis.clone()));
             }
         }
-        self.act(&found, step, &mut said);
+        self.act(&found, Moment { step, epoch_ended: true }, &mut said);
         self.lines += said.len() as u64;
         said
     }
@@ -246,9 +246,9 @@ impl Watchdog {
         sure
     }
 
-    fn act(&mut self, found: &[Diagnosis], step: u64, said: &mut Vec<Entry>) {
+    fn act(&mut self, found: &[Diagnosis], at: Moment, said: &mut Vec<Entry>) {
         let view = View { facts: &self.facts, memory: &self.memory };
-        let decided = self.treatment.consider(found, &view, step, self.mode);
+        let decided = self.treatment.consider(found, &view, at, self.mode);
         let changed = decided.iter().any(|e| match e {
             Entry::Cure(cure) => cure.applied && cure.action != Action::Advise,
             Entry::Verdict(verdict) => verdict.reversed,
@@ -257,7 +257,7 @@ impl Watchdog {
         said.extend(decided);
         if changed {
             // Another network or other conditions: looks from before would be held against them.
-            self.memory.forget(step);
+            self.memory.forget(at.step);
             self.sightings.iter_mut().for_each(|s| (s.row, s.told) = (0, false));
         }
     }
