@@ -100,7 +100,12 @@ impl Moment {
 /// Steps after which a cure can be judged.
 fn wait(cause: Cause, facts: &RunFacts) -> u64 {
     let looks = LOOKS * u64::from(facts.span());
-    if shows_by_epoch(cause) { looks.max(2 * facts.steps_per_epoch) } else { looks }
+    match cause {
+        // As many epochs as it takes to see that a class is not learned.
+        Cause::ClassStarves(_) => looks.max(4 * facts.steps_per_epoch),
+        cause if shows_by_epoch(cause) => looks.max(2 * facts.steps_per_epoch),
+        _ => looks,
+    }
 }
 
 /// Whether enough of the run is left for a cure to pay: half as long again as it takes to judge it. What ends the run or
@@ -117,12 +122,16 @@ fn recent_ap(view: &View) -> Option<f32> {
 }
 
 impl Treatment {
-    /// Gives a cure before the first step.
-    pub fn forestall(&mut self, cause: Cause, action: Action, facts: &RunFacts) {
+    /// Gives a cure before the first step, or advises it.
+    pub fn forestall(&mut self, cause: Cause, action: Action, applied: bool, facts: &RunFacts) {
+        let record = self.record(cause);
+        (record.rung, record.given_up) = (1, !applied);
+        if !applied {
+            return;
+        }
         let before = self.adjustments.clone();
         self.adjustments = before.after(&action, 0, 1.0, facts);
         let until = wait(cause, facts) + facts.held_steps;
-        self.record(cause).rung = 1;
         self.early.push(Course { cause, action, since: 0, until, before, loss: short(f64::INFINITY), ap: None });
     }
 
@@ -290,8 +299,8 @@ mod tests {
         };
         assert!(matches!(at(40, true, &found)[..], [Entry::Cure(_)]));
         // A look at steps sees nothing of classes, which does not mean that the symptom is gone.
-        assert!(at(200, false, &[]).is_empty());
-        let said = at(200, true, &found);
+        assert!(at(130, false, &[]).is_empty());
+        let said = at(130, true, &found);
         assert!(matches!(&said[0], Entry::Verdict(v) if v.outcome == Outcome::NoChange && v.reversed), "{said:?}");
         assert!(matches!(&said[1], Entry::Cure(c) if c.rung == 1), "{said:?}");
     }
@@ -304,7 +313,7 @@ mod tests {
         let found = Diagnosis::new(Cause::ClassStarves(1), 0.9, String::new()).with("share", 0.02);
         let mut treatment = Treatment::default();
         let first = rung(&found, 0, &facts, &Adjustments::default(), 1.0).unwrap();
-        treatment.forestall(found.cause, first, &facts);
+        treatment.forestall(found.cause, first, true, &facts);
         let view = View { facts: &facts, memory: &Memory::default() };
         let said = treatment.consider(&[found], &view, Moment { step: 20, epoch_ended: true }, Mode::Cure);
         assert!(matches!(&said[..], [Entry::Cure(c)] if c.rung == 1), "{said:?}");

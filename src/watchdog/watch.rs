@@ -85,9 +85,7 @@ impl Watchdog {
         let now = &self.treatment.adjustments;
         let action = rung(found, 0, &self.facts, now, 1.0)?;
         let applied = self.mode == Mode::Cure && action != Action::Advise;
-        if applied {
-            self.treatment.forestall(found.cause, action.clone(), &self.facts);
-        }
+        self.treatment.forestall(found.cause, action.clone(), applied, &self.facts);
         let sentence = format!("the run {}", action.words(&self.facts));
         Some(Entry::Cure(Cure { step: 0, cause: found.cause, action, rung: 0, applied, sentence }))
     }
@@ -222,11 +220,12 @@ impl Watchdog {
     fn sure(&mut self, found: Vec<Diagnosis>, said: &mut Vec<Entry>) -> Vec<Diagnosis> {
         let look = self.looks;
         let mut sure = Vec::new();
-        let breakers: Vec<Cause> =
-            self.sightings.iter().filter(|s| s.told && s.cause.breaks_network()).map(|s| s.cause).collect();
         for diagnosis in found {
-            let told_itself = breakers.contains(&diagnosis.cause);
-            if !breakers.is_empty() && !told_itself && diagnosis.cause.follows_from_breaking() {
+            // What broke the network may have been told a moment ago.
+            let mut breakers = self.sightings.iter().filter(|s| s.told && s.cause.breaks_network()).peekable();
+            let broken = breakers.peek().is_some();
+            let told_itself = breakers.any(|s| s.cause == diagnosis.cause);
+            if broken && !told_itself && diagnosis.cause.follows_from_breaking() {
                 continue;
             }
             let sighting = self.sighted(diagnosis.cause);
