@@ -10,6 +10,7 @@
 //! This layer knows nothing of tensors, photos or training: plain numbers come in, values go out. Everything it
 //! remembers is one serialisable value, and what it decides follows from what it journalled.
 
+mod advice;
 mod cure;
 mod diagnosis;
 mod digest;
@@ -25,7 +26,8 @@ mod trace;
 mod treatment;
 mod watch;
 
-pub use cure::{Action, Adjustments, Reschedule, advice};
+pub use advice::advice;
+pub use cure::{Action, Adjustments, Reschedule};
 pub use diagnosis::{Cause, Diagnosis};
 pub use digest::{Digest, Share, Shock};
 pub use facts::{RunFacts, StageFacts, StageKind};

@@ -109,7 +109,7 @@ fn scarce(facts: &RunFacts) -> Option<Diagnosis> {
 /// So many images without any object that most steps are about nothing.
 fn empty(facts: &RunFacts) -> Option<Diagnosis> {
     let share = facts.empty_images as f64 / facts.images.max(1) as f64;
-    if facts.images < 16 || share < EMPTY || share >= 1.0 {
+    if facts.images < 16 || !(EMPTY..1.0).contains(&share) {
         return None;
     }
     let sentence = format!(
