@@ -5,6 +5,7 @@
 
 use super::diagnosis::{Cause, Diagnosis};
 use super::facts::{RunFacts, StageKind};
+use super::resampling::{MOST_ASIDE, repeat, surplus};
 use serde::{Deserialize, Serialize};
 
 /// What is done once or changed from now on.
@@ -227,16 +228,6 @@ const MOST_UP: f64 = 1000.0;
 const MOST_DOWN: f64 = 0.02;
 const MOST_CLASS_WEIGHT: f64 = 8.0;
 
-/// Share of the images that may be set aside in all.
-const MOST_ASIDE: f64 = 0.5;
-
-/// Showings of a rare class's images an epoch, and the share of an epoch that they may take.
-const MOST_TIMES: f64 = 10.0;
-const MOST_REPEATED: f64 = 0.25;
-
-/// Share of images without objects that is enough to learn what is none: what detectors are commonly given.
-const EMPTY_ENOUGH: f64 = 0.1;
-
 /// What to try at this rung of the cause's ladder; `None` above its top.
 pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, factor: f64) -> Option<Action> {
     let value = |name: &str| found.evidence.get(name).copied().map(f64::from);
@@ -290,13 +281,7 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
                 weights[class] = (even / share).powf(power).clamp(1.0, MOST_CLASS_WEIGHT) as f32;
                 Action::WeighClasses { weights }
             };
-            // Seen more often it is learned in other company; a weight only makes the same steps longer.
-            let shown_in = facts.shown_in.get(class).map_or(&[][..], Vec::as_slice);
-            let most = MOST_REPEATED * facts.images as f64 / shown_in.len().max(1) as f64;
-            let times = (0.5 * even / share).min(MOST_TIMES).min(most).floor() as u32;
-            let repeat = Action::Repeat { images: shown_in.to_vec(), times };
-            let repeat = (times > 1 && !shown_in.is_empty()).then_some(repeat);
-            repeat.into_iter().chain([weights(0.5), weights(1.0)]).collect()
+            repeat(facts, class, 0.5 * even / share).into_iter().chain([weights(0.5), weights(1.0)]).collect()
         }
         Cause::PoisonousImage
         | Cause::BoxesWrong
@@ -343,19 +328,6 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
     }
 }
 
-/// Sets aside images without objects beyond as many as are of use.
-fn surplus(facts: &RunFacts, now: &Adjustments) -> Option<Action> {
-    let labelled = facts.images.saturating_sub(facts.empty_images) as f64;
-    let keep = (labelled * EMPTY_ENOUGH / (1.0 - EMPTY_ENOUGH)).ceil() as usize;
-    let is_in = |i: &&u32| now.set_aside.binary_search(i).is_err();
-    let empty: Vec<u32> = facts.empty.iter().filter(is_in).copied().collect();
-    let most = ((MOST_ASIDE * facts.images as f64) as usize).saturating_sub(now.set_aside.len());
-    let surplus = empty.len().saturating_sub(keep).min(most);
-    // Spread over the set: neighbours in a folder are often neighbours in time.
-    let images: Vec<u32> = (0..surplus).map(|i| empty[i * empty.len() / surplus]).collect();
-    (!images.is_empty()).then_some(Action::SetAside { images })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::advice::advice;
@@ -398,15 +370,6 @@ mod tests {
             assert!((1..=4).contains(&steps), "{cause:?}: {steps}");
             assert!(!advice(cause, &facts).is_empty());
         }
-        // Images without objects: a tenth stays. A rare class: its images more often, within bounds.
-        let empty = Diagnosis::new(Cause::NoPositives, 0.9, String::new()).with("share", 0.5);
-        let half = RunFacts { images: 40, empty_images: 20, empty: (0..20).collect(), batch: 2, ..facts.clone() };
-        let Some(Action::SetAside { images }) = rung(&empty, 0, &half, &Adjustments::default(), 1.0) else { panic!() };
-        assert!(images.len() == 17 && images.is_sorted(), "{images:?}");
-        let rare = Diagnosis::new(Cause::ClassStarves(1), 0.9, String::new()).with("share", 0.01);
-        let shown = RunFacts { images: 40, shown_in: vec![Vec::new(), vec![3, 8]], ..facts.clone() };
-        let wanted = Action::Repeat { images: vec![3, 8], times: 5 };
-        assert_eq!(rung(&rare, 0, &shown, &Adjustments::default(), 1.0), Some(wanted));
         let found = Diagnosis::new(Cause::BoxesWrong, 1.0, String::new()).naming((0..15).collect());
         assert_eq!(rung(&found, 0, &facts, &Adjustments::default(), 1.0), Some(Action::Advise), "more than half");
         let found = Diagnosis::new(Cause::RateTooHigh, 1.0, String::new()).with("heat", 3.0);

@@ -17,6 +17,7 @@ mod digest;
 mod facts;
 mod journal;
 mod memory;
+mod resampling;
 mod rules;
 mod signals;
 mod story;

@@ -221,11 +221,11 @@ impl Watchdog {
         let look = self.looks;
         let mut sure = Vec::new();
         for diagnosis in found {
-            // What broke the network may have been told a moment ago.
-            let mut breakers = self.sightings.iter().filter(|s| s.told && s.cause.breaks_network()).peekable();
+            // What keeps the network from learning may have been told a moment ago.
+            let mut breakers = self.sightings.iter().filter(|s| s.told && s.cause.stops_learning()).peekable();
             let broken = breakers.peek().is_some();
             let told_itself = breakers.any(|s| s.cause == diagnosis.cause);
-            if broken && !told_itself && diagnosis.cause.follows_from_breaking() {
+            if broken && !told_itself && diagnosis.cause.follows_from_no_learning() {
                 continue;
             }
             let sighting = self.sighted(diagnosis.cause);
@@ -258,6 +258,30 @@ impl Watchdog {
             // Another network or other conditions: looks from before would be held against them.
             self.memory.forget(at.step);
             self.sightings.iter_mut().for_each(|s| (s.row, s.told) = (0, false));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_a_told_cause_is_not_told() {
+        let told = |said: &[Entry]| {
+            let causes = said.iter().map(|e| if let Entry::Diagnosis(d) = e { Some(d.cause) } else { None });
+            causes.collect::<Option<Vec<_>>>().expect("diagnoses only")
+        };
+        for cause in [Cause::RateTooLow, Cause::RateTooHigh] {
+            let (mut watchdog, mut said) = (Watchdog::begin(RunFacts::default(), Mode::Advise).0, Vec::new());
+            for look in 1..=6 {
+                watchdog.looks = look;
+                // The consequence outlasts the cause's own symptom.
+                let causes = if look < 4 { vec![cause, Cause::BoxesWrong] } else { vec![Cause::BoxesWrong] };
+                let found = causes.into_iter().map(|c| Diagnosis::new(c, 0.9, String::new())).collect();
+                watchdog.sure(found, &mut said);
+            }
+            assert_eq!(told(&said), [cause]);
         }
     }
 }
