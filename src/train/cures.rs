@@ -6,7 +6,7 @@ use super::error::TrainError;
 use super::recipe::Recipe;
 use super::renewal::{Sample, renew_silent};
 use super::state::TrainState;
-use crate::data::AugmentOptions;
+use crate::data::{AugmentOptions, Crop};
 use crate::model::{ConvWeights, SsdModel, initialise};
 use crate::optim::{Optimizer, Restart, Schedule};
 use crate::watchdog::{Action, Adjustments};
@@ -30,12 +30,14 @@ pub fn adjusted(recipe: &Recipe, now: &Adjustments) -> Recipe {
     }
 }
 
-/// Photos changed at least as much as the recipe changes them by itself.
+/// Photos changed more, but gently: crops and a zoom-out of every photo would take more steps to learn from than a run on
+/// few photos has.
 fn widened(options: &AugmentOptions) -> AugmentOptions {
     let usual = AugmentOptions::default();
+    let gentle = || [Crop::Whole, Crop::Whole].into_iter().chain([0.5, 0.7, 0.9].map(Crop::MinIou)).collect();
     AugmentOptions {
-        zoom_out_probability: options.zoom_out_probability.max(usual.zoom_out_probability),
-        crops: if options.crops.is_empty() { usual.crops } else { options.crops.clone() },
+        zoom_out_probability: options.zoom_out_probability.max(0.5 * usual.zoom_out_probability),
+        crops: if options.crops.is_empty() { gentle() } else { options.crops.clone() },
         brightness_probability: options.brightness_probability.max(usual.brightness_probability),
         contrast_probability: options.contrast_probability.max(usual.contrast_probability),
         color_probability: options.color_probability.max(usual.color_probability),
