@@ -6,7 +6,7 @@ use super::error::TrainError;
 use super::recipe::Recipe;
 use super::renewal::{Sample, renew_silent};
 use super::state::TrainState;
-use crate::data::Batch;
+use crate::data::{AugmentOptions, Crop};
 use crate::model::{ConvWeights, SsdModel, initialise};
 use crate::optim::{Optimizer, Restart, Schedule};
 use crate::watchdog::{Action, Adjustments};
@@ -25,30 +25,36 @@ pub fn adjusted(recipe: &Recipe, now: &Adjustments) -> Recipe {
         weight_decay: recipe.weight_decay * now.decay,
         clip: now.clip.unwrap_or(recipe.clip),
         batch: recipe.batch * now.batch as usize,
+        augment: if now.augment { widened(&recipe.augment) } else { recipe.augment.clone() },
         ..recipe.clone()
     }
+}
+
+/// Photos changed more, but gently: crops and a zoom-out of every photo would take more steps to learn from than a run on
+/// few photos has.
+fn widened(options: &AugmentOptions) -> AugmentOptions {
+    let usual = AugmentOptions::default();
+    let gentle = || [Crop::Whole, Crop::Whole].into_iter().chain([0.5, 0.7, 0.9].map(Crop::MinIou)).collect();
+    AugmentOptions {
+        zoom_out_probability: options.zoom_out_probability.max(0.5 * usual.zoom_out_probability),
+        crops: if options.crops.is_empty() { gentle() } else { options.crops.clone() },
+        brightness_probability: options.brightness_probability.max(usual.brightness_probability),
+        contrast_probability: options.contrast_probability.max(usual.contrast_probability),
+        color_probability: options.color_probability.max(usual.color_probability),
+        flip_horizontal: options.flip_horizontal.max(usual.flip_horizontal),
+        ..options.clone()
+    }
+}
+
+/// Whether there is anything that [`Adjustments::augment`] would change.
+pub fn can_be_widened(options: &AugmentOptions) -> bool {
+    widened(options) != *options
 }
 
 /// The schedule with what has taken its place.
 pub fn rescheduled(schedule: &Schedule, now: &Adjustments) -> Schedule {
     let restart = |s: &crate::watchdog::Reschedule| Restart { from: s.from, rise: s.rise, to: s.to, peak: s.peak };
     Schedule { again: now.schedule.as_ref().map(restart).or(schedule.again), ..*schedule }
-}
-
-/// A batch without the images that are set aside, and how many those were.
-pub fn without(mut batch: Batch, aside: &[u32]) -> (Batch, usize) {
-    let keep: Vec<bool> = batch.indices.iter().map(|i| aside.binary_search(&(*i as u32)).is_err()).collect();
-    let left_out = keep.iter().filter(|k| !**k).count();
-    if left_out > 0 {
-        let image = batch.images.len() / keep.len();
-        let kept = batch.images.chunks_exact(image).zip(&keep).filter(|(_, keep)| **keep);
-        batch.images = kept.flat_map(|(pixels, _)| pixels.iter().copied()).collect();
-        let mut at = keep.iter();
-        batch.objects.retain(|_| at.next().copied().unwrap_or(true));
-        let mut at = keep.iter();
-        batch.indices.retain(|_| at.next().copied().unwrap_or(true));
-    }
-    (batch, left_out)
 }
 
 /// Does what happens once; what lasts is in the adjustments already.

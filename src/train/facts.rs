@@ -1,5 +1,6 @@
 //! What the watchdog is told before the first step: the labels against the anchors, the weights, the schedule.
 
+use super::cures::can_be_widened;
 use super::look::{Look, Stages};
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
@@ -26,6 +27,9 @@ const NEAR: f64 = 0.15;
 /// Update ratios of healthy centred runs, against those of plain ones: measured on two sets of real photos.
 const CENTRED: f64 = 5.0;
 
+/// Images of a class that are remembered, at most.
+const FEW_IMAGES: usize = 100;
+
 /// Deltas kept for the loss of a constant predictor.
 const DELTAS: usize = 20_000;
 
@@ -49,9 +53,11 @@ pub fn facts(
         classes: class_names.to_vec(),
         objects: vec![0; class_names.len()],
         map_positives: vec![0; encoder.anchors.maps().len()],
+        shown_in: vec![Vec::new(); class_names.len()],
         images: training.len() as u64,
         steps_per_epoch: recipe.steps_per_epoch(training.len()),
         total_steps: schedule.total,
+        weights: trained_weights(model),
         batch: recipe.batch as u32,
         micro_batch: recipe.micro_batch as u32,
         held_steps: recipe.held_steps(schedule),
@@ -63,6 +69,7 @@ pub fn facts(
         negatives_per_positive: (recipe.loss == LossKind::Mining).then_some(3.0),
         spread: Some(spread(&model.weights())),
         tolerance: centred_tolerance(recipe),
+        may_augment: can_be_widened(&recipe.augment),
         ..RunFacts::default()
     };
     labels(&mut facts, encoder, training, f64::from(recipe.box_weight))?;
@@ -95,6 +102,10 @@ fn silent(
         });
     }
     Ok(stages.signals(&Look::new(model.layers.len()), &inputs, 1.0).iter().map(|s| [s.dead, s.saturated]).collect())
+}
+
+fn trained_weights(model: &SsdModel) -> u64 {
+    model.layers.iter().filter(|l| l.is_trained()).map(|l| l.sizes().iter().sum::<usize>() as u64).sum()
 }
 
 /// Times by which a recipe's update ratios may exceed those of plain updates.
@@ -137,9 +148,16 @@ fn labels(facts: &mut RunFacts, encoder: &TargetEncoder, training: &Records, wei
         let objects: Vec<_> = record.objects.iter().filter(|o| !o.crowd).collect();
         if objects.is_empty() {
             facts.empty_images += stride as u64;
+            facts.empty.push(index as u32);
             continue;
         }
         objects.iter().for_each(|o| facts.objects[o.class] += stride as u64);
+        for (class, shown_in) in facts.shown_in.iter_mut().enumerate() {
+            // One more than are kept tells that there are more.
+            if shown_in.len() <= FEW_IMAGES && objects.iter().any(|o| o.class == class) {
+                shown_in.push(index as u32);
+            }
+        }
         let boxes: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
         // Wrong units spoil all boxes of a file; a single one may just be small or cut off.
         let lost = boxes.iter().filter(|b| best_overlap(&encoder.anchors, b) < NEAR).count();
@@ -156,6 +174,8 @@ fn labels(facts: &mut RunFacts, encoder: &TargetEncoder, training: &Records, wei
             }
         }
     }
+    // A class that most images show has nothing to be shown more often.
+    facts.shown_in.iter_mut().filter(|images| images.len() > FEW_IMAGES).for_each(Vec::clear);
     facts.blind_box_loss = blind_box_loss(&deltas).map(|loss| weight * loss);
     Ok(())
 }

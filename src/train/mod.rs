@@ -14,6 +14,7 @@ mod judgement;
 mod look;
 mod memory_plan;
 mod mishap;
+mod mixture;
 mod progress;
 mod recipe;
 mod records;

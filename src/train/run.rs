@@ -17,7 +17,7 @@ use super::watching::Watching;
 use super::window::Window;
 use crate::board::release_freed_memory;
 use crate::boxes::{BoxCoder, CornerBox, Matcher, assign_inside};
-use crate::data::{Batch, EpochPlan, Loader, LoaderOptions};
+use crate::data::{Batch, Loader, LoaderOptions};
 use crate::loss::{SsdLoss, TargetEncoder, Targets};
 use crate::watchdog::{Action, Entry};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -197,7 +197,7 @@ impl Run<'_> {
             micro_batch: self.micro_batch,
             threads: self.job.loader_threads,
             queue: loader_queue(self.micro_batch),
-            augment: Some(self.job.recipe.augmentation(epoch)),
+            augment: Some(self.watching.recipe.augmentation(epoch)),
         };
         let records = self.training.clone();
         Loader::new(move |i| records.get(i), options)
@@ -211,27 +211,24 @@ impl Run<'_> {
         on: &mut dyn FnMut(Event),
     ) -> Result<Ending, TrainError> {
         let recipe = &self.job.recipe;
-        let plan = EpochPlan::shuffled(self.training.len(), recipe.seed, state.progress.epoch);
+        let epoch = state.progress.epoch;
+        let mut mixture = self.watching.mixture.clone();
+        let mut plan = mixture.plan(self.training.len(), recipe.seed, epoch);
         let mut window = Window::default();
         self.micro_batch = self.job.requests.micro_batch(recipe.batch, recipe.micro_batch);
-        let mut batches = self.loader(state.progress.epoch).epoch(plan.clone(), state.progress.position);
-        let mut left_out = 0;
+        let mut batches = self.loader(epoch).epoch(plan.clone(), state.progress.position);
         while let Some(batch) = batches.next() {
-            if window.images + left_out == 0 {
+            if window.images == 0 {
                 self.hold(state);
             }
-            left_out += self.micro_batch(state, batch?, &mut window);
+            self.micro_batch(state, batch?, &mut window);
             on(Event::MicroBatch);
-            let taken = window.images + left_out;
-            let at = state.progress.position + taken;
-            if (taken < self.watching.recipe.batch || window.images == 0) && at < self.training.len() {
+            let at = state.progress.position + window.images;
+            if window.images < self.watching.recipe.batch && at < self.training.len() {
                 continue;
             }
-            if window.images > 0 {
-                self.step(state, &mut window, on)?;
-                window.clear();
-            }
-            left_out = 0;
+            self.step(state, &mut window, on)?;
+            window.clear();
             state.progress.position = at;
             self.watching.pace(state, batches.waited(), at as u64)?;
             if self.is_given_up(state) {
@@ -242,9 +239,11 @@ impl Run<'_> {
             }
             self.save_when_due(state, on)?;
             let asked = self.job.requests.micro_batch(recipe.batch, recipe.micro_batch);
-            if asked != self.micro_batch {
+            if asked != self.micro_batch || self.watching.mixture != mixture {
                 self.micro_batch = asked;
-                batches = self.loader(state.progress.epoch).epoch(plan.clone(), at);
+                mixture = self.watching.mixture.clone();
+                plan = mixture.plan(self.training.len(), recipe.seed, epoch);
+                batches = self.loader(epoch).epoch(plan.clone(), at);
                 release_freed_memory();
             }
         }
@@ -261,13 +260,8 @@ impl Run<'_> {
         }
     }
 
-    /// Takes a micro-batch in; returns how many of its images are set aside and were left out.
-    fn micro_batch(&mut self, state: &TrainState, batch: Batch, window: &mut Window) -> usize {
-        let aside = state.watchdog.as_ref().map_or(&[][..], |w| &w.adjustments().set_aside);
-        let (batch, left_out) = cures::without(batch, aside);
-        if batch.indices.is_empty() {
-            return left_out;
-        }
+    /// Takes a micro-batch in.
+    fn micro_batch(&mut self, state: &TrainState, batch: Batch, window: &mut Window) {
         let inside = self.job.recipe.is_inside(state.progress.epoch);
         let inside_loss = |loss: &SsdLoss| SsdLoss { box_weight: INSIDE_BOXES * loss.box_weight, ..loss.clone() };
         let loss = if inside { &inside_loss(&self.watching.loss) } else { &self.watching.loss };
@@ -297,7 +291,6 @@ impl Run<'_> {
         };
         let losses = micro_step_seen(&state.model, loss, batch, window, observe, &mut see);
         self.watching.micro_batch(&losses, &astray, &indices);
-        left_out
     }
 
     /// Does what the watchdog decided and passes on what it says.

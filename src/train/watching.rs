@@ -7,6 +7,7 @@ use super::facts::{self, PROBES};
 use super::job::Job;
 use super::journal_file::JournalFile;
 use super::look::{Look, Stages};
+use super::mixture::Mixture;
 use super::progress::EpochRecord;
 use super::recipe::Recipe;
 use super::records::Records;
@@ -18,7 +19,7 @@ use crate::eval::{CocoMetrics, Detector};
 use crate::kernel::{ChannelSums, squared_sum};
 use crate::loss::{ImageLoss, SsdLoss, TargetEncoder};
 use crate::optim::{OptimizerKind, Schedule};
-use crate::watchdog::{self, Entry, EpochFigures, Mode, Pace, Portion, StepSignals, Watchdog};
+use crate::watchdog::{self, Adjustments, Entry, EpochFigures, Mode, Pace, Portion, StepSignals, Watchdog};
 use std::time::{Duration, Instant};
 
 /// Steps between looks at how far weights move, and the first ones at which they are taken anyway.
@@ -35,6 +36,8 @@ pub struct Watching {
     pub recipe: Recipe,
     pub schedule: Schedule,
     pub loss: SsdLoss,
+    /// Which images are shown at the moment.
+    pub mixture: Mixture,
     given: (Recipe, Schedule, SsdLoss),
     journal: Option<JournalFile>,
     stages: Stages,
@@ -65,6 +68,7 @@ impl Watching {
             recipe: job.recipe.clone(),
             schedule,
             loss: loss.clone(),
+            mixture: Mixture::of(&Adjustments::default()),
             given: (job.recipe.clone(), schedule, loss),
             journal: None,
             stages: Stages::of(&state.model),
@@ -110,6 +114,7 @@ impl Watching {
         self.recipe = cures::adjusted(recipe, now);
         self.schedule = cures::rescheduled(schedule, now);
         self.loss = loss.clone();
+        self.mixture = Mixture::of(now);
         for (weight, times) in self.loss.class_weights.iter_mut().skip(1).zip(&now.class_weights) {
             *weight *= times;
         }

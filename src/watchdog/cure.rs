@@ -5,6 +5,7 @@
 
 use super::diagnosis::{Cause, Diagnosis};
 use super::facts::{RunFacts, StageKind};
+use super::resampling::{MOST_ASIDE, repeat, surplus};
 use serde::{Deserialize, Serialize};
 
 /// What is done once or changed from now on.
@@ -34,6 +35,13 @@ pub enum Action {
     },
     /// Hold the backbone for the rest of the run.
     FreezeBackbone,
+    /// Show images so many times an epoch, in the place of others.
+    Repeat {
+        images: Vec<u32>,
+        times: u32,
+    },
+    /// Change photos more before they are shown.
+    Augment,
     /// Leave images out of training.
     SetAside {
         images: Vec<u32>,
@@ -86,6 +94,11 @@ impl Action {
                 })
             }
             Action::FreezeBackbone => "holds the backbone from here on".into(),
+            Action::Repeat { images, times } => match images.len() {
+                1 => format!("shows one image {times} times an epoch"),
+                n => format!("shows {n} of the images {times} times an epoch"),
+            },
+            Action::Augment => "crops, mirrors and recolours photos more than it was told to".into(),
             Action::SetAside { images } => format!("goes on without {} of the images", images.len()),
             Action::Reload { stage } => format!("puts {} back to what it began with", facts.stage_name(*stage)),
             Action::Renew { stages } => {
@@ -128,6 +141,7 @@ pub struct Reschedule {
 
 /// All that is different from the recipe at the moment. The default changes nothing, to the last bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Adjustments {
     pub rate: f64,
     /// Multiplies the backbone's rate besides; 0 holds it.
@@ -140,6 +154,11 @@ pub struct Adjustments {
     pub class_weights: Vec<f32>,
     /// Training images left out, sorted.
     pub set_aside: Vec<u32>,
+    /// Training images shown more often, and how many times an epoch.
+    pub repeated: Vec<u32>,
+    pub times: u32,
+    /// Change photos more than the recipe does.
+    pub augment: bool,
     pub stop: bool,
 }
 
@@ -154,6 +173,9 @@ impl Default for Adjustments {
             schedule: None,
             class_weights: Vec::new(),
             set_aside: Vec::new(),
+            repeated: Vec::new(),
+            times: 1,
+            augment: false,
             stop: false,
         }
     }
@@ -183,6 +205,11 @@ impl Adjustments {
             }
             Action::WeighClasses { weights } => new.class_weights.clone_from(weights),
             Action::FreezeBackbone => new.backbone = 0.0,
+            Action::Repeat { images, times } => {
+                new.repeated.clone_from(images);
+                new.times = *times;
+            }
+            Action::Augment => new.augment = true,
             Action::SetAside { images } => {
                 new.set_aside.extend(images);
                 new.set_aside.sort_unstable();
@@ -200,9 +227,6 @@ impl Adjustments {
 const MOST_UP: f64 = 1000.0;
 const MOST_DOWN: f64 = 0.02;
 const MOST_CLASS_WEIGHT: f64 = 8.0;
-
-/// Share of the images that may be set aside in all.
-const MOST_ASIDE: f64 = 0.5;
 
 /// What to try at this rung of the cause's ladder; `None` above its top.
 pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, factor: f64) -> Option<Action> {
@@ -257,7 +281,7 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
                 weights[class] = (even / share).powf(power).clamp(1.0, MOST_CLASS_WEIGHT) as f32;
                 Action::WeighClasses { weights }
             };
-            vec![weights(0.5), weights(1.0)]
+            repeat(facts, class, 0.5 * even / share).into_iter().chain([weights(0.5), weights(1.0)]).collect()
         }
         Cause::PoisonousImage
         | Cause::BoxesWrong
@@ -278,14 +302,21 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
             // any follows noise.
             let pieces = (facts.batch * now.batch / facts.micro_batch.max(1)).max(1);
             let idle_steps = value("share").unwrap_or(0.0).powi(pieces as i32);
-            if idle_steps > 0.2 { vec![Action::Accumulate { times: 2 }] } else { Vec::new() }
+            let accumulate = (idle_steps > 0.2).then_some(Action::Accumulate { times: 2 });
+            // The ladder stays as long when its first rung has been taken.
+            let aside = surplus(facts, &Adjustments::default()).map(|all| surplus(facts, now).unwrap_or(all));
+            aside.into_iter().chain(accumulate).collect()
         }
-        Cause::BatchTooSmall => vec![Action::Accumulate { times: 4 }, Action::Accumulate { times: 2 }],
+        // Half the rate leaves half of the noise as twice the batch would (Smith et al. 2018), and costs no steps.
+        Cause::BatchTooSmall => vec![Action::ScaleRate { by: 0.5 }, Action::Accumulate { times: 2 }],
         Cause::WeightDecayTooLarge => {
             let by = (facts.usual_weight_decay / facts.weight_decay.max(1e-12)).clamp(1e-4, 1.0);
             vec![Action::ScaleDecay { by: by as f32 }]
         }
-        Cause::Overfitting => vec![Action::ScaleRate { by: 0.3 }, Action::Stop],
+        Cause::Overfitting => {
+            let augment = facts.may_augment.then_some(Action::Augment);
+            augment.into_iter().chain([Action::ScaleRate { by: 0.3 }, Action::Stop]).collect()
+        }
         Cause::DataExhausted => vec![Action::ScaleRate { by: 0.1 }, Action::Stop],
         Cause::WeightsNotLoaded | Cause::WeakStart | Cause::PipelineStarved => Vec::new(),
     };
@@ -297,46 +328,9 @@ pub fn rung(found: &Diagnosis, rung: u32, facts: &RunFacts, now: &Adjustments, f
     }
 }
 
-/// What the person should do, in one sentence.
-pub fn advice(cause: Cause, facts: &RunFacts) -> String {
-    let class = |c: usize| facts.class_name(c);
-    match cause {
-        Cause::NonFinite => "Look at the images of that step, and start with a lower rate.".into(),
-        Cause::PoisonousImage => "Look at this image and its label file.".into(),
-        Cause::RateTooHigh => format!("Start the next run with a lower rate than {:.1e} (--lr).", facts.lr),
-        Cause::RateTooLow => format!("Start the next run with a higher rate than {:.1e} (--lr).", facts.lr),
-        Cause::NeverWarmsUp => "Make the warm-up a tenth of the run or less (--warmup).".into(),
-        Cause::DecaysAtOnce | Cause::OutlastsRun => "Tie the decay to the run's length (--decay cosine).".into(),
-        Cause::GradientsVanish(s) | Cause::GradientsExplode(s) | Cause::DeadStage(s) | Cause::SaturatedStage(s) => {
-            format!("Check {} in the weights file.", facts.stage_name(s))
-        }
-        Cause::BackboneCollapsed => {
-            "Give the backbone a lower rate (--backbone-rate) or hold it longer (--hold).".into()
-        }
-        Cause::WeightsNotLoaded => "Give a file with a pretrained backbone (--weights).".into(),
-        Cause::WeakStart => "Begin with weights trained for detection, or train for many more epochs.".into(),
-        Cause::FeatureMapStarves(_) => "Check that the input size suits the size of the objects (--imgsz).".into(),
-        Cause::ClassStarves(c) => format!("Photograph more of {}.", class(c)),
-        Cause::BoxesWrong => "Look at the named images: their boxes do not lie on the objects.".into(),
-        Cause::LabelsSwapped => "Look at the named images: their objects carry another class's name.".into(),
-        Cause::ObjectsUnlabelled => "Look at the named images: they show objects that nobody labelled.".into(),
-        Cause::BoxesUnmatched => {
-            "Look at the label files of the named images: units, order of coordinates, scale.".into()
-        }
-        Cause::NoPositives => {
-            "Check why so many images have no object that an anchor matches (fieldtune check).".into()
-        }
-        Cause::Overfitting | Cause::DataExhausted => format!("Label more photos: {} are too few.", facts.images),
-        Cause::BatchTooSmall => format!("Use a larger batch than {} (--batch).", facts.batch),
-        Cause::WeightDecayTooLarge => {
-            format!("Use a weight decay near {:.0e}, not {:.0e}.", facts.usual_weight_decay, facts.weight_decay)
-        }
-        Cause::PipelineStarved => "Pack the data set on a faster disk, or give the loader more threads.".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::advice::advice;
     use super::*;
 
     #[test]

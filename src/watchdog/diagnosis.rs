@@ -43,13 +43,15 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether it wrecks the network, so that much else follows.
-    pub fn breaks_network(self) -> bool {
-        matches!(self, Cause::RateTooHigh | Cause::BackboneCollapsed | Cause::DeadStage(_) | Cause::SaturatedStage(_))
+    /// Whether it wrecks the network or keeps it from moving, so that much else follows.
+    pub fn stops_learning(self) -> bool {
+        use Cause::*;
+        matches!(self, RateTooHigh | BackboneCollapsed | DeadStage(_) | SaturatedStage(_))
+            || matches!(self, RateTooLow | NeverWarmsUp | DecaysAtOnce)
     }
 
-    /// Whether it follows in a network that is wrecked, and so is no cause of its own there.
-    pub fn follows_from_breaking(self) -> bool {
+    /// Whether it follows where nothing is learned, and so is no cause of its own there.
+    pub fn follows_from_no_learning(self) -> bool {
         use Cause::*;
         matches!(
             self,

@@ -52,6 +52,9 @@ pub struct Digest {
     pub maps: Vec<Share>,
     /// As last looked at; empty where these steps were not.
     pub stages: Vec<StageSignals>,
+    /// In a run's first digest: as first looked at, before anything could break.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first_look: Vec<StageSignals>,
 }
 
 impl Digest {
@@ -79,6 +82,9 @@ pub struct Folding {
     classes: Vec<Portion>,
     maps: Vec<Portion>,
     stages: Vec<StageSignals>,
+    first_look: Vec<StageSignals>,
+    /// Whether a digest was made.
+    begun: bool,
     /// Logarithms of the last images' losses.
     image_losses: Vec<f64>,
     next: usize,
@@ -115,6 +121,9 @@ impl Folding {
             add(&mut self.maps, &s.maps);
             if let Some(stages) = &s.stages {
                 self.stages.clone_from(stages);
+                if !self.begun && self.first_look.is_empty() {
+                    self.first_look.clone_from(stages);
+                }
             }
         } else {
             self.non_finite = self.non_finite.or(Some(s.step));
@@ -171,9 +180,10 @@ impl Folding {
             classes: shares(&self.classes),
             maps: shares(&self.maps),
             stages: self.stages.iter().map(StageSignals::short).collect(),
+            first_look: self.first_look.iter().map(StageSignals::short).collect(),
         };
         let (image_losses, next) = (std::mem::take(&mut self.image_losses), self.next);
-        *self = Self { image_losses, next, ..Self::default() };
+        *self = Self { image_losses, next, begun: true, ..Self::default() };
         digest
     }
 }

@@ -34,10 +34,16 @@ pub struct RunFacts {
     pub images: u64,
     /// Training images without any object.
     pub empty_images: u64,
+    /// Those of them that were looked at, by index.
+    pub empty: Vec<u32>,
+    /// Images that show a class, by class; none for a class that many images show.
+    pub shown_in: Vec<Vec<u32>>,
     /// Training images most of whose objects no anchor overlaps well enough, by index.
     pub unmatched: Vec<u32>,
     pub steps_per_epoch: u64,
     pub total_steps: u64,
+    /// Weights that are trained.
+    pub weights: u64,
     pub batch: u32,
     pub micro_batch: u32,
     /// Steps at the start in which the backbone is held.
@@ -62,6 +68,8 @@ pub struct RunFacts {
     /// Multiplies the update ratios that count as hot: 1 for plain updates, more for centred ones, which move weights
     /// farther without shifting channels.
     pub tolerance: f64,
+    /// Whether photos could be changed more than they are before they are shown.
+    pub may_augment: bool,
     /// Deviation over images divided by root mean square of the backbone's output at the start.
     pub response: Option<f64>,
     /// Share of the backbone's last channels that are zero on all photos looked at.
@@ -80,9 +88,12 @@ impl Default for RunFacts {
             map_positives: Vec::new(),
             images: 0,
             empty_images: 0,
+            empty: Vec::new(),
+            shown_in: Vec::new(),
             unmatched: Vec::new(),
             steps_per_epoch: 1,
             total_steps: 1,
+            weights: 0,
             batch: 1,
             micro_batch: 1,
             held_steps: 0,
@@ -96,6 +107,7 @@ impl Default for RunFacts {
             loaded: None,
             spread: None,
             tolerance: 1.0,
+            may_augment: false,
             response: None,
             dead: None,
             silent: Vec::new(),

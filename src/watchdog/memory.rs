@@ -111,6 +111,12 @@ impl<'a> View<'a> {
         self.memory.first.as_ref().map(|d| [f64::from(d.class_loss), f64::from(d.box_loss)])
     }
 
+    /// A stage as the run's first look saw it.
+    pub fn first_look(&self, stage: usize) -> Option<&'a StageSignals> {
+        let first = self.memory.first.as_ref()?;
+        first.first_look.get(stage).or_else(|| first.stages.get(stage))
+    }
+
     /// Share of the run that is behind us.
     pub fn done(&self) -> f64 {
         let step = self.last().map_or(0, |d| d.step).max(self.memory.epochs.last().map_or(0, |e| e.step));

@@ -10,6 +10,7 @@
 //! This layer knows nothing of tensors, photos or training: plain numbers come in, values go out. Everything it
 //! remembers is one serialisable value, and what it decides follows from what it journalled.
 
+mod advice;
 mod cure;
 mod diagnosis;
 mod digest;
@@ -17,6 +18,7 @@ mod facts;
 mod journal;
 mod ledger;
 mod memory;
+mod resampling;
 mod rules;
 mod signals;
 mod story;
@@ -26,7 +28,8 @@ mod trace;
 mod treatment;
 mod watch;
 
-pub use cure::{Action, Adjustments, Reschedule, advice};
+pub use advice::advice;
+pub use cure::{Action, Adjustments, Reschedule};
 pub use diagnosis::{Cause, Diagnosis};
 pub use digest::{Digest, Share, Shock};
 pub use facts::{RunFacts, StageFacts, StageKind};

@@ -1,6 +1,7 @@
 //! The journal told to a person: what happened, why, what was done, what it changed, and what is left to do.
 
-use super::cure::{Action, advice};
+use super::advice::advice;
+use super::cure::Action;
 use super::diagnosis::{Cause, listed};
 use super::facts::RunFacts;
 use super::journal::{Entry, Outcome};

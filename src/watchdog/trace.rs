@@ -158,10 +158,13 @@ pub fn read_trace(text: &str) -> Result<(RunFacts, Vec<StepSignals>), BadLine> {
     let peak = lines.iter().filter_map(|l| l.lr).fold(0.0, f64::max);
     let mut stages = stages();
     let steps: Vec<StepSignals> = lines.iter().map(|l| signals(l, peak, &mut stages)).collect();
-    let per_epoch = lines.iter().filter(|l| l.epoch == 0).count().max(1) as u64;
+    // By what the lines say of themselves: some may be missing.
+    let (first, last) = (lines.first().map_or(0, |l| l.step), lines.last().map_or(0, |l| l.step));
+    let second = lines.iter().find(|l| l.epoch > lines[0].epoch).map_or(last + 1, |l| l.step);
+    let per_epoch = second.saturating_sub(first).max(1);
     let facts = RunFacts {
         stages,
-        total_steps: lines.len() as u64,
+        total_steps: last,
         steps_per_epoch: per_epoch,
         batch: lines.first().map_or(1, |l| l.pos_per_image.len() as u32),
         micro_batch: 1,

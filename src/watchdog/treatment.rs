@@ -82,10 +82,30 @@ fn shows_by_epoch(cause: Cause) -> bool {
     )
 }
 
+/// When something is decided, and upon which look: what only epochs show is not gone because a look at steps shows
+/// nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub step: u64,
+    pub epoch_ended: bool,
+}
+
+impl Moment {
+    /// Whether what came of a cure can be seen now.
+    fn shows(self, course: &Course) -> bool {
+        self.step >= course.until && self.epoch_ended == shows_by_epoch(course.cause)
+    }
+}
+
 /// Steps after which a cure can be judged.
 fn wait(cause: Cause, facts: &RunFacts) -> u64 {
     let looks = LOOKS * u64::from(facts.span());
-    if shows_by_epoch(cause) { looks.max(2 * facts.steps_per_epoch) } else { looks }
+    match cause {
+        // As many epochs as it takes to see that a class is not learned.
+        Cause::ClassStarves(_) => looks.max(4 * facts.steps_per_epoch),
+        cause if shows_by_epoch(cause) => looks.max(2 * facts.steps_per_epoch),
+        _ => looks,
+    }
 }
 
 /// Whether enough of the run is left for a cure to pay: half as long again as it takes to judge it. What ends the run or
@@ -102,19 +122,25 @@ fn recent_ap(view: &View) -> Option<f32> {
 }
 
 impl Treatment {
-    /// Gives a cure before the first step.
-    pub fn forestall(&mut self, cause: Cause, action: Action, facts: &RunFacts) {
+    /// Gives a cure before the first step, or advises it.
+    pub fn forestall(&mut self, cause: Cause, action: Action, applied: bool, facts: &RunFacts) {
+        let record = self.record(cause);
+        (record.rung, record.given_up) = (1, !applied);
+        if !applied {
+            return;
+        }
         let before = self.adjustments.clone();
         self.adjustments = before.after(&action, 0, 1.0, facts);
-        let until = LOOKS * u64::from(facts.span()) + facts.held_steps;
+        let until = wait(cause, facts) + facts.held_steps;
         self.early.push(Course { cause, action, since: 0, until, before, loss: short(f64::INFINITY), ap: None });
     }
 
     /// Tells what came of the cures given before the first step.
-    fn judge_early(&mut self, found: &[Diagnosis], view: &View, step: u64, said: &mut Vec<Entry>) {
+    fn judge_early(&mut self, found: &[Diagnosis], view: &View, at: Moment, said: &mut Vec<Entry>) {
+        let step = at.step;
         let Some(start) = view.start_loss().map(|s| s.iter().sum::<f64>()) else { return };
         let Some(now) = view.middle(3, |d| d.loss()) else { return };
-        let (due, waiting) = std::mem::take(&mut self.early).into_iter().partition(|c: &Course| step >= c.until);
+        let (due, waiting) = std::mem::take(&mut self.early).into_iter().partition(|c: &Course| at.shows(c));
         self.early = waiting;
         for course in due {
             let still = found.iter().any(|d| d.cause == course.cause);
@@ -129,13 +155,13 @@ impl Treatment {
     }
 
     /// What is to be done at `step` about what was found, most trusted first.
-    pub fn consider(&mut self, found: &[Diagnosis], view: &View, step: u64, mode: Mode) -> Vec<Entry> {
-        let mut said = Vec::new();
+    pub fn consider(&mut self, found: &[Diagnosis], view: &View, at: Moment, mode: Mode) -> Vec<Entry> {
+        let (mut said, step) = (Vec::new(), at.step);
         if mode == Mode::Off {
             return said;
         }
-        self.judge_early(found, view, step, &mut said);
-        self.judge(found, view, step, &mut said);
+        self.judge_early(found, view, at, &mut said);
+        self.judge(found, view, at, &mut said);
         if let Some(course) = &self.course {
             let urgent = found.iter().any(|d| is_urgent(d.cause) && d.cause != course.cause);
             if !urgent {
@@ -203,8 +229,9 @@ impl Treatment {
     }
 
     /// Ends the cure at work if its time is over.
-    fn judge(&mut self, found: &[Diagnosis], view: &View, step: u64, said: &mut Vec<Entry>) {
-        let Some(course) = self.course.clone().filter(|c| step >= c.until) else { return };
+    fn judge(&mut self, found: &[Diagnosis], view: &View, at: Moment, said: &mut Vec<Entry>) {
+        let Some(course) = self.course.clone().filter(|c| at.shows(c)) else { return };
+        let step = at.step;
         let still = found.iter().any(|d| d.cause == course.cause);
         let before = f64::from(course.loss);
         let after = view.middle(3, |d| d.loss()).unwrap_or(before);
@@ -251,5 +278,44 @@ impl Treatment {
             reversed,
             sentence: format!("{sentence}{undone}"),
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::*;
+
+    #[test]
+    fn what_only_epochs_show_is_judged_after_an_epoch() {
+        let classes = vec!["a".into(), "b".into()];
+        let facts = RunFacts { total_steps: 400, steps_per_epoch: 20, classes, ..RunFacts::default() };
+        let memory = Memory::default();
+        let view = View { facts: &facts, memory: &memory };
+        let found = [Diagnosis::new(Cause::ClassStarves(1), 0.9, String::new()).with("share", 0.01)];
+        let mut treatment = Treatment::default();
+        let mut at = |step, epoch_ended, found: &[Diagnosis]| {
+            treatment.consider(found, &view, Moment { step, epoch_ended }, Mode::Cure)
+        };
+        assert!(matches!(at(40, true, &found)[..], [Entry::Cure(_)]));
+        // A look at steps sees nothing of classes, which does not mean that the symptom is gone.
+        assert!(at(130, false, &[]).is_empty());
+        let said = at(130, true, &found);
+        assert!(matches!(&said[0], Entry::Verdict(v) if v.outcome == Outcome::NoChange && v.reversed), "{said:?}");
+        assert!(matches!(&said[1], Entry::Cure(c) if c.rung == 1), "{said:?}");
+    }
+
+    #[test]
+    fn what_was_given_before_the_run_is_not_given_again() {
+        let classes = vec!["a".into(), "b".into()];
+        let shown_in = vec![Vec::new(), vec![2]];
+        let facts = RunFacts { total_steps: 400, images: 40, classes, shown_in, ..RunFacts::default() };
+        let found = Diagnosis::new(Cause::ClassStarves(1), 0.9, String::new()).with("share", 0.02);
+        let mut treatment = Treatment::default();
+        let first = rung(&found, 0, &facts, &Adjustments::default(), 1.0).unwrap();
+        treatment.forestall(found.cause, first, true, &facts);
+        let view = View { facts: &facts, memory: &Memory::default() };
+        let said = treatment.consider(&[found], &view, Moment { step: 20, epoch_ended: true }, Mode::Cure);
+        assert!(matches!(&said[..], [Entry::Cure(c)] if c.rung == 1), "{said:?}");
     }
 }

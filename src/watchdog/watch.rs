@@ -10,7 +10,7 @@ use super::ledger::Ledger;
 use super::memory::{Memory, View};
 use super::rules;
 use super::signals::{EpochFigures, EpochSignals, Pace, StepSignals, short};
-use super::treatment::{Mode, Treatment};
+use super::treatment::{Mode, Moment, Treatment};
 use serde::{Deserialize, Serialize};
 
 /// Looks without a cause after which it is told anew.
@@ -85,9 +85,7 @@ impl Watchdog {
         let now = &self.treatment.adjustments;
         let action = rung(found, 0, &self.facts, now, 1.0)?;
         let applied = self.mode == Mode::Cure && action != Action::Advise;
-        if applied {
-            self.treatment.forestall(found.cause, action.clone(), &self.facts);
-        }
+        self.treatment.forestall(found.cause, action.clone(), applied, &self.facts);
         let sentence = format!("the run {}", action.words(&self.facts));
         Some(Entry::Cure(Cure { step: 0, cause: found.cause, action, rung: 0, applied, sentence }))
     }
@@ -167,7 +165,7 @@ impl Watchdog {
         self.looks += 1;
         let found = rules::online(&View { facts: &self.facts, memory: &self.memory });
         let sure = self.sure(found, &mut said);
-        self.act(&sure, step, &mut said);
+        self.act(&sure, Moment { step, epoch_ended: false }, &mut said);
         self.lines += said.len() as u64;
         said
     }
@@ -186,7 +184,7 @@ impl Watchdog {
                 said.push(Entry::Diagnosis(diagnosis.clone()));
             }
         }
-        self.act(&found, step, &mut said);
+        self.act(&found, Moment { step, epoch_ended: true }, &mut said);
         self.lines += said.len() as u64;
         said
     }
@@ -222,11 +220,12 @@ impl Watchdog {
     fn sure(&mut self, found: Vec<Diagnosis>, said: &mut Vec<Entry>) -> Vec<Diagnosis> {
         let look = self.looks;
         let mut sure = Vec::new();
-        let breakers: Vec<Cause> =
-            self.sightings.iter().filter(|s| s.told && s.cause.breaks_network()).map(|s| s.cause).collect();
         for diagnosis in found {
-            let told_itself = breakers.contains(&diagnosis.cause);
-            if !breakers.is_empty() && !told_itself && diagnosis.cause.follows_from_breaking() {
+            // What keeps the network from learning may have been told a moment ago.
+            let mut breakers = self.sightings.iter().filter(|s| s.told && s.cause.stops_learning()).peekable();
+            let broken = breakers.peek().is_some();
+            let told_itself = breakers.any(|s| s.cause == diagnosis.cause);
+            if broken && !told_itself && diagnosis.cause.follows_from_no_learning() {
                 continue;
             }
             let sighting = self.sighted(diagnosis.cause);
@@ -246,9 +245,9 @@ impl Watchdog {
         sure
     }
 
-    fn act(&mut self, found: &[Diagnosis], step: u64, said: &mut Vec<Entry>) {
+    fn act(&mut self, found: &[Diagnosis], at: Moment, said: &mut Vec<Entry>) {
         let view = View { facts: &self.facts, memory: &self.memory };
-        let decided = self.treatment.consider(found, &view, step, self.mode);
+        let decided = self.treatment.consider(found, &view, at, self.mode);
         let changed = decided.iter().any(|e| match e {
             Entry::Cure(cure) => cure.applied && cure.action != Action::Advise,
             Entry::Verdict(verdict) => verdict.reversed,
@@ -257,8 +256,32 @@ impl Watchdog {
         said.extend(decided);
         if changed {
             // Another network or other conditions: looks from before would be held against them.
-            self.memory.forget(step);
+            self.memory.forget(at.step);
             self.sightings.iter_mut().for_each(|s| (s.row, s.told) = (0, false));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_a_told_cause_is_not_told() {
+        let told = |said: &[Entry]| {
+            let causes = said.iter().map(|e| if let Entry::Diagnosis(d) = e { Some(d.cause) } else { None });
+            causes.collect::<Option<Vec<_>>>().expect("diagnoses only")
+        };
+        for cause in [Cause::RateTooLow, Cause::RateTooHigh] {
+            let (mut watchdog, mut said) = (Watchdog::begin(RunFacts::default(), Mode::Advise).0, Vec::new());
+            for look in 1..=6 {
+                watchdog.looks = look;
+                // The consequence outlasts the cause's own symptom.
+                let causes = if look < 4 { vec![cause, Cause::BoxesWrong] } else { vec![Cause::BoxesWrong] };
+                let found = causes.into_iter().map(|c| Diagnosis::new(c, 0.9, String::new())).collect();
+                watchdog.sure(found, &mut said);
+            }
+            assert_eq!(told(&said), [cause]);
         }
     }
 }

@@ -25,5 +25,6 @@ mod service;
 mod shared;
 mod stagnation;
 mod storage;
+mod traces;
 mod watchdog;
 mod windows;

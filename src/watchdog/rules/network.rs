@@ -26,7 +26,7 @@ fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Optio
     let affected = (0..view.facts.stages.len()).find(|&i| at(before, i).min(at(last, i)) >= level)?;
     let neighbour_is_well = affected == 0 || at(last, affected - 1) < 0.6 * level;
     let series: Vec<f64> = looks.iter().map(|d| at(d, affected)).collect();
-    let from_the_start = view.memory.first.as_ref().is_some_and(|d| at(d, affected) >= 0.93 * level);
+    let from_the_start = view.first_look(affected).is_some_and(|s| f64::from(figure(s)) >= 0.93 * level);
     let jumped = series.windows(2).any(|w| w[0] < 0.6 * level && w[1] >= level);
     let found = Lone { stage: affected, share: at(last, affected), from_the_start };
     (neighbour_is_well && (from_the_start || jumped)).then_some(found)
@@ -131,7 +131,7 @@ fn by_death(view: &View) -> Option<Found> {
     let last = view.last_backbone()?;
     let before = last.checked_sub(1)?;
     let (now, next) = (view.stage(2, last, |s| s.dead)?, view.stage(2, before, |s| s.dead)?);
-    let start = view.memory.first.as_ref()?.stages.get(last).map_or(0.0, |s| f64::from(s.dead));
+    let start = view.first_look(last).map_or(0.0, |s| f64::from(s.dead));
     if now < 0.87 || next < 0.55 || now < start + 0.3 {
         return None;
     }

@@ -14,6 +14,16 @@ const HEAVY: f64 = 40.0;
 /// Share of an even share of the objects below which a class starves.
 const SCARCE: f64 = 0.1;
 
+/// Share of images without any object from which on they are in the way.
+const EMPTY: f64 = 0.4;
+
+/// Images below which a set is few-shot: studies of few-shot detection go up to 30 objects a class (Wang et al. 2020,
+/// "Frustratingly simple few-shot object detection").
+const FEW: u64 = 30;
+
+/// Showings of each photo from which on a network with more weights than the photos have boxes knows them by heart.
+const BY_HEART: u64 = 10;
+
 /// Share of images with an unmatched object that every data set may have.
 const UNMATCHED: f64 = 0.03;
 
@@ -23,8 +33,8 @@ pub fn looks_random(facts: &RunFacts) -> bool {
 
 /// Diagnoses from the facts alone, most serious first.
 pub fn before(facts: &RunFacts) -> Vec<Diagnosis> {
-    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 8] =
-        [weights, silent, schedule_fits, boxes, classes, scarce, decay, weak_start];
+    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 10] =
+        [weights, silent, schedule_fits, boxes, classes, empty, scarce, decay, weak_start, few];
     rules.iter().filter_map(|rule| rule(facts)).collect()
 }
 
@@ -96,6 +106,35 @@ fn scarce(facts: &RunFacts) -> Option<Diagnosis> {
     Some(Diagnosis::new(Cause::ClassStarves(class), 0.8, sentence).with("share", share))
 }
 
+/// So many images without any object that most steps are about nothing.
+fn empty(facts: &RunFacts) -> Option<Diagnosis> {
+    let share = facts.empty_images as f64 / facts.images.max(1) as f64;
+    if facts.images < 16 || !(EMPTY..1.0).contains(&share) {
+        return None;
+    }
+    let sentence = format!(
+        "{} of {} training images have no object: steps on them teach only what is none",
+        facts.empty_images, facts.images
+    );
+    Some(Diagnosis::new(Cause::NoPositives, 0.8, sentence).with("share", share))
+}
+
+/// Fewer photos than few-shot studies call many, shown so often that they are known by heart.
+fn few(facts: &RunFacts) -> Option<Diagnosis> {
+    let passes = facts.total_steps / facts.steps_per_epoch.max(1);
+    if facts.images == 0 || facts.images >= FEW || passes < BY_HEART {
+        return None;
+    }
+    let objects: u64 = facts.objects.iter().sum();
+    let sentence = format!(
+        "{} training images with {objects} objects are shown {passes} times each: {} weights learn so few by heart, and \
+         what they make of other photos comes from the pretraining alone",
+        facts.images, facts.weights
+    );
+    let found = Diagnosis::new(Cause::Overfitting, 0.8, sentence);
+    Some(found.with("images", facts.images as f64).with("passes", passes as f64))
+}
+
 fn decay(facts: &RunFacts) -> Option<Diagnosis> {
     let times = facts.weight_decay / facts.usual_weight_decay.max(1e-12);
     if times < HEAVY {
@@ -112,4 +151,35 @@ fn weak_start(facts: &RunFacts) -> Option<Diagnosis> {
          usual): its features carry next to nothing of these photos"
     );
     Some(Diagnosis::new(Cause::WeakStart, 0.8, sentence).with("response", response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn causes(facts: &RunFacts) -> Vec<Cause> {
+        before(facts).into_iter().map(|d| d.cause).collect()
+    }
+
+    #[test]
+    fn few_photos_shown_often_are_said_to_be_few() {
+        let set = |images, epochs| RunFacts {
+            images,
+            objects: vec![images],
+            steps_per_epoch: images / 2,
+            total_steps: epochs * (images / 2),
+            weights: 3_000_000,
+            ..RunFacts::default()
+        };
+        assert_eq!(causes(&set(12, 32)), [Cause::Overfitting]);
+        assert_eq!(causes(&set(12, 4)), []);
+        assert_eq!(causes(&set(60, 32)), []);
+    }
+
+    #[test]
+    fn photos_without_objects_may_be_some_but_not_half() {
+        let set = |empty_images| RunFacts { images: 100, empty_images, objects: vec![80], ..RunFacts::default() };
+        assert_eq!(causes(&set(50)), [Cause::NoPositives]);
+        assert_eq!(causes(&set(20)), []);
+    }
 }

@@ -222,16 +222,21 @@ impl Fault {
                 }
             }
             Fault::RareClass => {
-                let mut kept = 2;
-                for record in records.iter_mut() {
-                    let rare = record.objects.iter().any(|o| o.class == 2);
+                let (mut kept, shows) = (2, |r: &Record| r.objects.iter().any(|o| o.class == 2));
+                let without = records.iter().filter(|r| !r.objects.is_empty() && !shows(r)).count();
+                // Photos without the class, where there are enough; else it is there and has no label.
+                let enough = 4 * without >= records.len();
+                records.retain_mut(|record| {
+                    let rare = shows(record);
                     if rare && kept > 0 {
                         kept -= 1;
-                    } else {
+                    } else if !enough {
                         record.objects.retain(|o| o.class != 2);
+                    } else if rare {
+                        return false;
                     }
-                }
-                records.retain(|r| !r.objects.is_empty());
+                    !record.objects.is_empty()
+                });
             }
             Fault::NoPositives => records.iter_mut().step_by(2).for_each(|r| r.objects.clear()),
             _ => {}

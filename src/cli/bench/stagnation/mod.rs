@@ -8,18 +8,20 @@ mod fault;
 mod outcome;
 mod setting;
 mod tally;
+mod variety;
 
 use crate::cli::process::set_threads;
 use crate::watchdog::Mode;
 use anyhow::{Result, bail};
 use clap::Args;
 use fault::Fault;
-use outcome::Outcome;
+use outcome::{Case, Outcome};
 use serde_json::json;
 use setting::Setting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tally::Tally;
+use variety::Variety;
 
 /// Side of the input for scenes.
 const SIZE: usize = 128;
@@ -46,6 +48,9 @@ pub struct StagnationArguments {
     /// Healthy runs
     #[arg(long, default_value_t = 4)]
     pub healthy: u64,
+    /// Let healthy runs go through other batches, optimizers, losses, schedules and sizes than the default's
+    #[arg(long)]
+    pub vary: bool,
     /// Faults to inject, by name; all if absent, `none` for healthy runs only
     #[arg(long, value_delimiter = ',')]
     pub faults: Vec<String>,
@@ -91,18 +96,22 @@ pub fn run(a: &StagnationArguments) -> Result<u8> {
     }
     let seeds = if faults.is_empty() { 0 } else { a.seeds };
     for seed in a.seed..a.seed + a.healthy.max(seeds) {
-        let found = Outcome::of(&setting, None, seed, Mode::Cure)?;
+        let varied = Variety::ALL[(seed % Variety::ALL.len() as u64) as usize];
+        let variety = if a.vary { varied } else { Variety::USUAL };
+        let found = Outcome::of(&setting, Case::Healthy(variety), seed, Mode::Cure)?;
         healthy.insert(seed, found.ap50);
         if seed < a.seed + a.healthy {
             tally.healthy(&found);
-            tell(a, "none", seed, [&found, &found], found.ap50);
+            let name = if a.vary { format!("none ({})", variety.name) } else { "none".into() };
+            tell(a, &name, seed, [&found, &found], found.ap50);
         }
     }
     for fault in faults.into_iter().filter(|f| setting.suits(*f)) {
         for seed in a.seed..a.seed + seeds {
             // One that only watches leaves the run as it would be without.
-            let off = Outcome::of(&setting, Some(fault), seed, Mode::Advise)?;
-            let on = if a.diagnose_only { None } else { Some(Outcome::of(&setting, Some(fault), seed, Mode::Cure)?) };
+            let off = Outcome::of(&setting, Case::Faulty(fault), seed, Mode::Advise)?;
+            let cured = || Outcome::of(&setting, Case::Faulty(fault), seed, Mode::Cure);
+            let on = if a.diagnose_only { None } else { Some(cured()?) };
             let on = on.as_ref().unwrap_or(&off);
             tally.faulty(fault, [&off, on], healthy[&seed]);
             tell(a, fault.name(), seed, [&off, on], healthy[&seed]);
@@ -120,7 +129,7 @@ fn tell(a: &StagnationArguments, name: &str, seed: u64, [off, on]: [&Outcome; 2]
     if a.json {
         println!(
             "{}",
-            json!({"fault": name, "seed": seed, "diagnosis": first, "why": off.why, "later": off.later, "step": step,
+            json!({"fault": name, "seed": seed, "detected": first.is_some(), "diagnosis": first, "why": off.why, "later": off.later, "step": step,
                    "epochs": epochs, "right": off.named, "auc": off.auc, "cures": on.cures, "verdicts": on.verdicts,
                    "ap50_off": off.ap50, "ap50_plateau": off.ap50_plateau, "ap50_cure": on.ap50,
                    "ap50_healthy": healthy})

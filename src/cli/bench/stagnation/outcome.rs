@@ -2,10 +2,27 @@
 
 use super::fault::Fault;
 use super::setting::Setting;
+use super::variety::Variety;
 use crate::train::{Records, TrainError, TrainState, read_journal, train};
 use crate::watchdog::{Action, Entry, Mode, auc};
 use anyhow::{Context, Result};
 use std::sync::atomic::AtomicBool;
+
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub enum Case {
+    Healthy(Variety),
+    Faulty(Fault),
+}
+
+impl Case {
+    fn fault(self) -> Option<Fault> {
+        match self {
+            Case::Healthy(_) => None,
+            Case::Faulty(fault) => Some(fault),
+        }
+    }
+}
 
 /// What the journal and the results of one run say.
 pub struct Outcome {
@@ -31,19 +48,28 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Runs with a fault; a healthy run without.
+    /// Runs a case.
     ///
     /// # Errors
     /// If data or disk fail; a run whose loss leaves the range of numbers is an outcome.
-    pub fn of(setting: &Setting, fault: Option<Fault>, seed: u64, mode: Mode) -> Result<Self> {
+    pub fn of(setting: &Setting, case: Case, seed: u64, mode: Mode) -> Result<Self> {
+        let fault = case.fault();
         let folder = tempfile::tempdir().context("a temporary folder")?;
         let mut job = setting.job(seed, folder.path(), mode)?;
         let (mut network, mut training) = (setting.network(seed), setting.training(seed));
         if let Some(fault) = fault {
             fault.spoil_recipe(&mut job);
             fault.spoil_network(&mut network, setting.map, seed);
+            if fault == Fault::RareClass {
+                training = setting.many(seed);
+            }
             fault.spoil_records(&mut training, setting.class_names.len(), seed);
+            training.truncate(setting.training(seed).len());
             fault.spoil_schedule(&mut job, training.len());
+        }
+        if let Case::Healthy(variety) = case {
+            variety.apply(&mut job.recipe);
+            training.truncate((variety.share * training.len() as f64) as usize);
         }
         let validation = Records::in_memory(setting.validation(seed));
         let spoilt: Vec<bool> = {

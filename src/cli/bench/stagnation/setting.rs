@@ -137,6 +137,11 @@ impl Setting {
         self.photos.as_ref().map_or_else(|| scenes(self.images, 7 + 100 * seed), |[training, _]| training.clone())
     }
 
+    /// More than a training set: what a selection is made from, where there are more.
+    pub fn many(&self, seed: u64) -> Vec<Record> {
+        self.photos.as_ref().map_or_else(|| scenes(4 * self.images, 7 + 100 * seed), |[training, _]| training.clone())
+    }
+
     pub fn validation(&self, seed: u64) -> Vec<Record> {
         self.photos.as_ref().map_or_else(|| scenes(VALIDATION, 8 + 100 * seed), |[_, validation]| validation.clone())
     }
