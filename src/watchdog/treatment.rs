@@ -235,9 +235,10 @@ impl Treatment {
         let still = found.iter().any(|d| d.cause == course.cause);
         let before = f64::from(course.loss);
         let after = view.middle(3, |d| d.loss()).unwrap_or(before);
-        // Other weights make another loss; and before numbers left their range the loss was of a later state than that
+        // Other weights or other photos make another loss; and before numbers left their range the loss was of a later state than that
         // gone back to.
-        let comparable = course.cause != Cause::NonFinite && !matches!(course.action, Action::WeighClasses { .. });
+        let other_loss = matches!(course.action, Action::WeighClasses { .. } | Action::Augment | Action::Repeat { .. });
+        let comparable = course.cause != Cause::NonFinite && !other_loss;
         let worse = after > WORSE * before && comparable;
         let known = before < 1e29;
         let aps = course.ap.zip(recent_ap(view)).filter(|_| shows_by_epoch(course.cause));
@@ -303,6 +304,23 @@ mod tests {
         let said = at(130, true, &found);
         assert!(matches!(&said[0], Entry::Verdict(v) if v.outcome == Outcome::NoChange && v.reversed), "{said:?}");
         assert!(matches!(&said[1], Entry::Cure(c) if c.rung == 1), "{said:?}");
+    }
+
+    #[test]
+    fn photos_made_harder_are_not_blamed_for_their_loss() {
+        let facts = RunFacts { total_steps: 400, steps_per_epoch: 20, may_augment: true, ..RunFacts::default() };
+        let digest = |step, class_loss| crate::watchdog::Digest { step, class_loss, ..Default::default() };
+        let mut memory = Memory { digests: (1..=3).map(|i| digest(8 * i, 1.0)).collect(), ..Memory::default() };
+        let found = [Diagnosis::new(Cause::Overfitting, 0.9, String::new())];
+        let mut treatment = Treatment::default();
+        let mut at = |step, found: &[Diagnosis], memory: &Memory| {
+            let view = View { facts: &facts, memory };
+            treatment.consider(found, &view, Moment { step, epoch_ended: true }, Mode::Cure)
+        };
+        assert!(matches!(&at(40, &found, &memory)[..], [Entry::Cure(c)] if c.action == Action::Augment));
+        memory.digests = (6..=8).map(|i| digest(10 * i, 3.5)).collect();
+        let said = at(80, &[], &memory);
+        assert!(matches!(&said[..], [Entry::Verdict(v)] if v.outcome == Outcome::Helped), "{said:?}");
     }
 
     #[test]
