@@ -112,7 +112,7 @@ mod tests {
     fn the_budget_is_kept_by_saving_less_often() {
         // A day of training: a checkpoint of 50 MB whenever one is due, and 10 MB an hour of other things.
         let mut wear = Wear::new(LIMITS, Some(7 << 20));
-        let (mut now, mut written) = (0.0, 7 << 20);
+        let (mut now, mut written) = (0.0, (7 + 50) << 20);
         wear.checkpoint(50 << 20, Some(written), now);
         while now < 24.0 * HOUR_S {
             let wait = wear.interval(MINUTE).as_secs_f64();
