@@ -1,8 +1,10 @@
 //! Settings by board: one TOML file for each in `board-configs/`, in the program.
 //!
 //! A board is known by the beginning of `/proc/device-tree/model` and, where models differ in nothing else, by its memory.
+//! Any other 64-bit ARM machine with a device tree is a board as well, of which nothing is known.
 
 use serde::Deserialize;
+use std::env::consts::ARCH;
 use std::fs;
 use std::path::Path;
 
@@ -19,6 +21,9 @@ const FILES: [(&str, &str); 10] = [
     ("jetson-orin-nano", include_str!("../../board-configs/jetson-orin-nano.toml")),
     ("generic-arm64", include_str!("../../board-configs/generic-arm64.toml")),
 ];
+
+/// For boards that are not listed.
+const GENERIC: &str = "generic-arm64";
 
 /// Temperatures in °C.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -93,11 +98,13 @@ impl BoardConfig {
         FILES.map(|(name, _)| name).join(", ")
     }
 
-    /// The settings of the board this is, if it is a known one. `root` is `/` on a board and a fixture tree in tests.
+    /// The settings of the board this is, if it is a known one, else the careful ones for any 64-bit ARM board. `root` is
+    /// `/` on a board and a fixture tree in tests.
     pub fn detect(root: &Path) -> Option<Self> {
         let model = model(root)?;
         let memory_mb = total_memory(root)? >> 20;
-        Self::all().into_iter().find(|c| c.fits(&model, memory_mb))
+        let known = Self::all().into_iter().find(|c| c.fits(&model, memory_mb));
+        known.or_else(|| if ARCH == "aarch64" { Self::named(GENERIC) } else { None })
     }
 
     fn fits(&self, model: &str, memory_mb: u64) -> bool {
@@ -148,6 +155,7 @@ mod tests {
             ]);
             BoardConfig::detect(root.path()).map(|c| c.name)
         };
+        let other = (ARCH == "aarch64").then_some(GENERIC);
         for (model, memory_mb, name) in [
             ("Raspberry Pi Zero 2 W Rev 1.0", 416, Some("rpi-zero-2w")),
             ("Raspberry Pi 3 Model B Plus Rev 1.3", 905, Some("rpi3b-plus")),
@@ -160,8 +168,8 @@ mod tests {
             ("Raspberry Pi 5 Model B Rev 1.1", 16220, Some("rpi5")),
             ("NVIDIA Jetson Nano Developer Kit", 3956, Some("jetson-nano")),
             ("NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super", 7620, Some("jetson-orin-nano")),
-            ("linux,dummy-virt", 500, None),
-            ("Orange Pi 5", 8000, None),
+            ("linux,dummy-virt", 500, other),
+            ("Orange Pi 5", 8000, other),
         ] {
             assert_eq!(detect(model, memory_mb).as_deref(), name, "{model} with {memory_mb} MB");
         }

@@ -1,7 +1,8 @@
 //! What is written to the storage card, held inside a budget by saving less often: flash bears a number of writes.
 //!
 //! With `B` bytes an hour allowed, `r` of them written by everything else and `s` bytes a checkpoint, checkpoints may lie
-//! `s / (B - r)` hours apart and no closer; never more than the stated longest time.
+//! `s / (B - r)` hours apart and no closer. A run begins with more than that, and the first hour pays for it: with `h` hours
+//! of it left and `w` bytes written, `h s / (B - w - h r)`. Never more than the stated longest time.
 
 use super::config::WriteLimits;
 use std::fs;
@@ -10,8 +11,11 @@ use std::time::Duration;
 
 const HOUR_S: f64 = 3600.0;
 
-/// Rates mean nothing before this time.
+/// What else is written is not projected from less time than this.
 const SETTLED_S: f64 = 60.0;
+
+/// Share of the budget that is aimed at.
+const AIM: f64 = 0.99;
 
 /// Share of the budget that everything but checkpoints may take into account.
 const MOST_ELSEWHERE: f64 = 0.5;
@@ -60,10 +64,14 @@ impl Wear {
         if count == 0 {
             return wanted;
         }
-        let budget = (self.limits.mb_per_hour << 20) as f64;
+        let budget = AIM * (self.limits.mb_per_hour << 20) as f64;
         let elsewhere = self.all.saturating_sub(bytes) as f64 * HOUR_S / self.elapsed_s.max(SETTLED_S);
-        let left = budget - elsewhere.min(MOST_ELSEWHERE * budget);
-        let seconds = bytes as f64 / count as f64 / left * HOUR_S;
+        let elsewhere = elsewhere.min(MOST_ELSEWHERE * budget);
+        let size = bytes as f64 / count as f64;
+        let first_hour = (1.0 - self.elapsed_s / HOUR_S).max(0.0);
+        let left = budget - self.all as f64 - first_hour * elsewhere;
+        let paying = if left > 0.0 { first_hour * size / left } else { first_hour };
+        let seconds = HOUR_S * paying.max(size / (budget - elsewhere));
         let longest = Duration::from_secs(self.limits.checkpoint_longest_s).max(wanted);
         Duration::from_secs_f64(seconds).clamp(wanted, longest)
     }
@@ -72,18 +80,23 @@ impl Wear {
         self.all as f64 / f64::from(1 << 20)
     }
 
-    /// MB an hour so far; `None` before that means something.
+    /// MB an hour so far; `None` before the first is over.
     pub fn mb_per_hour(&self) -> Option<f64> {
-        (self.elapsed_s >= SETTLED_S).then(|| self.written_mb() * HOUR_S / self.elapsed_s)
+        (self.elapsed_s >= HOUR_S).then(|| self.written_mb() * HOUR_S / self.elapsed_s)
     }
 
     /// One sentence.
     pub fn account(&self) -> String {
-        let rate = self.mb_per_hour().map_or(String::new(), |rate| {
-            let kept = if rate <= self.limits.mb_per_hour as f64 { "within" } else { "above" };
-            format!(", {rate:.0} MB an hour, {kept} the board's budget of {}", self.limits.mb_per_hour)
-        });
-        format!("{:.0} MB written to storage, {} checkpoints{rate}", self.written_mb(), self.checkpoints.1)
+        let rate = self.mb_per_hour();
+        // A shorter run may write an hour's share.
+        let kept = if rate.unwrap_or(self.written_mb()) <= self.limits.mb_per_hour as f64 { "within" } else { "above" };
+        format!(
+            "{:.0} MB written to storage, {} checkpoints{}, {kept} the board's budget of {} MB an hour",
+            self.written_mb(),
+            self.checkpoints.1,
+            rate.map_or(String::new(), |rate| format!(", {rate:.0} MB an hour")),
+            self.limits.mb_per_hour
+        )
     }
 }
 
@@ -99,16 +112,31 @@ mod tests {
     fn the_budget_is_kept_by_saving_less_often() {
         // A day of training: a checkpoint of 50 MB whenever one is due, and 10 MB an hour of other things.
         let mut wear = Wear::new(LIMITS, Some(7 << 20));
-        let (mut now, mut written) = (0.0, 7 << 20);
+        let (mut now, mut written) = (0.0, (7 + 50) << 20);
+        wear.checkpoint(50 << 20, Some(written), now);
         while now < 24.0 * HOUR_S {
             let wait = wear.interval(MINUTE).as_secs_f64();
             now += wait;
             written += (50 << 20) + (wait / HOUR_S * 10.0 * f64::from(1 << 20)) as u64;
             wear.checkpoint(50 << 20, Some(written), now);
+            let rate = wear.mb_per_hour();
+            assert!(rate.is_none_or(|rate| (200.0..=300.0).contains(&rate)), "{rate:?} after {now} s");
         }
         let rate = wear.mb_per_hour().unwrap();
-        assert!((270.0..=303.0).contains(&rate), "{rate}");
-        assert!(wear.account().contains("budget of 300"), "{}", wear.account());
+        assert!((270.0..=300.0).contains(&rate), "{rate}");
+        assert!(wear.account().contains("MB an hour, within the board's budget of 300"), "{}", wear.account());
+    }
+
+    #[test]
+    fn a_run_shorter_than_an_hour_may_write_an_hours_share() {
+        let account = |mb: u64| {
+            let mut wear = Wear::new(LIMITS, None);
+            wear.checkpoint(mb << 20, None, 90.0);
+            wear.account()
+        };
+        let small = "40 MB written to storage, 1 checkpoints, within the board's budget of 300 MB an hour";
+        assert_eq!(account(40), small, "and no rate: 1600 MB an hour would be true and mean nothing");
+        assert!(account(301).contains("above the board's budget"), "{}", account(301));
     }
 
     #[test]
@@ -118,7 +146,7 @@ mod tests {
             wear.checkpoint(mb << 20, None, 10.0);
             wear.interval(MINUTE).as_secs()
         };
-        assert_eq!([interval(1), interval(5), interval(10), interval(1000)], [60, 60, 120, 1800]);
+        assert_eq!([interval(1), interval(5), interval(10), interval(1000)], [60, 61, 125, 1800]);
         assert_eq!(Wear::new(LIMITS, None).interval(MINUTE), MINUTE);
         let hour = 2 * Duration::from_secs(1800);
         let mut wear = Wear::new(LIMITS, None);

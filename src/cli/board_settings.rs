@@ -5,7 +5,7 @@ use crate::config::JobFile;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// The board that a job names: `auto` is the one this is, if it is a known one.
+/// The board that a job names: `auto` is the one this is, see [`BoardConfig::detect`].
 ///
 /// # Errors
 /// If there are no settings of that name.

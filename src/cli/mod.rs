@@ -38,6 +38,9 @@ use std::process::ExitCode;
 /// Exit code of a run that was stopped and can be resumed.
 pub const RESUMABLE: u8 = 75;
 
+/// Exit code of a command that was called in a wrong way; clap's as well.
+const USAGE: u8 = 2;
+
 /// Fine-tune SSD-MobileNet-V2 on the board where it will run.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -82,7 +85,7 @@ fn parse_isa(text: &str) -> Result<Isa, String> {
     all.iter().copied().find(|isa| isa.name() == text).ok_or_else(|| format!("this processor has {}", names()))
 }
 
-/// Runs a command and maps its result to an exit code: 0 done, 1 failure, 75 stopped and resumable.
+/// Runs a command and maps its result to an exit code: 0 done, 1 failure, 2 usage, 75 stopped and resumable.
 pub fn run(arguments: Arguments) -> ExitCode {
     if let Some(isa) = arguments.isa {
         assert!(Isa::choose(isa), "the instruction set is chosen before the first kernel runs");

@@ -63,6 +63,8 @@ struct Report {
 
 pub fn run(arguments: ProbeArguments) -> Result<u8> {
     check_size(arguments.imgsz)?;
+    // The report has the plan and the board's settings: nothing is to be said twice.
+    log::set_max_level(log::LevelFilter::Warn);
     let report = look(&arguments)?;
     if arguments.json {
         println!("{}", report.to_json());

@@ -12,6 +12,7 @@ pub fn prepare_process() {
     super::log_file::start();
     keep_freed_memory();
     end_quietly_on_closed_pipe();
+    tell_of_unreadable_pages();
 }
 
 /// Rust ignores SIGPIPE, so that `fieldtune check | head` would end in a panic instead of ending.
@@ -21,6 +22,35 @@ fn end_quietly_on_closed_pipe() {
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
+}
+
+/// What is said where a page of a mapped pack cannot be read; no file is named, as nothing may be allocated then.
+const UNREADABLE: &str = "error: storage: a part of the pack cannot be read: the card fails (see dmesg), or the file was \
+cut off while it was in use; the last checkpoint is kept\nhelp: mend or replace the card, copy what can be read, resume\n";
+
+/// A read that fails in mapped memory comes as a signal and not as an error: what would be an unexplained crash ends
+/// the run resumably.
+fn tell_of_unreadable_pages() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: all bytes zero is a value of this structure; the handler has the signature that SA_SIGINFO asks for.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = unreadable as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESETHAND;
+        libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut());
+    }
+}
+
+#[cfg(target_os = "linux")]
+extern "C" fn unreadable(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel hands over a valid structure, and only calls that are allowed in a handler are made.
+    unsafe {
+        if (*info).si_code == libc::BUS_ADRERR {
+            libc::write(libc::STDERR_FILENO, UNREADABLE.as_ptr().cast(), UNREADABLE.len());
+            libc::_exit(super::RESUMABLE.into());
+        }
+    }
+    // Anything else is a bug: on return it happens again, now with the system's own handler.
 }
 
 /// glibc gives large blocks back to the system when they are freed and faults them in again at the next step; a

@@ -133,7 +133,7 @@ pub struct TrainArguments {
     /// What the watchdog may do about stagnation: cure, advise or off [default: cure]
     #[arg(long, value_parser = parse_watchdog)]
     pub watchdog: Option<Mode>,
-    /// Settings by board: a name of board-configs, none, or auto for this board's if it is a known one [default: auto]
+    /// Settings by board: a name of board-configs, none, or auto for this board's [default: auto]
     #[arg(long)]
     pub board: Option<String>,
     /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]

@@ -233,10 +233,19 @@ fn a_failed_run_is_told_and_tried_again_only_with_other_inputs() {
 
 #[test]
 fn a_job_that_cannot_be_read_ends_the_service() {
-    let place = Place::new("[recipe]\nepoch = 3\n");
-    let mut service = place.start();
-    assert_eq!(service.child.wait().expect("it ends").code(), Some(1));
-    assert!(place.log().contains("unknown field `epoch`"), "{}", place.log());
-    service.listen();
-    assert!(!service.said.iter().any(|l| l == "READY=1"));
+    for (job, said) in [
+        ("[recipe]\nepoch = 3\n", "unknown field `epoch`"),
+        ("[recipe]\nbatch = 0\n", "recipe: batch"),
+        ("board = \"rpi6\"\n", "board = \"rpi6\", expected auto"),
+    ] {
+        let place = Place::new(job);
+        let mut service = place.start();
+        // systemd does not try this again, and tells whoever asks for the status what is wrong.
+        assert_eq!(service.child.wait().expect("it ends").code(), Some(2), "{}", place.log());
+        assert!(place.log().contains(said), "{}", place.log());
+        service.listen();
+        let [status] = &service.said[..] else { panic!("{:?}", service.said) };
+        assert!(status.starts_with("STATUS=failed: ") && status.contains(said), "{status}");
+        assert!(status.contains("job.toml"), "{status}");
+    }
 }

@@ -1,4 +1,5 @@
-//! Storage that refuses: full, or read-only, on a small file system of its own. Needs the right to mount.
+//! Storage that refuses: full, or read-only, on a small file system of its own, which needs the right to mount; and one
+//! that cannot be read any more.
 
 #![cfg(target_os = "linux")]
 
@@ -115,7 +116,7 @@ fn a_full_card_is_told_survived_and_used_again_when_there_is_room() {
     let saved = wait_for(&mut child, &mut |line| line.contains("checkpoint at step "));
     assert!(saved.is_some(), "it saves again");
     assert_eq!(terminate(&mut child), Some(75));
-    let resumed = resume_for_a_step(&card);
+    let resumed = resume_for_a_step(card.path());
     assert_eq!(resumed, Some(75));
 }
 
@@ -132,7 +133,27 @@ fn a_card_that_stays_read_only_ends_the_run_resumably() {
     assert_eq!(child.wait().expect("it ends").code(), Some(75));
     assert!(fs::read(&last).expect("a checkpoint") == good, "the last good state is kept");
     card.unseal(&weights);
-    assert_eq!(resume_for_a_step(&card), Some(75));
+    assert_eq!(resume_for_a_step(card.path()), Some(75));
+}
+
+/// What a card that cannot be read any more does to a mapped file, done here by cutting the file off.
+#[test]
+fn a_pack_that_cannot_be_read_any_more_ends_the_run_resumably() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [photos, weights] = basis();
+    let [pack, whole] = ["photos.pack", "whole.pack"].map(|name| dir.path().join(name));
+    let packed = run(&["pack", &photos, "--output", text(&pack)]);
+    assert_eq!(packed.status.code(), Some(0), "{}", stderr(&packed));
+    fs::copy(&pack, &whole).expect("copies");
+    let basis = [text(&pack).to_string(), weights];
+    let more = ["--epochs", "4000", "--threads", "1", "--checkpoint-every", "0"];
+    let mut child = program(&training(&basis, dir.path(), &more)).stderr(Stdio::piped()).spawn().expect("it starts");
+    assert!(wait_for_step_kept(&mut child, 3), "the run began");
+    fs::OpenOptions::new().write(true).open(&pack).and_then(|file| file.set_len(4096)).expect("cut off");
+    assert!(wait_for(&mut child, &mut |line| line.contains("storage: a part of the pack cannot be read")).is_some());
+    assert_eq!(child.wait().expect("it ends").code(), Some(75));
+    fs::copy(&whole, &pack).expect("copies");
+    assert_eq!(resume_for_a_step(dir.path()), Some(75));
 }
 
 #[test]
@@ -145,8 +166,8 @@ fn a_card_without_room_is_refused_before_the_work() {
 }
 
 /// Goes on with the run until it has saved once more, then asks it to stop.
-fn resume_for_a_step(card: &Card) -> Option<i32> {
-    let folder = card.path().join("run");
+fn resume_for_a_step(out: &Path) -> Option<i32> {
+    let folder = out.join("run");
     let mut child = program(&["train", "--resume", text(&folder)]).stderr(Stdio::piped()).spawn().expect("it starts");
     let saved = wait_for(&mut child, &mut |line| line.contains("checkpoint at step "));
     assert!(saved.is_some(), "it goes on");

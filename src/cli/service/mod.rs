@@ -9,7 +9,9 @@ mod note;
 mod shelf;
 mod vital;
 
+use super::USAGE;
 use super::attendant::Attendant;
+use super::board_settings::board_of;
 use super::execution::Outcome;
 use super::log_file;
 use super::process::set_threads;
@@ -20,7 +22,7 @@ use crate::board::limits_are_enforced;
 use crate::config::{JobFile, ServiceFile};
 use crate::data::{DataError, PackOptions, pack_or_reuse};
 use crate::train::{Ending, PREVIOUS, Requests, TrainError};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use inputs::{Inputs, Settling};
 use note::{Note, Stage};
@@ -32,6 +34,9 @@ use vital::Death;
 
 /// Where the state is kept unless systemd or the job file say otherwise.
 const STATE: &str = "/var/lib/fieldtune";
+
+/// Linux's number of "Input/output error".
+const EIO: i32 = 5;
 
 /// Time before a storage that refused is tried again.
 const REFUSED: Duration = Duration::from_secs(60);
@@ -45,7 +50,16 @@ pub struct ServiceArguments {
 
 pub fn run(arguments: ServiceArguments) -> Result<u8> {
     let mut attendant = Attendant::of_service()?;
-    let mut service = Service::open(&arguments.config)?;
+    let job = match read_job(&arguments.config) {
+        Ok(job) => job,
+        Err(error) => {
+            // systemd keeps the last status of a service that has failed: whoever asks it finds the reason there.
+            attendant.say(&format!("failed: {}", one_line(&error)));
+            log::error!("{error:#}");
+            return Ok(USAGE);
+        }
+    };
+    let mut service = Service::open(job)?;
     attendant.ready();
     service.look_back();
     while !attendant.is_stopping() {
@@ -84,10 +98,19 @@ fn state_directory() -> Option<PathBuf> {
     std::env::split_paths(&folders).next().filter(|p| !p.as_os_str().is_empty())
 }
 
+/// # Errors
+/// If the job file cannot be read or asks for what cannot be: trying again would mend nothing.
+fn read_job(config: &Path) -> Result<JobFile> {
+    let job = JobFile::read(config)?;
+    job.recipe.check().map_err(|e| anyhow!("{}: recipe: {e}", config.display()))?;
+    board_of(&job.board, Path::new("/")).map_err(|e| anyhow!("{}: {e}", config.display()))?;
+    Ok(job)
+}
+
 impl Service {
-    fn open(config: &Path) -> Result<Self> {
-        let job = JobFile::read(config)?;
-        job.recipe.check().map_err(|e| anyhow::anyhow!("{}: recipe: {e}", config.display()))?;
+    /// # Errors
+    /// If the state folder cannot be written.
+    fn open(job: JobFile) -> Result<Self> {
         let settings = job.service.clone().unwrap_or_default();
         let state = settings.state.clone().or_else(state_directory).unwrap_or_else(|| STATE.into());
         let shelf = Shelf::open(&state)?;
@@ -290,7 +313,7 @@ impl Service {
             Err(error) => {
                 log::error!("{}: {error:#}", note.run);
                 log_file::note_failure(&error);
-                let message = format!("failed: {}", format!("{error:#}").replace('\n', "; "));
+                let message = format!("failed: {}", one_line(&error));
                 Note { stage: Stage::Failed, message, ..note }
             }
         };
@@ -307,6 +330,13 @@ fn smaller(batch: usize, wanted: usize, most: usize) -> usize {
     requests.micro_batch(batch, wanted)
 }
 
+/// All of it in one line, but for drawings of the place in a file.
+fn one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.contains('|')).collect();
+    lines.join("; ")
+}
+
 fn first_line(error: &anyhow::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_string()
 }
@@ -314,7 +344,10 @@ fn first_line(error: &anyhow::Error) -> String {
 /// Whether the storage did not take something: another time it may.
 fn is_storage(error: &anyhow::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let refused = |e: &std::io::Error| matches!(e.kind(), StorageFull | ReadOnlyFilesystem | QuotaExceeded);
+    let refused = |e: &std::io::Error| {
+        // A failing card's own error, which has no kind.
+        matches!(e.kind(), StorageFull | ReadOnlyFilesystem | QuotaExceeded) || e.raw_os_error() == Some(EIO)
+    };
     let data = |e: &DataError| matches!(e, DataError::Io { error, .. } if refused(error));
     error.downcast_ref::<TrainError>().is_some_and(TrainError::is_storage)
         || error.downcast_ref::<DataError>().is_some_and(data)

@@ -94,9 +94,6 @@ pub(in crate::kernel) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// Whether the baseline of this target has a fused multiply-add instruction.
-pub(in crate::kernel) const BASELINE_FUSED: bool = cfg!(target_arch = "aarch64");
-
 /// Defines `fn $name(isa, args..)` that runs `$body::<FUSED>(args..)` compiled for `isa`.
 macro_rules! per_isa {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
@@ -123,8 +120,13 @@ macro_rules! per_isa {
                     $crate::kernel::isa::InstructionSet::Scalar => {}
                 }
             }
+            #[cfg(target_arch = "aarch64")]
+            if isa.0 == $crate::kernel::isa::InstructionSet::Neon {
+                return $body::<true>($($arg),*);
+            }
             let _ = isa;
-            $body::<{ $crate::kernel::isa::BASELINE_FUSED }>($($arg),*)
+            // Also where the processor could fuse: scalar kernels round alike on all of them.
+            $body::<false>($($arg),*)
         }
     };
 }
