@@ -6,12 +6,14 @@
  * FILE gets a line for every function
  *   function EXECUTED FMA SIMD_LOADS_AND_STORES OTHER_SIMD NAME
  * and one for every inner loop that multiplies vectors: instructions in a row of which the last jumps to the first
- *   loop TIMES FMA NAME WORD WORD ...
+ *   loop ROUNDS FMA NAME WORD WORD ...
  * with its instructions in hexadecimal. Counts are exact for a program of one thread.
  *
  * QEMU translates blocks and lets a plugin add to a number whenever one is run (API version 1, QEMU 7.2; Debian
- * packages no header for it, so what is used is declared here). Classes are read off the encoding: Arm Architecture
- * Reference Manual, "A64 instruction set encoding".
+ * packages no header for it, so what is used is declared here). Where a block ends depends on where the code lies: at
+ * every page, and one that is run into begins elsewhere than one that is jumped to. So loops are not looked for among
+ * blocks but among instructions, each counted over all the blocks that hold it. Classes are read off the encoding: Arm
+ * Architecture Reference Manual, "A64 instruction set encoding".
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -101,34 +103,53 @@ static int by_function(const void *a, const void *b) {
     return strcmp((*(Block *const *)a)->function, (*(Block *const *)b)->function);
 }
 
-static uint64_t end_of(const Block *block) { return block->address + 4 * block->length; }
+/* One instruction of the program, over all blocks that hold it. */
+typedef struct Instruction {
+    uint64_t address, times;
+    uint32_t word;
+    const char *function;
+} Instruction;
 
-/* The block that begins at an address and is run as often as `like`: QEMU cuts a long block in pieces. */
-static Block *piece(uint64_t address, const Block *like) {
-    for (Block *b = blocks; b; b = b->next)
-        if (b->address == address && b->times == like->times) return b;
-    return NULL;
+static int by_address(const void *a, const void *b) {
+    uint64_t x = ((const Instruction *)a)->address, y = ((const Instruction *)b)->address;
+    return (x > y) - (x < y);
 }
 
-/* Prints the inner loop that ends with this block, if one does. */
-static void print_loop(FILE *file, const Block *last) {
-    uint64_t branch = end_of(last) - 4;
-    int64_t distance = jump(last->words[last->length - 1]);
-    if (distance >= 0) return;
-    uint64_t first = branch + distance, address = first;
+/* All instructions in the order of their addresses; their number in `count`. */
+static Instruction *instructions(size_t *count) {
+    size_t all = 0, n = 0, kept = 0;
+    for (Block *b = blocks; b; b = b->next) all += b->length;
+    Instruction *list = malloc((all + 1) * sizeof *list);
+    if (!list) abort();
+    for (Block *b = blocks; b; b = b->next)
+        for (size_t i = 0; i < b->length; i++)
+            list[n++] = (Instruction){b->address + 4 * i, b->times, b->words[i], b->function};
+    qsort(list, n, sizeof *list, by_address);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && list[kept - 1].address == list[i].address)
+            list[kept - 1].times += list[i].times;
+        else
+            list[kept++] = list[i];
+    }
+    *count = kept;
+    return list;
+}
+
+/* Prints the inner loop that ends with `last`, if one does: nothing in it jumps back but its end, and all of it is run
+ * equally often. */
+static void print_loop(FILE *file, const Instruction *all, const Instruction *last) {
+    int64_t length = 1 - jump(last->word) / 4;
+    if (length <= 1 || last - all + 1 < length || !last->times) return;
+    const Instruction *first = last + 1 - length;
     uint32_t fma = 0;
-    const Block *b;
-    for (; address <= branch; address = end_of(b)) {
-        b = address == last->address ? last : piece(address, last);
-        if (!b) return;
-        fma += b->kinds[FMA];
+    for (const Instruction *i = first; i <= last; i++) {
+        if (i->address != last->address - 4 * (last - i) || i->times != last->times) return;
+        if (i != last && jump(i->word) < 0) return;
+        fma += kind(i->word) == FMA;
     }
     if (!fma) return;
     fprintf(file, "loop %" PRIu64 " %" PRIu32 " %s", last->times, fma, last->function);
-    for (address = first; address <= branch; address = end_of(b)) {
-        b = address == last->address ? last : piece(address, last);
-        for (size_t w = 0; w < b->length; w++) fprintf(file, " %08" PRIx32, b->words[w]);
-    }
+    for (const Instruction *i = first; i <= last; i++) fprintf(file, " %08" PRIx32, i->word);
     fputc('\n', file);
 }
 
@@ -152,8 +173,8 @@ static void finished(qemu_plugin_id_t id, void *unused) {
             fprintf(file, "function %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", executed, kinds[FMA],
                     kinds[SIMD_MEMORY], kinds[SIMD_OTHER], name);
     }
-    for (Block *b = blocks; b; b = b->next)
-        if (b->times) print_loop(file, b);
+    Instruction *all = instructions(&count);
+    for (i = 0; i < count; i++) print_loop(file, all, all + i);
     fclose(file);
 }
 

@@ -28,6 +28,6 @@ pub use buffer::overwritten;
 pub use channel_sums::ChannelSums;
 pub use conv::{backward, forward};
 pub use isa::Isa;
-pub use peak::peak_gflops;
+pub use peak::{memory_gb_per_s, peak_gflops};
 pub use shape::{ConvGeometry, Gradients, Kind, Layer};
 pub use update::{AdamwStep, SgdStep, adamw, lerp, sgd, squared_sum};

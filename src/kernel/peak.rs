@@ -1,4 +1,5 @@
-//! How fast this core multiplies and adds when nothing holds it up: what the kernels are measured against.
+//! How fast this core multiplies and adds when nothing holds it up, and how fast memory is: what the kernels are measured
+//! against.
 
 use super::isa::{Isa, per_simd};
 use super::simd::Simd;
@@ -42,4 +43,20 @@ pub fn peak_gflops(isa: Isa) -> f64 {
     }
     std::hint::black_box(out);
     (ROUNDS * SUMS * isa.lanes() * 2) as f64 / fastest / 1e9
+}
+
+/// Numbers of each of the two arrays that are copied to measure memory: more than the caches of such machines hold.
+const COPIED: usize = 16 << 20;
+
+/// Bytes per second that this core reads and writes together when it copies what no cache holds, in 10^9.
+pub fn memory_gb_per_s() -> f64 {
+    let (from, mut to) = (vec![1f32; COPIED], vec![0f32; COPIED]);
+    let mut fastest = f64::INFINITY;
+    for _ in 0..REPEATS {
+        let began = Instant::now();
+        to.copy_from_slice(std::hint::black_box(&from));
+        fastest = fastest.min(began.elapsed().as_secs_f64());
+        std::hint::black_box(&mut to);
+    }
+    (2 * COPIED * size_of::<f32>()) as f64 / fastest / 1e9
 }

@@ -20,6 +20,8 @@ pub(super) trait Simd: Copy {
     const VECTORS: usize;
     /// Rows of a tile of a weight gradient, which needs fewer registers besides.
     const WEIGHT_ROWS: usize = Self::ROWS;
+    /// Vectors of channels that a depthwise kernel works on together, 1 or 2.
+    const WIDE: usize = 1;
 
     /// The same pointer, of which the compiler forgets where it came from: it then keeps it in a register instead of
     /// computing it again in the loop.
@@ -28,15 +30,13 @@ pub(super) trait Simd: Copy {
         pointer
     }
 
-    /// The same distance, likewise: addresses are then a pointer plus a register, and not a chain of additions.
-    #[inline(always)]
-    fn opaque_distance(bytes: usize) -> usize {
-        bytes
-    }
-
     /// Nothing; but what is loaded behind it is not loaded before it, where registers would not last.
     #[inline(always)]
     fn fence() {}
+
+    /// Nothing; but `v` is computed before what is pinned behind it, which keeps a long stretch of sums in its order.
+    #[inline(always)]
+    fn pin(_v: &mut Self::V) {}
 
     unsafe fn splat(value: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;
@@ -45,6 +45,16 @@ pub(super) trait Simd: Copy {
     unsafe fn load_part(from: *const f32, n: usize) -> Self::V;
     /// The first `n` lanes; nothing behind them is written.
     unsafe fn store_part(to: *mut f32, v: Self::V, n: usize);
+    /// `N` vectors side by side, at most 3; `from` moves on by `step` bytes. Meant for loops in which what was
+    /// loaded is used up before the next is.
+    #[inline(always)]
+    unsafe fn load_next<const N: usize>(from: &mut *const f32, step: usize) -> [Self::V; N] {
+        // SAFETY: the caller vouches for as many numbers.
+        let vectors = std::array::from_fn(|v| unsafe { Self::load(from.add(v * Self::LANES)) });
+        *from = from.wrapping_byte_add(step);
+        vectors
+    }
+
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a·b + c`.
@@ -55,6 +65,16 @@ pub(super) trait Simd: Copy {
     unsafe fn mask6(d: Self::V, y: Self::V) -> Self::V;
 
     unsafe fn quad(from: *const f32) -> Self::Quad;
+
+    /// Eight numbers side by side; `from` moves on by `step` bytes.
+    #[inline(always)]
+    unsafe fn next_quads(from: &mut *const f32, step: usize) -> [Self::Quad; 2] {
+        // SAFETY: the caller vouches for as many numbers.
+        let quads = unsafe { [Self::quad(*from), Self::quad(from.add(4))] };
+        *from = Self::opaque(from.wrapping_byte_add(step));
+        quads
+    }
+
     /// `quad[LANE]·b + c`.
     unsafe fn fma_lane<const LANE: usize>(quad: Self::Quad, b: Self::V, c: Self::V) -> Self::V;
 

@@ -1,6 +1,7 @@
 //! The arithmetic of an optimiser step over one parameter, each in a single pass.
 
 use super::isa::{Isa, fma, per_isa};
+use rayon::prelude::*;
 
 /// One step of AdamW (Loshchilov & Hutter 2019, decoupled weight decay), bias corrections already worked in.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +19,22 @@ pub struct AdamwStep {
     pub keep: f32,
 }
 
+/// Numbers of a parameter that one task moves: below, a fork costs more than it gains.
+const TASK_FLOATS: usize = 1 << 15;
+
+/// `m, v` are the running first and second moments; `w` is updated in place. Threads share what is long; each number's
+/// arithmetic is its own, so that the result does not depend on them.
+pub fn adamw(isa: Isa, step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+    if rayon::current_num_threads() == 1 || w.len() < 2 * TASK_FLOATS {
+        return adamw_piece(isa, step, w, g, m, v);
+    }
+    let moments = m.par_chunks_mut(TASK_FLOATS).zip(v.par_chunks_mut(TASK_FLOATS));
+    let pieces = w.par_chunks_mut(TASK_FLOATS).zip(g.par_chunks(TASK_FLOATS)).zip(moments);
+    pieces.for_each(|((w, g), (m, v))| adamw_piece(isa, step, w, g, m, v));
+}
+
 per_isa! {
-    /// `m, v` are the running first and second moments; `w` is updated in place.
-    pub fn adamw(step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) = adamw_body
+    fn adamw_piece(step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) = adamw_body
 }
 
 #[inline(always)]
@@ -60,9 +74,17 @@ fn sgd_body<const FUSED: bool>(step: SgdStep, w: &mut [f32], g: &[f32], v: &mut 
     }
 }
 
+/// `average += (value - average)·weight`. Threads share what is long.
+pub fn lerp(isa: Isa, average: &mut [f32], value: &[f32], weight: f32) {
+    if rayon::current_num_threads() == 1 || average.len() < 2 * TASK_FLOATS {
+        return lerp_piece(isa, average, value, weight);
+    }
+    let pieces = average.par_chunks_mut(TASK_FLOATS).zip(value.par_chunks(TASK_FLOATS));
+    pieces.for_each(|(average, value)| lerp_piece(isa, average, value, weight));
+}
+
 per_isa! {
-    /// `average += (value - average)·weight`.
-    pub fn lerp(average: &mut [f32], value: &[f32], weight: f32) = lerp_body
+    fn lerp_piece(average: &mut [f32], value: &[f32], weight: f32) = lerp_body
 }
 
 #[inline(always)]

@@ -19,6 +19,8 @@ pub(super) struct Workspace {
     pub patches: Vec<f32>,
     /// Nothing but zeros.
     pub zeros: Vec<f32>,
+    /// Takes what nobody asked for.
+    pub unused: Vec<f32>,
     /// A thread's share of weight gradients.
     pub partial: Vec<f32>,
     pub panels: [Panels; 4],

@@ -136,6 +136,8 @@ impl SsdModel {
         let program = self.program([n, size, size, 3]);
         let (mut tracked, mut kept) = (vec![false; program.dims.len()], vec![false; program.dims.len()]);
         let (mut expanded, mut gradients, mut workspace) = (0, 0, BlockWorkspace::default());
+        // Before anything learns, values are let go as they are used.
+        let mut passing = 0;
         for (i, step) in program.steps.iter().enumerate() {
             match step {
                 Step::Sum(a, b) => tracked[i + 1] = tracked[*a] || tracked[*b],
@@ -143,9 +145,14 @@ impl SsdModel {
                     let geometries = self.geometries(positions, program.dims[*input]);
                     let learns = positions.iter().any(|&p| self.layers[p].learns());
                     tracked[i + 1] = learns || tracked[*input];
+                    let [input_numbers, output_numbers] = [*input, i + 1].map(|value| numbers(program.dims[value]));
                     if tracked[i + 1] {
                         (kept[*input], kept[i + 1]) = (true, kept[i + 1] || geometries[geometries.len() - 1].relu6);
-                        gradients = gradients.max(numbers(program.dims[*input]) + numbers(program.dims[i + 1]));
+                        // Nobody wants the gradient of what nothing before learns from.
+                        let wanted = if tracked[*input] { input_numbers } else { 0 };
+                        gradients = gradients.max(wanted + output_numbers);
+                    } else {
+                        passing = passing.max(input_numbers + output_numbers);
                     }
                     if geometries.len() == 3 && learns && ops::keeps_expansion(&geometries[0]) {
                         expanded += geometries[0].output_len();
@@ -155,8 +162,6 @@ impl SsdModel {
             }
         }
         let saved: usize = kept.iter().zip(&program.dims).filter(|(k, _)| **k).map(|(_, &d)| numbers(d)).sum();
-        // Before anything learns, values are let go as they are used.
-        let passing = program.dims.windows(2).map(|d| numbers(d[0]) + numbers(d[1])).max().unwrap_or(0);
         // Predictions, their parts before they are joined, and the gradients of both.
         let predictions: usize = program.predictors.iter().flatten().map(|&p| numbers(program.dims[p])).sum();
         let bytes = size_of::<f32>();

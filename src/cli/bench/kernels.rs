@@ -1,7 +1,7 @@
 //! `fieldtune bench kernels`.
 
 use crate::cli::process::set_threads;
-use crate::kernel::{ConvGeometry, Gradients, Isa, Kind, Layer, backward, forward, peak_gflops};
+use crate::kernel::{ConvGeometry, Gradients, Isa, Kind, Layer, backward, forward, memory_gb_per_s, peak_gflops};
 use crate::model::{SsdModel, initialise_network, ssdlite_mobilenet_v2};
 use anyhow::Result;
 use clap::Args;
@@ -30,6 +30,9 @@ pub struct KernelArguments {
     pub json: bool,
 }
 
+/// What the caches of a core hold, roughly: larger shapes are held against memory.
+const CACHED_BYTES: usize = 32 << 20;
+
 /// The directions a layer is run in.
 const DIRECTIONS: [&str; 3] = ["forward", "input", "weight"];
 
@@ -48,16 +51,25 @@ pub fn run(arguments: KernelArguments) -> Result<u8> {
             None => shapes.push((g, 1)),
         }
     }
+    let memory = memory_gb_per_s();
+    if !arguments.json {
+        println!(
+            "memory: {memory:.1} GB/s, a copy by one thread; shapes of more than {} MB are marked",
+            CACHED_BYTES >> 20
+        );
+    }
     for isa in Isa::available() {
         let peak = peak_gflops(isa) * arguments.threads as f64;
         if !arguments.json {
             println!("{}: {peak:.0} GFLOP/s at most", isa.name());
-            println!("kind       input           output          x   forward  input  weight  GFLOP/s  (share)  GB/s");
+            println!(
+                "kind       input           output          x   forward  input  weight  GFLOP/s  (share)  GB/s  (share of memory)"
+            );
         }
         let mut sums: Vec<(Kind, [f64; 2])> = Vec::new();
         for (g, count) in &shapes {
             let times = measure(isa, g, arguments.runs.max(1));
-            show(&arguments, isa, g, *count, times, peak);
+            show(&arguments, isa, g, *count, times, [peak, memory]);
             for time in times.into_iter().flatten() {
                 let part = [*count as f64 * 2.0 * g.macs() as f64, *count as f64 * time];
                 match sums.iter_mut().find(|(kind, _)| *kind == g.kind) {
@@ -78,9 +90,17 @@ pub fn run(arguments: KernelArguments) -> Result<u8> {
     Ok(0)
 }
 
-fn show(a: &KernelArguments, isa: Isa, g: &ConvGeometry, count: usize, times: [Option<f64>; 3], peak: f64) {
+fn show(
+    a: &KernelArguments,
+    isa: Isa,
+    g: &ConvGeometry,
+    count: usize,
+    times: [Option<f64>; 3],
+    [peak, memory]: [f64; 2],
+) {
     let speed = |time: f64| 2.0 * g.macs() as f64 / time / 1e9;
-    let bytes = 4.0 * (g.input_len() + g.output_len() + g.weight_len()) as f64;
+    let bytes = size_of::<f32>() * (g.input_len() + g.output_len() + g.weight_len());
+    let gb_per_s = |time: f64| bytes as f64 / time / 1e9;
     if a.json {
         for (direction, time) in DIRECTIONS.iter().zip(times) {
             let Some(time) = time else { continue };
@@ -88,7 +108,7 @@ fn show(a: &KernelArguments, isa: Isa, g: &ConvGeometry, count: usize, times: [O
                 "backend": isa.name(), "kind": format!("{:?}", g.kind).to_lowercase(), "direction": direction,
                 "input": [g.n, g.h, g.w, g.cin], "output": [g.n, g.oh, g.ow, g.cout], "stride": g.stride,
                 "layers": count, "ms": time * 1e3, "gflops": speed(time), "share": speed(time) / peak,
-                "gb_per_s": bytes / time / 1e9
+                "gb_per_s": gb_per_s(time), "memory_share": gb_per_s(time) / memory, "cached": bytes <= CACHED_BYTES
             });
             println!("{row}");
         }
@@ -96,14 +116,15 @@ fn show(a: &KernelArguments, isa: Isa, g: &ConvGeometry, count: usize, times: [O
     }
     let columns = times.map(|t| t.map_or("-".into(), |t| format!("{:.0} ({:.2})", speed(t), speed(t) / peak)));
     println!(
-        "{:<9}  {:<14}  {:<14}  {count}  {:>11} {:>11} {:>11}  {:.0}",
+        "{:<9}  {:<14}  {:<14}  {count}  {:>11} {:>11} {:>11}  {}{}",
         format!("{:?}", g.kind),
         format!("{}x{}x{}", g.h, g.w, g.cin),
         format!("{}x{}x{}", g.oh, g.ow, g.cout),
         columns[0],
         columns[1],
         columns[2],
-        times[0].map_or(0.0, |t| bytes / t / 1e9)
+        times.map(|t| t.map_or("-".into(), |t| format!("{:.0} ({:.2})", gb_per_s(t), gb_per_s(t) / memory))).join(" "),
+        if bytes > CACHED_BYTES { " *" } else { "" }
     );
 }
 

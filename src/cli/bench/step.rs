@@ -48,6 +48,9 @@ struct Row {
     forward: f64,
     backward: f64,
     optimizer: f64,
+    /// Pages that the system had to find for a step, on average over the second half of the steps; `None` where it does not
+    /// tell.
+    faults: Option<f64>,
     /// Operations per image of forward and backward, padding counted, the loss and the optimizer not.
     flops: f64,
 }
@@ -56,7 +59,9 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
     crate::cli::run_folder::check_size(arguments.imgsz)?;
     let threads = set_threads(arguments.threads)?;
     if !arguments.json {
-        println!("micro-batch  threads  forward  backward  optimizer    total ms/image  peak RSS MB  of FMA peak");
+        println!(
+            "micro-batch  threads  forward  backward  optimizer    total ms/image  peak RSS MB  faults/step  of FMA peak"
+        );
     }
     let peak = peak_gflops(Isa::best()) * threads as f64;
     for &micro_batch in &arguments.micro_batch {
@@ -74,16 +79,18 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
             println!(
                 "{}",
                 json!({"microbatch": row.micro_batch, "threads": threads, "backend": backend, "freeze": arguments.freeze,
-                       "ms_per_image": parts, "peak_rss_mb": rss, "flops_share": share, "gflop_per_image": row.flops / 1e9})
+                       "ms_per_image": parts, "peak_rss_mb": rss, "minor_faults_per_step": row.faults,
+                       "flops_share": share, "gflop_per_image": row.flops / 1e9})
             );
         } else {
             println!(
-                "{:>11}  {threads:>7}  {:>7.1}  {:>8.1}  {:>9.1}  {total:>17.1}  {:>11}  {share:>11.2}",
+                "{:>11}  {threads:>7}  {:>7.1}  {:>8.1}  {:>9.1}  {total:>17.1}  {:>11}  {:>11}  {share:>11.2}",
                 row.micro_batch,
                 row.forward,
                 row.backward,
                 row.optimizer,
-                rss.map_or("-".to_string(), |mb| format!("{mb:.0}"))
+                rss.map_or("-".to_string(), |mb| format!("{mb:.0}")),
+                row.faults.map_or("-".to_string(), |faults| format!("{faults:.1}"))
             );
         }
     }
@@ -129,7 +136,12 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
     let images: Vec<f32> = (0..n * size * size * 3).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
     let mut window = Window::default();
     let mut fastest = [f64::INFINITY; 3];
+    let settled = arguments.steps / 2 + 1;
+    let mut faults_before = None;
     for step in 0..=arguments.steps {
+        if step == settled {
+            faults_before = super::minor_faults();
+        }
         let began = Instant::now();
         if !arguments.whole {
             drop(state.model.forward(ops::tensor(images.clone(), [n, size, size, 3])));
@@ -149,9 +161,11 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
             }
         }
     }
+    let counted = (arguments.steps + 1).saturating_sub(settled).max(1) as f64;
+    let faults = super::minor_faults().zip(faults_before).map(|(after, before)| (after - before) as f64 / counted);
     let [forward, both, optimizer] = fastest.map(|seconds| seconds * 1e3 / n as f64);
     let flops = flops(&state, size);
-    Row { micro_batch: n, forward, backward: (both - forward).max(0.0), optimizer, flops }
+    Row { micro_batch: n, forward, backward: (both - forward).max(0.0), optimizer, faults, flops }
 }
 
 /// Multiplies and adds of one image, forward and backward: two for each multiply-accumulate, and as many again for the

@@ -1,8 +1,8 @@
 //! The way back, tile by tile: the expanded rows are made again, or read where they were kept.
 
 use super::ring::{Ring, new_rows, pieces, ring_rows};
-use super::{Block, BlockGradients, FORK_MACS, LayerSums, activated, expand_rows};
-use crate::kernel::depthwise::{Band, Weights, backward_input_rows, backward_weight_rows, forward_rows};
+use super::{Block, BlockGradients, FORK_MACS, LayerSums, expand_rows};
+use crate::kernel::depthwise::{Band, Mask, Weights, backward_input_rows, backward_weight_rows, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
@@ -43,8 +43,8 @@ pub fn block_backward(
         }
     }
     project_back.pack_transposed(isa, block.project.weight, block.project.scale);
-    taps.forward(block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
-    taps_back.backward(block.depthwise.weight, block.depthwise.scale, p.stride);
+    taps.forward(isa, block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
+    taps_back.backward(isa, block.depthwise.weight, block.depthwise.scale, p.stride);
     let ready = Backward { isa, block, expand, expand_back, project_back, taps, taps_back };
     let n = project.n;
     let (image, image_out, row) = (x.len() / n, dy.len() / n, p.w * input.cin);
@@ -145,7 +145,7 @@ struct Backward<'a> {
 impl Backward<'_> {
     fn piece(&self, piece: Piece, mut sums: Option<&mut Vec<LayerSums>>) {
         let (isa, block, p, mut workspace) = (self.isa, self.block, self.block.plane(), Workspace::take());
-        let Workspace { expanded, wide, d_wide, d_expanded, masked, patches, zeros, .. } = &mut *workspace;
+        let Workspace { expanded, wide, d_wide, d_expanded, masked, patches, zeros, unused, .. } = &mut *workspace;
         let Piece { x, y, dy, kept, rows, mut dx } = piece;
         let (input, project) = (*block.input(), block.project.geometry);
         let (cin, cout, row, row_out) = (project.cin, project.cout, p.w * p.c, p.ow * project.cin);
@@ -186,8 +186,7 @@ impl Backward<'_> {
             };
             let pixels = out.len() * p.ow;
             let wide = first(wide, pixels * cin);
-            let end = activated(&block.depthwise.geometry);
-            forward_rows(isa, &p, band, self.taps, zeros, out.clone(), wide, end);
+            forward_rows(isa, &p, band, self.taps, zeros, out.clone(), wide, block.depthwise.geometry.relu6);
             let mut g = &dy[start * p.ow * cout..][..pixels * cout];
             if let Some(y) = y {
                 let masked = first(masked, g.len());
@@ -226,7 +225,7 @@ impl Backward<'_> {
             let Some(layer) = &block.expand else {
                 if let Some(dx) = &mut dx {
                     let to = &mut dx[place..][..ready.len() * row];
-                    backward_input_rows(isa, &p, d_band, self.taps_back, zeros, ready.clone(), to, None, None);
+                    backward_input_rows(isa, &p, d_band, self.taps_back, zeros, ready.clone(), to, None);
                     if block.residual {
                         activation::add(isa, to, &dy[ready.start * row..][..ready.len() * row]);
                     }
@@ -235,9 +234,18 @@ impl Backward<'_> {
             };
             let pixels = ready.len() * p.w;
             let d_expanded = first(d_expanded, pixels * p.c);
-            let mask = layer.geometry.relu6.then_some(band);
             let db = sums.as_mut().map(|s| &mut *s[0].db);
-            backward_input_rows(isa, &p, d_band, self.taps_back, zeros, ready.clone(), d_expanded, mask, db);
+            if layer.geometry.relu6 {
+                // A frozen layer's sums go nowhere.
+                let sums = db.unwrap_or_else(|| first(unused, p.c));
+                let mask = Some(Mask { outputs: band, sums });
+                backward_input_rows(isa, &p, d_band, self.taps_back, zeros, ready.clone(), d_expanded, mask);
+            } else {
+                backward_input_rows(isa, &p, d_band, self.taps_back, zeros, ready.clone(), d_expanded, None);
+                if let Some(db) = db {
+                    activation::sum_rows(isa, d_expanded, db);
+                }
+            }
             let d = Rows { data: d_expanded, stride: p.c };
             if let Some(sums) = &mut sums {
                 let g = layer.geometry;

@@ -34,7 +34,7 @@ pub fn block_forward(
         expand.pack(isa, e.weight, e.scale, e.bias);
     }
     project.pack(isa, block.project.weight, block.project.scale, block.project.bias);
-    taps.forward(block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
+    taps.forward(isa, block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
     let ready = Forward { isa, block, expand, project, taps };
     let (p, image) = (block.plane(), x.len() / block.project.geometry.n);
     let row = p.ow * block.project.geometry.cout;
@@ -132,8 +132,7 @@ impl Forward<'_> {
             }
             let pixels = out.len() * p.ow;
             let wide = first(wide, pixels * cin);
-            let end = activated(&block.depthwise.geometry);
-            forward_rows(self.isa, &p, band, self.taps, zeros, out.clone(), wide, end);
+            forward_rows(self.isa, &p, band, self.taps, zeros, out.clone(), wide, block.depthwise.geometry.relu6);
             if watch {
                 seen[1].add(wide, cin);
             }

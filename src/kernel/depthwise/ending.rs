@@ -7,36 +7,31 @@ use crate::kernel::simd::Simd;
 pub(super) trait Ending: Copy {
     /// ReLU6.
     const CLAMPS: bool;
-    /// Where the output that `aux` holds lies between the bounds of ReLU6, else 0.
+    /// Where the output that `aux` holds lies between the bounds of ReLU6, else 0; the sum over pixels is **added** to
+    /// `sums`. Such sums begin at 0, all others where the weights say.
     const MASKS: bool;
-    /// The sum over pixels is **added** elsewhere.
-    const SUMS: bool;
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Ends<const CLAMPS: bool, const MASKS: bool, const SUMS: bool>;
+pub(super) struct Ends<const CLAMPS: bool, const MASKS: bool>;
 
-impl<const CLAMPS: bool, const MASKS: bool, const SUMS: bool> Ending for Ends<CLAMPS, MASKS, SUMS> {
+impl<const CLAMPS: bool, const MASKS: bool> Ending for Ends<CLAMPS, MASKS> {
     const CLAMPS: bool = CLAMPS;
     const MASKS: bool = MASKS;
-    const SUMS: bool = SUMS;
 }
 
-/// Distances in bytes of the neighbours of a pixel: 0, 1, 2, .. columns away.
-pub(super) type Columns = [usize; 10];
+/// Stored as they are.
+pub(super) type Plain = Ends<false, false>;
+pub(super) type Clamped = Ends<true, false>;
+pub(super) type Masked = Ends<false, true>;
 
-#[inline(always)]
-pub(super) fn columns_of<S: Simd>(c: usize) -> Columns {
-    std::array::from_fn(|i| S::opaque_distance(i * c * size_of::<f32>()))
-}
-
-/// Where one pixel's sums go; pixels beside it are columns away.
+/// Where one pixel's sums go; those of the pixels beside it go beside it.
 #[derive(Clone, Copy)]
 pub(super) struct Out {
     pub(super) y: *mut f32,
     /// Not looked at unless the ending masks.
     pub(super) aux: *const f32,
-    /// Not looked at unless the ending sums.
+    /// Likewise.
     pub(super) sums: *mut f32,
 }
 
@@ -51,31 +46,42 @@ impl Out {
         }
     }
 
-    /// Ends and stores `G` sums of neighbouring pixels.
+    /// Ends and stores the sums of `G` neighbouring pixels, which are `pixel` bytes apart.
     #[inline(always)]
-    pub(super) unsafe fn put<S: Simd, E: Ending, const PART: bool, const G: usize>(
-        self,
+    pub(super) unsafe fn put<S: Simd, E: Ending, const PART: bool, const NV: usize, const G: usize>(
+        mut self,
         lanes: Lanes,
-        columns: &Columns,
-        sums: [S::V; G],
+        pixel: usize,
+        sums: [[S::V; NV]; G],
     ) {
         // SAFETY: the caller vouches for the pixels and channels.
         unsafe {
-            let mut total = S::splat(0.0);
-            for (o, mut sum) in sums.into_iter().enumerate() {
-                if E::CLAMPS {
-                    sum = S::clamp6(sum);
-                }
-                if E::MASKS {
-                    sum = S::mask6(sum, lanes.load::<S, PART>(self.aux.byte_add(columns[o])));
-                }
-                if E::SUMS {
-                    total = S::add(total, sum);
-                }
-                lanes.store::<S, PART>(self.y.byte_add(columns[o]), sum);
+            let mut total = [S::splat(0.0); NV];
+            macro_rules! each {
+                ($($g:literal)*) => {
+                    $(
+                        if $g < G {
+                            let mut sum = sums[$g];
+                            if E::CLAMPS {
+                                sum = sum.map(|v| S::clamp6(v));
+                            }
+                            if E::MASKS {
+                                let y = lanes.next::<S, PART, NV>(&mut self.aux, pixel);
+                                for v in 0..NV {
+                                    sum[v] = S::mask6(sum[v], y[v]);
+                                    total[v] = S::add(total[v], sum[v]);
+                                }
+                            }
+                            lanes.store::<S, PART, NV>(self.y, sum);
+                            self.y = S::opaque(self.y.wrapping_byte_add(pixel)).cast_mut();
+                        }
+                    )*
+                };
             }
-            if E::SUMS {
-                lanes.store::<S, PART>(self.sums, S::add(lanes.load::<S, PART>(self.sums), total));
+            each!(0 1 2 3 4 5 6 7);
+            if E::MASKS {
+                let before = lanes.load::<S, PART, NV>(self.sums);
+                lanes.store::<S, PART, NV>(self.sums, std::array::from_fn(|v| S::add(before[v], total[v])));
             }
         }
     }

@@ -1,13 +1,29 @@
 //! The sum over nine taps at every output: the way forward, and the way back to the input at stride 1.
 
-use super::ending::{Columns, Ending, Ends, Out, columns_of};
-use super::plane::{Band, Lanes, Plane, RawBand, Weights, Zeros, along_row, check, each_vector};
-use crate::kernel::gemm::End;
+use super::ending::{Clamped, Ending, Masked, Out, Plain};
+use super::plane::{Band, GROUP_ROWS, Lanes, Outputs, Plane, RawBand, Weights, Zeros, along_row, check, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
 
-/// Output rows `rows`: `y = end(bias + conv(x, w))`, `[rows, ow, c]`, overwritten.
+/// What becomes of the sums.
+pub(super) enum End<'a> {
+    Store,
+    /// ReLU6.
+    Clamp,
+    Mask(Mask<'a>),
+}
+
+/// The way back through a ReLU6.
+#[derive(Debug)]
+pub(in crate::kernel) struct Mask<'a> {
+    /// What the ReLU6 put out: a gradient passes where it lies between 0 and 6.
+    pub outputs: Band<'a>,
+    /// `[c]`: the sum over pixels of what passes is **added**.
+    pub sums: &'a mut [f32],
+}
+
+/// Output rows `rows`: `y = conv(x, w) + bias`, through ReLU6 where there is one; `[rows, ow, c]`, overwritten.
 ///
 /// # Panics
 /// If a buffer is too short.
@@ -20,9 +36,9 @@ pub(in crate::kernel) fn forward(
     zeros: Zeros,
     rows: Range<usize>,
     y: &mut [f32],
-    end: End,
+    relu6: bool,
 ) {
-    gather(isa, plane, x, weights, zeros, rows, y, end, None, None);
+    gather(isa, plane, x, weights, zeros, rows, y, if relu6 { End::Clamp } else { End::Store });
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -35,49 +51,39 @@ pub(super) fn gather(
     rows: Range<usize>,
     y: &mut [f32],
     end: End,
-    aux: Option<Band>,
-    sums: Option<&mut [f32]>,
 ) {
     if rows.is_empty() {
         return;
     }
     let c = plane.c;
-    check(plane, weights, zeros, plane.w * c);
+    check(isa, plane, weights, zeros, plane.w * c);
     assert!(x.covers(plane.inputs(rows.clone()), plane.w * c), "input of {plane:?}");
     assert!(y.len() >= rows.len() * plane.ow * c, "output of {plane:?}");
-    assert!((end == End::Mask) == aux.is_some() && end != End::Add, "{end:?} and its operand");
-    assert!(aux.is_none_or(|a| a.covers(rows.clone(), plane.ow * c)), "mask of {plane:?}");
-    assert!(sums.as_ref().is_none_or(|s| s.len() == c && end != End::Clamp), "sums of {plane:?}");
-    // SAFETY: the assertions above.
-    unsafe {
-        gather_raw(
-            isa,
-            *plane,
-            x.raw(),
-            weights.taps.as_ptr(),
-            weights.bias.as_ptr(),
-            zeros.as_ptr(),
-            rows,
-            y.as_mut_ptr(),
-            end,
-            aux.map_or(RawBand::NONE, |a| a.raw()),
-            sums.map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr),
-        )
+    let mut out = Out { y: y.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };
+    let (mut clamps, mut mask) = (false, RawBand::NONE);
+    match end {
+        End::Store => {}
+        End::Clamp => clamps = true,
+        End::Mask(Mask { outputs, sums }) => {
+            assert!(plane.stride == 1, "a masked gradient is gathered at stride 1");
+            assert!(outputs.covers(rows.clone(), plane.ow * c) && sums.len() == c, "mask of {plane:?}");
+            mask = outputs.raw();
+            out.sums = sums.as_mut_ptr();
+        }
     }
+    // SAFETY: the assertions above.
+    unsafe { gather_raw(isa, *plane, x.raw(), [weights.as_ptr(), zeros.as_ptr()], rows, out, clamps, mask) }
 }
 
 per_simd! {
     unsafe fn gather_raw(
         plane: Plane,
         x: RawBand,
-        taps: *const f32,
-        bias: *const f32,
-        zeros: *const f32,
+        weights_and_zeros: [*const f32; 2],
         rows: Range<usize>,
-        y: *mut f32,
-        end: End,
-        aux: RawBand,
-        sums: *mut f32,
+        out: Out,
+        clamps: bool,
+        mask: RawBand,
     ) = gather_body
 }
 
@@ -86,112 +92,162 @@ per_simd! {
 unsafe fn gather_body<S: Simd>(
     plane: Plane,
     x: RawBand,
-    taps: *const f32,
-    bias: *const f32,
-    zeros: *const f32,
+    weights: [*const f32; 2],
     rows: Range<usize>,
-    y: *mut f32,
-    end: End,
-    aux: RawBand,
-    sums: *mut f32,
+    out: Out,
+    clamps: bool,
+    mask: RawBand,
 ) {
-    let out = Out { y, aux: std::ptr::null(), sums };
-    macro_rules! rows_ending {
-        ($clamps:literal, $masks:literal, $sums:literal) => {
-            // SAFETY: handed on from the caller.
-            unsafe { all_rows::<S, Ends<$clamps, $masks, $sums>>(plane, x, [taps, bias, zeros], rows, out, aux) }
-        };
-    }
-    match (end, sums.is_null()) {
-        (End::Clamp, _) => rows_ending!(true, false, false),
-        (End::Mask, true) => rows_ending!(false, true, false),
-        (End::Mask, false) => rows_ending!(false, true, true),
-        (End::Store | End::Add, true) => rows_ending!(false, false, false),
-        (End::Store | End::Add, false) => rows_ending!(false, false, true),
+    // SAFETY: handed on from the caller.
+    unsafe {
+        match (plane.stride, clamps, mask.data.is_null()) {
+            (1, true, _) => all_rows::<S, Clamped, 1>(plane, x, weights, rows, out, mask),
+            (1, false, true) => all_rows::<S, Plain, 1>(plane, x, weights, rows, out, mask),
+            (1, false, false) => all_rows::<S, Masked, 1>(plane, x, weights, rows, out, mask),
+            (_, true, _) => all_rows::<S, Clamped, 2>(plane, x, weights, rows, out, mask),
+            (_, false, _) => all_rows::<S, Plain, 2>(plane, x, weights, rows, out, mask),
+        }
     }
 }
 
 #[inline(always)]
-unsafe fn all_rows<S: Simd, E: Ending>(
+unsafe fn all_rows<S: Simd, E: Ending, const STRIDE: usize>(
     plane: Plane,
     x: RawBand,
-    [taps, bias, zeros]: [*const f32; 3],
+    [weights, zeros]: [*const f32; 2],
     rows: Range<usize>,
     out: Out,
-    aux: RawBand,
+    mask: RawBand,
 ) {
-    let c = plane.c;
-    let inner = plane.inner();
-    let columns = columns_of::<S>(c);
+    let (c, along) = (plane.c, Outputs::of(&plane));
+    let pixel = c * size_of::<f32>();
     // SAFETY: rows, columns and channels lie inside the buffers; rows that do not are read from `zeros`.
     unsafe {
         for (r, oy) in rows.enumerate() {
             let lines = x.lines(&plane, oy, zeros);
             let mut row = out.at(r * plane.ow * c, 0);
             if E::MASKS {
-                row.aux = aux.row(oy, plane.ow * c);
+                row.aux = mask.row(oy, plane.ow * c);
             }
-            // `$g` outputs from `ox` on, whose taps `$from` to `$to` of each row lie inside.
-            macro_rules! outputs {
-                ($stride:literal, $g:literal, $ox:expr, $from:literal, $to:literal) => {
-                    let begin = ($ox * $stride + $from).saturating_sub(plane.left) * c;
-                    each_vector!(c, at, lanes, PART => {
-                        let lines = lines.map(|line| line.add(begin + at));
-                        let (taps, bias, out) = (taps.add(at), bias.add(at), row.at($ox * c, at));
-                        neighbours::<S, E, PART, $stride, $g, $from, $to>(lines, taps, bias, lanes, &columns, out);
+            macro_rules! alone {
+                ($ox:expr, $from:expr, $to:expr) => {
+                    let (ox, begin) = ($ox, ($ox * STRIDE + $from).saturating_sub(plane.left) * c);
+                    each_group!(c, at, lanes, NV, PART => {
+                        let (lines, weights) = (lines.map(|l| l.add(begin + at)), weights.add(GROUP_ROWS * at));
+                        alone::<S, E, PART, NV>(lines, $from..$to, weights, pixel, lanes, row.at(ox * c, at));
                     });
                 };
             }
-            along_row!(plane, inner, outputs, 1: [8 4 2 1], 2: [4 2 1]);
+            macro_rules! outputs {
+                ($g:literal, $ox:expr, $from:literal, $to:literal) => {
+                    let (ox, begin) = ($ox, ($ox * STRIDE + $from - plane.left) * c);
+                    each_group!(c, at, lanes, NV, PART => {
+                        let weights = weights.add(GROUP_ROWS * at);
+                        if PART {
+                            for o in 0..$g {
+                                let (from, to) = (if o == 0 { $from } else { 0 }, if o + 1 == $g { $to } else { 3 });
+                                let begin = ((ox + o) * STRIDE + from - plane.left) * c;
+                                let (lines, out) = (lines.map(|l| l.add(begin + at)), row.at((ox + o) * c, at));
+                                alone::<S, E, PART, NV>(lines, from..to, weights, pixel, lanes, out);
+                            }
+                        } else {
+                            let (lines, out) = (lines.map(|l| l.add(begin + at)), row.at(ox * c, at));
+                            neighbours::<S, E, NV, STRIDE, $g, $from, $to>(lines, weights, pixel, out);
+                        }
+                    });
+                };
+            }
+            along_row!(plane, along, outputs, alone, [8 4]);
         }
     }
 }
 
-/// `G` neighbouring outputs of which taps `FROM` to `TO` of each row lie inside; `lines` point at the first column that
-/// they read.
+/// `G` neighbouring outputs, the first of which has its taps from `FROM` on inside, the last those up to `TO`; `lines`
+/// point at the first column that they read.
 #[inline(always)]
 unsafe fn neighbours<
     S: Simd,
     E: Ending,
-    const PART: bool,
+    const NV: usize,
     const STRIDE: usize,
     const G: usize,
     const FROM: usize,
     const TO: usize,
 >(
     lines: [*const f32; 3],
-    taps: *const f32,
-    bias: *const f32,
+    weights: *const f32,
+    pixel: usize,
+    out: Out,
+) {
+    let lanes = Lanes(S::LANES);
+    // SAFETY: the caller vouches for the columns.
+    unsafe {
+        let weight = |row: usize| lanes.load::<S, false, NV>(weights.add(row * NV * S::LANES));
+        let mut sums = [if E::MASKS { [S::splat(0.0); NV] } else { weight(9) }; G];
+        // Column by column of the input, each for the outputs that it is a tap of. Written out, because what a compiler
+        // unrolls and keeps in registers by itself changes with its mood.
+        macro_rules! columns {
+            ($i:literal, $w:ident, $line:ident, $($k:literal)*) => {
+                $(
+                    if $k >= FROM && $k < (G - 1) * STRIDE + TO {
+                        let x = lanes.next::<S, false, NV>(&mut $line, pixel);
+                        for (o, sum) in sums.iter_mut().enumerate() {
+                            if $k >= o * STRIDE && $k < o * STRIDE + 3 {
+                                let tap = $k - o * STRIDE;
+                                let begins = E::MASKS && $i == 0 && (tap == 0 || o == 0 && tap == FROM);
+                                for v in 0..NV {
+                                    let w = $w[tap][v];
+                                    sum[v] = if begins { S::mul(x[v], w) } else { S::fma(x[v], w, sum[v]) };
+                                }
+                            }
+                        }
+                    }
+                )*
+            };
+        }
+        macro_rules! row {
+            ($i:literal) => {
+                S::fence();
+                let (w, mut line) = ([weight($i * 3), weight($i * 3 + 1), weight($i * 3 + 2)], lines[$i]);
+                columns!($i, w, line, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+                if E::MASKS {
+                    sums.iter_mut().flatten().for_each(S::pin);
+                }
+            };
+        }
+        row!(0);
+        row!(1);
+        row!(2);
+        S::fence();
+        out.put::<S, E, false, NV, G>(lanes, pixel, sums);
+    }
+}
+
+/// One output of which only `taps` of each row lie inside; `lines` point at the column that the first of them reads.
+#[inline(always)]
+unsafe fn alone<S: Simd, E: Ending, const PART: bool, const NV: usize>(
+    lines: [*const f32; 3],
+    taps: Range<usize>,
+    weights: *const f32,
+    pixel: usize,
     lanes: Lanes,
-    columns: &Columns,
     out: Out,
 ) {
     // SAFETY: the caller vouches for the columns.
     unsafe {
-        let mut sums = [lanes.load::<S, PART>(bias); G];
-        macro_rules! row {
-            ($i:literal) => {
-                S::fence();
-                let w: [S::V; 3] = std::array::from_fn(|j| {
-                    let inside = j.clamp(FROM, TO - 1);
-                    lanes.load::<S, PART>(taps.byte_add(columns[$i * 3 + inside]))
-                });
-                for k in 0..(G - 1) * STRIDE + TO - FROM {
-                    let x = lanes.load::<S, PART>(lines[$i].byte_add(columns[k]));
-                    for (o, sum) in sums.iter_mut().enumerate() {
-                        if k >= o * STRIDE && k < o * STRIDE + TO - FROM {
-                            *sum = S::fma(x, w[k - o * STRIDE + FROM], *sum);
-                        }
-                    }
+        let weight = |row: usize| {
+            // A group of less than a vector is packed without gaps.
+            lanes.load::<S, PART, NV>(weights.add(row * if PART { lanes.0 } else { NV * S::LANES }))
+        };
+        let mut sum = if E::MASKS { [S::splat(0.0); NV] } else { weight(9) };
+        for (i, mut line) in lines.into_iter().enumerate() {
+            for tap in taps.clone() {
+                let (x, w) = (lanes.next::<S, PART, NV>(&mut line, pixel), weight(i * 3 + tap));
+                for v in 0..NV {
+                    sum[v] = S::fma(x[v], w[v], sum[v]);
                 }
-            };
+            }
         }
-        if FROM < TO {
-            row!(0);
-            row!(1);
-            row!(2);
-        }
-        S::fence();
-        out.put::<S, E, PART, G>(lanes, columns, sums);
+        out.put::<S, E, PART, NV, 1>(lanes, pixel, [sum]);
     }
 }

@@ -11,14 +11,13 @@ mod plane;
 mod spread;
 mod weight;
 
-use super::gemm::End;
 use super::isa::Isa;
 use super::shape::Layer;
 use super::workspace::{Workspace, first};
 use rayon::prelude::*;
 
 pub(super) use any::MAX_TAPS;
-pub(super) use gather::forward as forward_rows;
+pub(super) use gather::{Mask, forward as forward_rows};
 pub(super) use plane::{Band, Plane, Weights};
 pub(super) use spread::backward_input as backward_input_rows;
 pub(super) use weight::backward_weight as backward_weight_rows;
@@ -32,17 +31,17 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
     if !Plane::fits(g) {
         return any::forward(isa, layer, x, y);
     }
-    let (p, end) = (Plane::of(g), if g.relu6 { End::Clamp } else { End::Store });
+    let p = Plane::of(g);
     let mut shared = Workspace::take();
     let Workspace { taps: [taps, _], zeros, .. } = &mut *shared;
-    taps.forward(layer.weight, layer.scale, layer.bias);
+    taps.forward(isa, layer.weight, layer.scale, layer.bias);
     let (zeros, taps) = (&*first(zeros, p.w * p.c), &*taps);
     let (image, row) = (g.h * g.w * g.cin, g.ow * g.cout);
     let rows = (TASK_FLOATS / row).max(1);
     for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(g.oh * row)) {
         y.par_chunks_mut(rows * row).enumerate().for_each(|(i, y)| {
             let out = i * rows..i * rows + y.len() / row;
-            forward_rows(isa, &p, Band::whole(x, g.h), taps, zeros, out, y, end);
+            forward_rows(isa, &p, Band::whole(x, g.h), taps, zeros, out, y, g.relu6);
         });
     }
 }
@@ -56,14 +55,14 @@ pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]
     let p = Plane::of(g);
     let mut shared = Workspace::take();
     let Workspace { taps: [taps, _], zeros, .. } = &mut *shared;
-    taps.backward(layer.weight, layer.scale, p.stride);
+    taps.backward(isa, layer.weight, layer.scale, p.stride);
     let (zeros, taps) = (&*first(zeros, p.ow * p.c), &*taps);
     let (image, row) = (g.oh * g.ow * g.cout, g.w * g.cin);
     let rows = (TASK_FLOATS / row).max(1);
     for (dy, dx) in dy.chunks_exact(image).zip(dx.chunks_exact_mut(g.h * row)) {
         dx.par_chunks_mut(rows * row).enumerate().for_each(|(i, dx)| {
             let rows = i * rows..i * rows + dx.len() / row;
-            backward_input_rows(isa, &p, Band::whole(dy, g.oh), taps, zeros, rows, dx, None, None);
+            backward_input_rows(isa, &p, Band::whole(dy, g.oh), taps, zeros, rows, dx, None);
         });
     }
 }

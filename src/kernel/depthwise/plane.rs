@@ -1,5 +1,6 @@
 //! The sizes of a 3x3 depthwise layer, its rows and its weights as the kernels take them.
 
+use crate::kernel::isa::Isa;
 use crate::kernel::shape::ConvGeometry;
 use crate::kernel::simd::Simd;
 use std::ops::Range;
@@ -115,115 +116,199 @@ impl RawBand {
     }
 }
 
-/// Nine rows of weights ready for use, and the sum's start.
+/// Taps and the sum's start, ready for use: for every group of channels that the kernels work on together, nine rows of
+/// taps and one of starts, one group behind the other. That of channel `c` begins at `10·c`.
 #[derive(Clone, Debug, Default)]
 pub(in crate::kernel) struct Weights {
-    /// `[3, 3, c]`.
-    pub(super) taps: Vec<f32>,
-    /// `[c]`.
-    pub(super) bias: Vec<f32>,
+    numbers: Vec<f32>,
+    lanes: usize,
 }
+
+/// Rows of numbers of a group of channels.
+pub(super) const GROUP_ROWS: usize = 10;
 
 impl Weights {
     /// For the way forward: `weight` `[3, 3, c]` times `scale`.
-    pub(in crate::kernel) fn forward(&mut self, weight: &[f32], scale: &[f32], bias: &[f32]) {
-        self.fill(weight.chunks_exact(scale.len()), scale);
-        self.bias.clear();
-        self.bias.extend_from_slice(bias);
+    pub(in crate::kernel) fn forward(&mut self, isa: Isa, weight: &[f32], scale: &[f32], bias: &[f32]) {
+        self.fill(isa, weight, scale, Some(bias), false);
     }
 
     /// For the gradient of the input. At stride 1 that is a convolution with the kernel turned round.
-    pub(in crate::kernel) fn backward(&mut self, weight: &[f32], scale: &[f32], stride: usize) {
-        let rows = weight.chunks_exact(scale.len());
-        if stride == 1 {
-            self.fill(rows.rev(), scale)
-        } else {
-            self.fill(rows, scale)
-        }
-        self.bias.clear();
-        self.bias.resize(scale.len(), 0.0);
+    pub(in crate::kernel) fn backward(&mut self, isa: Isa, weight: &[f32], scale: &[f32], stride: usize) {
+        self.fill(isa, weight, scale, None, stride == 1);
     }
 
-    fn fill<'a>(&mut self, rows: impl Iterator<Item = &'a [f32]>, scale: &[f32]) {
-        self.taps.clear();
-        rows.for_each(|row| self.taps.extend(row.iter().zip(scale).map(|(w, s)| w * s)));
+    fn fill(&mut self, isa: Isa, weight: &[f32], scale: &[f32], bias: Option<&[f32]>, turned: bool) {
+        let (c, lanes) = (scale.len(), isa.lanes());
+        assert!(weight.len() == 9 * c && bias.is_none_or(|b| b.len() == c), "weights of {c} channels");
+        self.lanes = lanes;
+        self.numbers.clear();
+        let mut at = 0;
+        while at < c {
+            let left = c - at;
+            let together = isa.channels_together();
+            let width = if left >= together { together } else { left.min(lanes) };
+            let group = at..at + width;
+            for tap in 0..9 {
+                let row = &weight[if turned { 8 - tap } else { tap } * c..][group.clone()];
+                self.numbers.extend(row.iter().zip(&scale[group.clone()]).map(|(w, s)| w * s));
+            }
+            match bias {
+                Some(bias) => self.numbers.extend_from_slice(&bias[group]),
+                None => self.numbers.resize(self.numbers.len() + width, 0.0),
+            }
+            at += width;
+        }
+    }
+
+    pub(super) fn as_ptr(&self) -> *const f32 {
+        self.numbers.as_ptr()
     }
 }
 
 /// Zeros that stand in for rows and columns of padding; long enough for a row of the image.
 pub(in crate::kernel) type Zeros<'a> = &'a [f32];
 
-pub(super) fn check(plane: &Plane, weights: &Weights, zeros: Zeros, row: usize) {
-    assert!(weights.taps.len() == 9 * plane.c && weights.bias.len() == plane.c, "weights of {plane:?}");
+pub(super) fn check(isa: Isa, plane: &Plane, weights: &Weights, zeros: Zeros, row: usize) {
+    assert!(weights.numbers.len() == GROUP_ROWS * plane.c && weights.lanes == isa.lanes(), "weights of {plane:?}");
     assert!(zeros.len() >= row, "zeros for {plane:?}");
 }
 
-/// Vectors of channels as whole ones and perhaps a part at the end.
+/// Channels worked on together: whole vectors, or a part of one.
 #[derive(Clone, Copy)]
 pub(super) struct Lanes(pub(super) usize);
 
 impl Lanes {
+    /// `NV` vectors side by side, or the part of one.
     #[inline(always)]
-    pub(super) unsafe fn load<S: Simd, const PART: bool>(self, from: *const f32) -> S::V {
-        // SAFETY: the caller vouches for as many numbers as there are lanes.
-        unsafe { if PART { S::load_part(from, self.0) } else { S::load(from) } }
+    pub(super) unsafe fn load<S: Simd, const PART: bool, const NV: usize>(self, from: *const f32) -> [S::V; NV] {
+        std::array::from_fn(|v| {
+            // SAFETY: the caller vouches for as many numbers as there are lanes.
+            unsafe { if PART { S::load_part(from, self.0) } else { S::load(from.add(v * S::LANES)) } }
+        })
+    }
+
+    /// As [`Lanes::load`]; `from` moves on by `step` bytes.
+    #[inline(always)]
+    pub(super) unsafe fn next<S: Simd, const PART: bool, const NV: usize>(
+        self,
+        from: &mut *const f32,
+        step: usize,
+    ) -> [S::V; NV] {
+        // SAFETY: as above.
+        let vectors = unsafe { self.load::<S, PART, NV>(*from) };
+        *from = S::opaque(from.wrapping_byte_add(step));
+        vectors
     }
 
     #[inline(always)]
-    pub(super) unsafe fn store<S: Simd, const PART: bool>(self, to: *mut f32, v: S::V) {
-        // SAFETY: as above.
-        unsafe { if PART { S::store_part(to, v, self.0) } else { S::store(to, v) } }
+    pub(super) unsafe fn store<S: Simd, const PART: bool, const NV: usize>(self, to: *mut f32, vectors: [S::V; NV]) {
+        for (v, &vector) in vectors.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { if PART { S::store_part(to, vector, self.0) } else { S::store(to.add(v * S::LANES), vector) } }
+        }
     }
 }
 
-/// Runs `$body::<S, PART>` for every vector of channels.
-macro_rules! each_vector {
-    ($c:expr, $at:ident, $lanes:ident, $part:ident => $body:expr) => {
+/// Runs `$body` for every group of channels from `$at` on, of `$nv` vectors: first those of as many as this instruction
+/// set works on together, then single ones, then perhaps a part of one.
+macro_rules! each_group {
+    ($c:expr, $at:ident, $lanes:ident, $nv:ident, $part:ident => $body:expr) => {
         let mut $at = 0;
+        if S::WIDE == 2 {
+            while $at + 2 * S::LANES <= $c {
+                const $nv: usize = 2;
+                const $part: bool = false;
+                let $lanes = $crate::kernel::depthwise::plane::Lanes(S::LANES);
+                $body;
+                $at += 2 * S::LANES;
+            }
+        }
         while $at + S::LANES <= $c {
+            const $nv: usize = 1;
             const $part: bool = false;
             let $lanes = $crate::kernel::depthwise::plane::Lanes(S::LANES);
             $body;
             $at += S::LANES;
         }
         if $at < $c {
+            const $nv: usize = 1;
             const $part: bool = true;
             let $lanes = $crate::kernel::depthwise::plane::Lanes($c - $at);
             $body;
         }
     };
 }
-pub(super) use each_vector;
+pub(super) use each_group;
 
-/// Runs `$outputs!(stride, G, ox, FROM, TO)` for all outputs of a row: `G` neighbours from `ox` on, of which taps `FROM`
-/// to `TO` of each row lie inside. Those at the edges come first and alone, the others in the groups that are named for
-/// either stride, the largest first.
+/// How the outputs of a row hang together: from `first` up to `end` each has its three columns of taps inside, but for
+/// the first tap of the first where the row is `opening`, and for the last of the last where it is `closing`.
+#[derive(Clone, Copy)]
+pub(super) struct Outputs {
+    pub(super) first: usize,
+    pub(super) end: usize,
+    pub(super) opening: bool,
+    pub(super) closing: bool,
+}
+
+impl Outputs {
+    pub(super) fn of(plane: &Plane) -> Self {
+        let inner = plane.inner();
+        let opening = inner.start > 0 && plane.taps_inside(inner.start - 1) == (1, 3);
+        let closing = inner.end < plane.ow && plane.taps_inside(inner.end) == (0, 2);
+        Self { first: inner.start - usize::from(opening), end: inner.end + usize::from(closing), opening, closing }
+    }
+}
+
+/// Runs `$outputs!(G, ox, FROM, TO)` for the outputs of a row in groups of `G` neighbours from `ox` on, of which the first
+/// has its taps from `FROM` on inside and the last those up to `TO`; and `$alone!(ox, from, to)` for those that lack
+/// other taps or find no group. Groups are as large as named, the first the largest; few are opening or closing, so that
+/// not every size is compiled three times.
 macro_rules! along_row {
-    ($plane:expr, $inner:expr, $outputs:ident, 1: [$($one:literal)*], 2: [$($two:literal)*]) => {
-        if $plane.stride == 1 {
-            $crate::kernel::depthwise::plane::along_row!($plane, $inner, $outputs, 1, $($one)*);
-        } else {
-            $crate::kernel::depthwise::plane::along_row!($plane, $inner, $outputs, 2, $($two)*);
+    ($plane:expr, $along:expr, $outputs:ident, $alone:ident, [$large:literal $($g:literal)*]) => {
+        let whole = $along.end - usize::from($along.closing);
+        for ox in (0..$along.first).chain($along.end..$plane.ow) {
+            let (from, to) = $plane.taps_inside(ox);
+            $alone!(ox, from, to);
         }
-    };
-    ($plane:expr, $inner:expr, $outputs:ident, $stride:literal, $($g:literal)*) => {
-        for ox in (0..$inner.start).chain($inner.end..$plane.ow) {
-            match $plane.taps_inside(ox) {
-                (0, 2) => { $outputs!($stride, 1, ox, 0, 2); }
-                (1, 3) => { $outputs!($stride, 1, ox, 1, 3); }
-                (0, 1) => { $outputs!($stride, 1, ox, 0, 1); }
-                (1, 2) => { $outputs!($stride, 1, ox, 1, 2); }
-                (2, 3) => { $outputs!($stride, 1, ox, 2, 3); }
-                _ => { $outputs!($stride, 1, ox, 0, 0); }
+        let mut ox = $along.first;
+        if $along.opening {
+            if whole - ox >= $large {
+                $outputs!($large, ox, 1, 3);
+                ox += $large;
+            } else {
+                let (from, to) = $plane.taps_inside(ox);
+                $alone!(ox, from, to);
+                ox += 1;
             }
         }
-        let mut ox = $inner.start;
+        while whole.saturating_sub(ox) >= $large {
+            $outputs!($large, ox, 0, 3);
+            ox += $large;
+        }
         $(
-            while $inner.end - ox >= $g {
-                $outputs!($stride, $g, ox, 0, 3);
+            while whole.saturating_sub(ox) >= $g {
+                $outputs!($g, ox, 0, 3);
                 ox += $g;
             }
         )*
+        // One is left for the group that closes.
+        let closing = usize::from($along.closing);
+        while whole.saturating_sub(ox) >= 2 + closing {
+            $outputs!(2, ox, 0, 3);
+            ox += 2;
+        }
+        while whole.saturating_sub(ox) >= 1 + closing {
+            $outputs!(1, ox, 0, 3);
+            ox += 1;
+        }
+        if $along.closing {
+            if whole > ox {
+                $outputs!(2, ox, 0, 2);
+            } else {
+                $alone!(whole, 0, 2);
+            }
+        }
     };
 }
 pub(super) use along_row;

@@ -1,16 +1,15 @@
 //! The way back to the input: at stride 1 a sum over nine taps again, at stride 2 each input row hears of one or two
 //! output rows, and each column likewise.
 
-use super::ending::{Columns, Ending, Ends, Out, columns_of};
-use super::gather::gather;
-use super::plane::{Band, Lanes, Plane, RawBand, Weights, Zeros, check, each_vector};
-use crate::kernel::gemm::End;
+use super::ending::{Ending, Masked, Out, Plain};
+use super::gather::{End, Mask, gather};
+use super::plane::{Band, GROUP_ROWS, Lanes, Plane, RawBand, Weights, Zeros, check, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
 
-/// Gradient of input rows `rows`: `dx = convᵀ(dy, w)` where `0 < mask < 6`, else 0; `[rows, w, c]`, overwritten. Without
-/// a mask, everywhere. `sums` `[c]`: the sum of `dx` over pixels is **added**.
+/// Gradient of input rows `rows`: `dx = convᵀ(dy, w)`, and what passes the mask where there is one; `[rows, w, c]`,
+/// overwritten.
 ///
 /// # Panics
 /// If a buffer is too short.
@@ -23,76 +22,55 @@ pub(in crate::kernel) fn backward_input(
     zeros: Zeros,
     rows: Range<usize>,
     dx: &mut [f32],
-    mask: Option<Band>,
-    sums: Option<&mut [f32]>,
+    mask: Option<Mask>,
 ) {
-    let end = if mask.is_some() { End::Mask } else { End::Store };
     if plane.stride == 1 {
         let Plane { h, w, oh, ow, c, top, left, .. } = *plane;
         let turned = Plane { h: oh, w: ow, oh: h, ow: w, c, stride: 1, top: 2 - top, left: 2 - left };
-        gather(isa, &turned, dy, weights, zeros, rows, dx, end, mask, sums);
+        gather(isa, &turned, dy, weights, zeros, rows, dx, mask.map_or(End::Store, End::Mask));
         return;
     }
     let (row, c) = (plane.w * plane.c, plane.c);
-    check(plane, weights, zeros, plane.ow * c);
+    check(isa, plane, weights, zeros, plane.ow * c);
     assert!(dy.covers(plane.outputs(rows.clone()), plane.ow * c), "output gradient of {plane:?}");
     assert!(dx.len() >= rows.len() * row, "gradient of {plane:?}");
-    assert!(mask.is_none_or(|m| m.covers(rows.clone(), row)), "mask of {plane:?}");
-    assert!(sums.as_ref().is_none_or(|s| s.len() == c), "sums of {plane:?}");
+    let mut out = Out { y: dx.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };
+    let mask = mask.map_or(RawBand::NONE, |Mask { outputs, sums }| {
+        assert!(outputs.covers(rows.clone(), row) && sums.len() == c, "mask of {plane:?}");
+        out.sums = sums.as_mut_ptr();
+        outputs.raw()
+    });
     // SAFETY: the assertions above.
-    unsafe {
-        spread_raw(
-            isa,
-            *plane,
-            dy.raw(),
-            weights.taps.as_ptr(),
-            zeros.as_ptr(),
-            rows,
-            dx.as_mut_ptr(),
-            mask.map_or(RawBand::NONE, |m| m.raw()),
-            sums.map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr),
-        )
-    }
+    unsafe { spread_raw(isa, *plane, dy.raw(), [weights.as_ptr(), zeros.as_ptr()], rows, out, mask) }
 }
 
 per_simd! {
     unsafe fn spread_raw(
         plane: Plane,
         dy: RawBand,
-        taps: *const f32,
-        zeros: *const f32,
+        weights_and_zeros: [*const f32; 2],
         rows: Range<usize>,
-        dx: *mut f32,
+        out: Out,
         mask: RawBand,
-        sums: *mut f32,
     ) = spread_body
 }
 
-/// The gradient of the input at stride 2: each input row hears of one or two output rows, each column likewise.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn spread_body<S: Simd>(
     plane: Plane,
     dy: RawBand,
-    taps: *const f32,
-    zeros: *const f32,
+    weights: [*const f32; 2],
     rows: Range<usize>,
-    dx: *mut f32,
+    out: Out,
     mask: RawBand,
-    sums: *mut f32,
 ) {
-    let out = Out { y: dx, aux: std::ptr::null(), sums };
-    macro_rules! rows_ending {
-        ($masks:literal, $sums:literal) => {
-            // SAFETY: handed on from the caller.
-            unsafe { all_rows::<S, Ends<false, $masks, $sums>>(plane, dy, taps, zeros, rows, out, mask) }
-        };
-    }
-    match (mask.data.is_null(), sums.is_null()) {
-        (true, true) => rows_ending!(false, false),
-        (true, false) => rows_ending!(false, true),
-        (false, true) => rows_ending!(true, false),
-        (false, false) => rows_ending!(true, true),
+    // SAFETY: handed on from the caller.
+    unsafe {
+        if mask.data.is_null() {
+            all_rows::<S, Plain>(plane, dy, weights, rows, out, mask);
+        } else {
+            all_rows::<S, Masked>(plane, dy, weights, rows, out, mask);
+        }
     }
 }
 
@@ -100,14 +78,13 @@ unsafe fn spread_body<S: Simd>(
 unsafe fn all_rows<S: Simd, E: Ending>(
     plane: Plane,
     dy: RawBand,
-    taps: *const f32,
-    zeros: *const f32,
+    [weights, zeros]: [*const f32; 2],
     rows: Range<usize>,
     out: Out,
     mask: RawBand,
 ) {
     let (c, row) = (plane.c, plane.ow * plane.c);
-    let columns = columns_of::<S>(c);
+    let pixel = c * size_of::<f32>();
     // Pairs of columns (2·ox − left, 2·ox + 1 − left) hear of outputs ox and ox − 1.
     let pairs = (plane.w + plane.left).div_ceil(2);
     // Pairs that exist as a whole, with both outputs.
@@ -121,7 +98,8 @@ unsafe fn all_rows<S: Simd, E: Ending>(
         for (r, iy) in rows.enumerate() {
             let t = iy + plane.top;
             // Rows of taps and the lines of dy that they meet here.
-            let lines = if t % 2 == 1 {
+            let odd = t % 2 == 1;
+            let lines = if odd {
                 [(1, line(Some(t / 2))), (1, std::ptr::null())]
             } else {
                 [(0, line(Some(t / 2))), (2, line((t / 2).checked_sub(1)))]
@@ -130,24 +108,34 @@ unsafe fn all_rows<S: Simd, E: Ending>(
             if E::MASKS {
                 out.aux = mask.row(iy, plane.w * c);
             }
-            for ox in (0..inner.start.min(pairs)).chain(inner.start.max(inner.end)..pairs) {
-                each_vector!(c, at, lanes, PART => {
-                    pair::<S, E, PART>(&plane, lines, ox, taps, at, lanes, &columns, out);
-                });
+            macro_rules! edges {
+                ($pairs:expr) => {
+                    for ox in $pairs {
+                        each_group!(c, at, lanes, NV, PART => {
+                            let weights = weights.add(GROUP_ROWS * at);
+                            pair::<S, E, PART, NV>(&plane, lines, ox, weights, at, lanes, out);
+                        });
+                    }
+                };
             }
+            edges!((0..inner.start.min(pairs)).chain(inner.start.max(inner.end)..pairs));
             let mut ox = inner.start;
             macro_rules! groups {
                 ($($pairs:literal, $columns:literal;)*) => {
                     $(
                         while inner.end.saturating_sub(ox) >= $pairs {
-                            let out = out.at((2 * ox - plane.left) * c, 0);
-                            each_vector!(c, at, lanes, PART => {
-                                let (taps, out) = (taps.add(at), out.at(0, at));
-                                let lines = lines.map(|(i, line)| (i, line.wrapping_add((ox - 1) * c + at)));
-                                if t % 2 == 1 {
-                                    whole::<S, E, PART, 1, $columns>([lines[0]], taps, lanes, &columns, out);
+                            let to = out.at((2 * ox - plane.left) * c, 0);
+                            each_group!(c, at, lanes, NV, PART => {
+                                let (weights, to) = (weights.add(GROUP_ROWS * at), to.at(0, at));
+                                let near = lines.map(|(i, line)| (i, line.wrapping_add((ox - 1) * c + at)));
+                                if PART {
+                                    for ox in ox..ox + $pairs {
+                                        pair::<S, E, PART, NV>(&plane, lines, ox, weights, at, lanes, out);
+                                    }
+                                } else if odd {
+                                    whole::<S, E, NV, 1, $pairs, $columns>([near[0]], weights, pixel, to);
                                 } else {
-                                    whole::<S, E, PART, 2, $columns>(lines, taps, lanes, &columns, out);
+                                    whole::<S, E, NV, 2, $pairs, $columns>(near, weights, pixel, to);
                                 }
                             });
                             ox += $pairs;
@@ -165,65 +153,85 @@ type Lines = [(usize, *const f32); 2];
 
 /// Neighbouring pairs, `G` columns, all of whose outputs exist; `lines` point at the output before the first pair's.
 #[inline(always)]
-unsafe fn whole<S: Simd, E: Ending, const PART: bool, const LINES: usize, const G: usize>(
+unsafe fn whole<S: Simd, E: Ending, const NV: usize, const LINES: usize, const PAIRS: usize, const G: usize>(
     lines: [(usize, *const f32); LINES],
-    taps: *const f32,
-    lanes: Lanes,
-    columns: &Columns,
+    weights: *const f32,
+    pixel: usize,
     out: Out,
 ) {
+    let lanes = Lanes(S::LANES);
     // SAFETY: the caller vouches for the columns.
     unsafe {
-        let mut sums = [S::splat(0.0); G];
-        for (i, line) in lines {
+        let mut sums = [[S::splat(0.0); NV]; G];
+        for (l, (i, mut line)) in lines.into_iter().enumerate() {
             S::fence();
-            let w: [S::V; 3] = std::array::from_fn(|j| lanes.load::<S, PART>(taps.byte_add(columns[i * 3 + j])));
-            let mut before = lanes.load::<S, PART>(line);
-            for g in 0..G / 2 {
-                let d = lanes.load::<S, PART>(line.byte_add(columns[g + 1]));
-                sums[2 * g] = S::fma(d, w[0], S::fma(before, w[2], sums[2 * g]));
-                sums[2 * g + 1] = S::fma(d, w[1], sums[2 * g + 1]);
-                before = d;
+            let w: [[S::V; NV]; 3] =
+                std::array::from_fn(|j| lanes.load::<S, false, NV>(weights.add((i * 3 + j) * NV * S::LANES)));
+            // Output k is heard in the even column of pair k by its last tap, and in both of the pair before by the others.
+            macro_rules! outputs {
+                ($($k:literal)*) => {
+                    $(
+                        if $k < PAIRS + 1 {
+                            let d = lanes.next::<S, false, NV>(&mut line, pixel);
+                            for v in 0..NV {
+                                if $k < PAIRS {
+                                    let sum = &mut sums[2 * $k][v];
+                                    *sum = if l == 0 { S::mul(d[v], w[2][v]) } else { S::fma(d[v], w[2][v], *sum) };
+                                }
+                                if $k > 0 {
+                                    let k = usize::wrapping_sub($k, 1);
+                                    sums[2 * k][v] = S::fma(d[v], w[0][v], sums[2 * k][v]);
+                                    let sum = &mut sums[2 * k + 1][v];
+                                    *sum = if l == 0 { S::mul(d[v], w[1][v]) } else { S::fma(d[v], w[1][v], *sum) };
+                                }
+                            }
+                        }
+                    )*
+                };
             }
+            outputs!(0 1 2 3 4);
         }
         S::fence();
-        out.put::<S, E, PART, G>(lanes, columns, sums);
+        out.put::<S, E, false, NV, G>(lanes, pixel, sums);
     }
 }
 
-/// A pair of columns of which one, or an output, may not exist.
+/// A pair of columns of which one, or an output, may not exist; `out` is that of the row's first column and channel.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn pair<S: Simd, E: Ending, const PART: bool>(
+unsafe fn pair<S: Simd, E: Ending, const PART: bool, const NV: usize>(
     plane: &Plane,
     lines: Lines,
     ox: usize,
-    taps: *const f32,
+    weights: *const f32,
     at: usize,
     lanes: Lanes,
-    columns: &Columns,
     out: Out,
 ) {
-    let c = plane.c;
+    let (c, pixel) = (plane.c, plane.c * size_of::<f32>());
     // SAFETY: columns that do not lie inside are left out.
     unsafe {
-        let (mut even, mut odd) = (S::splat(0.0), S::splat(0.0));
+        let (mut even, mut odd) = ([S::splat(0.0); NV], [S::splat(0.0); NV]);
         for (i, line) in lines {
             if line.is_null() {
                 break;
             }
             for (j, from) in [(0, Some(ox)), (2, ox.checked_sub(1)), (1, Some(ox))] {
                 let Some(from) = from.filter(|&from| from < plane.ow) else { continue };
-                let w = lanes.load::<S, PART>(taps.add((i * 3 + j) * c + at));
-                let d = lanes.load::<S, PART>(line.add(from * c + at));
-                if j == 1 { odd = S::fma(d, w, odd) } else { even = S::fma(d, w, even) }
+                // A group of less than a vector is packed without gaps.
+                let width = if PART { lanes.0 } else { NV * S::LANES };
+                let w = lanes.load::<S, PART, NV>(weights.add((i * 3 + j) * width));
+                let d = lanes.load::<S, PART, NV>(line.add(from * c + at));
+                let sum = if j == 1 { &mut odd } else { &mut even };
+                for v in 0..NV {
+                    sum[v] = S::fma(d[v], w[v], sum[v]);
+                }
             }
         }
         if let Some(ix) = (2 * ox).checked_sub(plane.left).filter(|&ix| ix < plane.w) {
-            out.at(ix * c, at).put::<S, E, PART, 1>(lanes, columns, [even]);
+            out.at(ix * c, at).put::<S, E, PART, NV, 1>(lanes, pixel, [even]);
         }
         if let Some(ix) = (2 * ox + 1).checked_sub(plane.left).filter(|&ix| ix < plane.w) {
-            out.at(ix * c, at).put::<S, E, PART, 1>(lanes, columns, [odd]);
+            out.at(ix * c, at).put::<S, E, PART, NV, 1>(lanes, pixel, [odd]);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The weight gradient: nine sums per channel that stay in registers over all rows.
 
-use super::ending::columns_of;
-use super::plane::{Band, Plane, RawBand, Zeros, along_row, each_vector};
+use super::plane::{Band, Lanes, Outputs, Plane, RawBand, Zeros, along_row, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
@@ -29,20 +28,17 @@ pub(in crate::kernel) fn backward_weight(
     assert!(x.covers(plane.inputs(rows.clone()), plane.w * c), "input of {plane:?}");
     assert!(dy.covers(rows.clone(), plane.ow * c) && zeros.len() >= plane.w * c, "output gradient of {plane:?}");
     assert!(dw.len() == 9 * c && db.len() == c && scale.len() == c, "weight gradient of {plane:?}");
+    let to = Gradients { scale: scale.as_ptr(), dw: dw.as_mut_ptr(), db: db.as_mut_ptr() };
     // SAFETY: the assertions above.
-    unsafe {
-        weight_raw(
-            isa,
-            *plane,
-            x.raw(),
-            dy.raw(),
-            zeros.as_ptr(),
-            rows,
-            scale.as_ptr(),
-            dw.as_mut_ptr(),
-            db.as_mut_ptr(),
-        )
-    }
+    unsafe { weight_raw(isa, *plane, x.raw(), dy.raw(), zeros.as_ptr(), rows, to) }
+}
+
+/// Where the sums go.
+#[derive(Clone, Copy)]
+struct Gradients {
+    scale: *const f32,
+    dw: *mut f32,
+    db: *mut f32,
 }
 
 per_simd! {
@@ -52,66 +48,188 @@ per_simd! {
         dy: RawBand,
         zeros: *const f32,
         rows: Range<usize>,
-        scale: *const f32,
-        dw: *mut f32,
-        db: *mut f32,
+        to: Gradients,
     ) = weight_body
 }
 
-// An output at a plane's edge may have no tap inside.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, clippy::reversed_empty_ranges)]
 unsafe fn weight_body<S: Simd>(
     plane: Plane,
     x: RawBand,
     dy: RawBand,
     zeros: *const f32,
     rows: Range<usize>,
-    scale: *const f32,
-    dw: *mut f32,
-    db: *mut f32,
+    to: Gradients,
 ) {
-    let (c, inner) = (plane.c, plane.inner());
-    let columns = columns_of::<S>(c);
-    // SAFETY: rows, columns and channels lie inside the buffers; those that do not are read from `zeros`.
+    // SAFETY: handed on from the caller.
     unsafe {
-        each_vector!(c, at, lanes, PART => {
-            let mut sums = [[S::splat(0.0); 3]; 3];
-            let mut total = S::splat(0.0);
-            for oy in rows.clone() {
-                let lines = x.lines(&plane, oy, zeros).map(|line| line.add(at));
-                let d = dy.row(oy, plane.ow * c).add(at);
-                // `$g` outputs side by side, of which taps `$from` to `$to` lie inside: neighbours share columns.
-                macro_rules! outputs {
-                    ($stride:literal, $g:literal, $ox:expr, $from:literal, $to:literal) => {
-                        let begin = ($ox * $stride + $from).saturating_sub(plane.left) * c;
-                        let d = d.add($ox * c);
-                        let ds: [S::V; $g] =
-                            std::array::from_fn(|o| lanes.load::<S, PART>(d.byte_add(columns[o])));
-                        for &d in &ds {
-                            total = S::add(total, d);
-                        }
-                        for i in 0..3 {
-                            let (line, mut own) = (lines[i].add(begin), sums[i]);
-                            for (o, &d) in ds.iter().enumerate() {
-                                for tap in $from..$to {
-                                    let x = lanes.load::<S, PART>(line.byte_add(columns[o * $stride + tap - $from]));
-                                    own[tap] = S::fma(x, d, own[tap]);
+        match plane.stride {
+            1 => all_rows::<S, 1>(plane, x, dy, zeros, rows, to),
+            _ => all_rows::<S, 2>(plane, x, dy, zeros, rows, to),
+        }
+    }
+}
+
+/// Rows whose places are looked up together.
+const ROWS: usize = 32;
+
+#[inline(always)]
+unsafe fn all_rows<S: Simd, const STRIDE: usize>(
+    plane: Plane,
+    x: RawBand,
+    dy: RawBand,
+    zeros: *const f32,
+    rows: Range<usize>,
+    to: Gradients,
+) {
+    let (c, along) = (plane.c, Outputs::of(&plane));
+    let pixel = c * size_of::<f32>();
+    let mut places = [([zeros; 3], zeros); ROWS];
+    for begin in rows.clone().step_by(ROWS) {
+        let some = begin..rows.end.min(begin + ROWS);
+        let places = &mut places[..some.len()];
+        // SAFETY: rows, columns and channels lie inside the buffers; those that do not are read from `zeros`.
+        unsafe {
+            for (place, oy) in places.iter_mut().zip(some) {
+                *place = (x.lines(&plane, oy, zeros), dy.row(oy, plane.ow * c));
+            }
+            each_group!(c, at, lanes, NV, PART => {
+                let mut sums = Sums::<S, NV> { taps: [[[S::splat(0.0); NV]; 3]; 3], total: [S::splat(0.0); NV] };
+                for &(lines, d) in &*places {
+                    let (lines, d) = (lines.map(|line| line.add(at)), d.add(at));
+                    macro_rules! alone {
+                        ($ox:expr, $from:expr, $to:expr) => {
+                            let begin = ($ox * STRIDE + $from).saturating_sub(plane.left) * c;
+                            let lines = lines.map(|line| line.add(begin));
+                            sums.alone::<PART>(lines, $from..$to, d.add($ox * c), pixel, lanes);
+                        };
+                    }
+                    macro_rules! outputs {
+                        ($g:literal, $ox:expr, $from:literal, $to:literal) => {
+                            let ox = $ox;
+                            if PART {
+                                for o in 0..$g {
+                                    let from = if o == 0 { $from } else { 0 };
+                                    alone!(ox + o, from, if o + 1 == $g { $to } else { 3 });
+                                }
+                            } else {
+                                let begin = (ox * STRIDE + $from - plane.left) * c;
+                                let lines = lines.map(|line| line.add(begin));
+                                sums.neighbours::<STRIDE, $g, $from, $to>(lines, d.add(ox * c), pixel);
+                            }
+                        };
+                    }
+                    along_row!(plane, along, outputs, alone, [4]);
+                }
+                sums.add_to::<PART>(c, at, lanes, to);
+            });
+        }
+    }
+}
+
+/// What is summed for a group of channels: by tap, and the gradient alone.
+struct Sums<S: Simd, const NV: usize> {
+    taps: [[[S::V; NV]; 3]; 3],
+    total: [S::V; NV],
+}
+
+impl<S: Simd, const NV: usize> Sums<S, NV> {
+    /// `G` outputs side by side, the first of which has its taps from `FROM` on inside, the last those up to `TO`;
+    /// `lines` point at the first column that they read.
+    #[inline(always)]
+    unsafe fn neighbours<const STRIDE: usize, const G: usize, const FROM: usize, const TO: usize>(
+        &mut self,
+        lines: [*const f32; 3],
+        d: *const f32,
+        pixel: usize,
+    ) {
+        let lanes = Lanes(S::LANES);
+        // SAFETY: the caller vouches for the columns.
+        unsafe {
+            let mut at = d;
+            let ds: [[S::V; NV]; G] = std::array::from_fn(|_| {
+                let d = lanes.load::<S, false, NV>(at);
+                at = S::opaque(at.wrapping_byte_add(pixel));
+                d
+            });
+            for v in 0..NV {
+                for d in &ds {
+                    self.total[v] = S::add(self.total[v], d[v]);
+                }
+            }
+            macro_rules! columns {
+                ($own:ident, $line:ident, $($k:literal)*) => {
+                    $(
+                        if $k >= FROM && $k < (G - 1) * STRIDE + TO {
+                            let x = lanes.next::<S, false, NV>(&mut $line, pixel);
+                            for (o, d) in ds.iter().enumerate() {
+                                if $k >= o * STRIDE && $k < o * STRIDE + 3 {
+                                    for v in 0..NV {
+                                        $own[$k - o * STRIDE][v] = S::fma(x[v], d[v], $own[$k - o * STRIDE][v]);
+                                    }
                                 }
                             }
-                            sums[i] = own;
                         }
-                    };
+                    )*
+                };
+            }
+            macro_rules! row {
+                ($i:literal) => {
+                    let (mut own, mut line) = (self.taps[$i], lines[$i]);
+                    columns!(own, line, 0 1 2 3 4 5 6 7 8);
+                    self.taps[$i] = own;
+                };
+            }
+            row!(0);
+            row!(1);
+            row!(2);
+        }
+    }
+
+    /// One output of which only `taps` of each row lie inside.
+    #[inline(always)]
+    unsafe fn alone<const PART: bool>(
+        &mut self,
+        lines: [*const f32; 3],
+        taps: Range<usize>,
+        d: *const f32,
+        pixel: usize,
+        lanes: Lanes,
+    ) {
+        // SAFETY: the caller vouches for the columns.
+        unsafe {
+            let d = lanes.load::<S, PART, NV>(d);
+            for v in 0..NV {
+                self.total[v] = S::add(self.total[v], d[v]);
+            }
+            for (line, sums) in lines.into_iter().zip(&mut self.taps) {
+                // The taps by name: which of them there are is not known where this is compiled.
+                for (tap, sum) in sums.iter_mut().enumerate() {
+                    if taps.contains(&tap) {
+                        let x = lanes.load::<S, PART, NV>(line.byte_add((tap - taps.start) * pixel));
+                        for v in 0..NV {
+                            sum[v] = S::fma(x[v], d[v], sum[v]);
+                        }
+                    }
                 }
-                along_row!(plane, inner, outputs, 1: [4 2 1], 2: [4 2 1]);
             }
-            let s = lanes.load::<S, PART>(scale.add(at));
-            for (t, &sum) in sums.iter().flatten().enumerate() {
-                let to = dw.add(t * c + at);
-                lanes.store::<S, PART>(to, S::fma(sum, s, lanes.load::<S, PART>(to)));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_to<const PART: bool>(self, c: usize, at: usize, lanes: Lanes, to: Gradients) {
+        // SAFETY: the caller vouches for the channels.
+        unsafe {
+            let scale = lanes.load::<S, PART, NV>(to.scale.add(at));
+            for (t, sum) in self.taps.into_iter().flatten().enumerate() {
+                let to = to.dw.add(t * c + at);
+                let before = lanes.load::<S, PART, NV>(to);
+                let after = std::array::from_fn(|v| S::fma(sum[v], scale[v], before[v]));
+                lanes.store::<S, PART, NV>(to, after);
             }
-            let to = db.add(at);
-            lanes.store::<S, PART>(to, S::add(lanes.load::<S, PART>(to), total));
-        });
+            let to = to.db.add(at);
+            let before = lanes.load::<S, PART, NV>(to);
+            lanes.store::<S, PART, NV>(to, std::array::from_fn(|v| S::add(before[v], self.total[v])));
+        }
     }
 }

@@ -150,7 +150,7 @@ unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
         let mut p = 0;
         macro_rules! step {
             ($lane:literal, $quads:ident) => {
-                let line: [S::V; NV] = std::array::from_fn(|v| S::load(b.add(($lane * NV + v) * S::LANES)));
+                let line = S::load_next::<NV>(&mut b, NV * S::LANES * size_of::<f32>());
                 for r in 0..R {
                     for v in 0..NV {
                         sums[r][v] = S::fma_lane::<$lane>($quads[r], line[v], sums[r][v]);
@@ -158,14 +158,22 @@ unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
                 }
             };
         }
-        while p + 4 <= k {
-            let quads: [S::Quad; R] = std::array::from_fn(|r| S::quad(rows[r].add(p)));
-            step!(0, quads);
-            step!(1, quads);
-            step!(2, quads);
-            step!(3, quads);
-            b = b.add(4 * NV * S::LANES);
-            p += 4;
+        macro_rules! four_steps {
+            () => {
+                let quads: [S::Quad; R] = std::array::from_fn(|r| S::quad(rows[r].add(p)));
+                step!(0, quads);
+                step!(1, quads);
+                step!(2, quads);
+                step!(3, quads);
+                p += 4;
+            };
+        }
+        while p + 8 <= k {
+            four_steps!();
+            four_steps!();
+        }
+        if p + 4 <= k {
+            four_steps!();
         }
         while p < k {
             let line: [S::V; NV] = std::array::from_fn(|v| S::load(b.add(v * S::LANES)));

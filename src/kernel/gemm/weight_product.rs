@@ -156,45 +156,50 @@ unsafe fn weight_tile<S: Simd, const R: usize, const NV: usize, const WHOLE: boo
                 if WHOLE || v + 1 < NV { S::load(from) } else { S::load_part(from, last) }
             })
         };
+        let (x_step, g_step) = (x_stride * size_of::<f32>(), g_stride * size_of::<f32>());
         let mut sums = [[S::splat(0.0); NV]; R];
-        macro_rules! pixel {
-            ($x:expr, $g:expr) => {
-                let (x, d) = ($x, line($g));
-                let mut r = 0;
-                while r + 4 <= R {
-                    let quad = S::quad(x.add(r));
-                    for v in 0..NV {
-                        sums[r][v] = S::fma_lane::<0>(quad, d[v], sums[r][v]);
-                        sums[r + 1][v] = S::fma_lane::<1>(quad, d[v], sums[r + 1][v]);
-                        sums[r + 2][v] = S::fma_lane::<2>(quad, d[v], sums[r + 2][v]);
-                        sums[r + 3][v] = S::fma_lane::<3>(quad, d[v], sums[r + 3][v]);
-                    }
-                    r += 4;
-                }
-                while r < R {
-                    let factor = S::splat(*x.add(r));
-                    for v in 0..NV {
-                        sums[r][v] = S::fma(factor, d[v], sums[r][v]);
-                    }
-                    r += 1;
+        macro_rules! four {
+            ($quad:expr, $r:literal, $d:expr) => {
+                let (quad, d) = ($quad, $d);
+                for v in 0..NV {
+                    sums[$r][v] = S::fma_lane::<0>(quad, d[v], sums[$r][v]);
+                    sums[$r + 1][v] = S::fma_lane::<1>(quad, d[v], sums[$r + 1][v]);
+                    sums[$r + 2][v] = S::fma_lane::<2>(quad, d[v], sums[$r + 2][v]);
+                    sums[$r + 3][v] = S::fma_lane::<3>(quad, d[v], sums[$r + 3][v]);
                 }
             };
         }
-        macro_rules! pixels {
-            ($($number:literal)*) => {
-                $(
-                    let _ = $number;
-                    pixel!(x, g);
-                    (x, g) = (S::opaque(x.wrapping_add(x_stride)), S::opaque(g.wrapping_add(g_stride)));
-                )*
+        macro_rules! pixel {
+            () => {
+                let d = if WHOLE { S::load_next::<NV>(&mut g, g_step) } else { line(g) };
+                if R == 8 {
+                    let [low, high] = S::next_quads(&mut x, x_step);
+                    four!(low, 0, d);
+                    four!(high, 4, d);
+                } else {
+                    if R >= 4 {
+                        four!(S::quad(x), 0, d);
+                    }
+                    for r in R / 4 * 4..R {
+                        let factor = S::splat(*x.add(r));
+                        for v in 0..NV {
+                            sums[r][v] = S::fma(factor, d[v], sums[r][v]);
+                        }
+                    }
+                    x = S::opaque(x.wrapping_byte_add(x_step));
+                }
+                g = S::opaque(if WHOLE { g } else { g.wrapping_byte_add(g_step) });
             };
         }
         let fours = if WHOLE { m / 4 } else { 0 };
         for _ in 0..fours {
-            pixels!(0 1 2 3);
+            pixel!();
+            pixel!();
+            pixel!();
+            pixel!();
         }
         for _ in 4 * fours..m {
-            pixels!(0);
+            pixel!();
         }
         let scale = line(to.scale);
         for (r, row) in sums.iter().enumerate() {

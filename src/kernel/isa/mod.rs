@@ -186,4 +186,18 @@ impl Isa {
             InstructionSet::Avx512 => x86::Avx512::LANES,
         }
     }
+
+    /// Channels that a depthwise kernel works on together.
+    pub(in crate::kernel) fn channels_together(self) -> usize {
+        let wide = match self.0 {
+            InstructionSet::Scalar => Scalar::WIDE,
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => neon::Neon::WIDE,
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => x86::Avx2::WIDE,
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => x86::Avx512::WIDE,
+        };
+        wide * self.lanes()
+    }
 }

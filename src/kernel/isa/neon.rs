@@ -21,6 +21,7 @@ impl Simd for Neon {
     const ROWS: usize = 7;
     const VECTORS: usize = 3;
     const WEIGHT_ROWS: usize = 8;
+    const WIDE: usize = 2;
 
     #[inline(always)]
     fn opaque(pointer: *const f32) -> *const f32 {
@@ -28,16 +29,15 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn opaque_distance(mut bytes: usize) -> usize {
-        // SAFETY: no instruction at all.
-        unsafe { asm!("/* {0} */", inout(reg) bytes, options(pure, nomem, nostack, preserves_flags)) };
-        bytes
-    }
-
-    #[inline(always)]
     fn fence() {
         // SAFETY: no instruction at all. Not being `pure`, it is what loads are not scheduled across.
         unsafe { asm!("", options(nomem, nostack, preserves_flags)) };
+    }
+
+    #[inline(always)]
+    fn pin(v: &mut float32x4_t) {
+        // SAFETY: no instruction at all. Not being `pure`, it keeps its place among its like.
+        unsafe { asm!("/* {0:v} */", inout(vreg) * v, options(nomem, nostack, preserves_flags)) };
     }
 
     #[inline(always)]
@@ -67,6 +67,42 @@ impl Simd for Neon {
         let mut lanes = [0.0; 4];
         vst1q_f32(lanes.as_mut_ptr(), v);
         std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, n);
+    }
+
+    /// One instruction, which the intrinsics for several vectors are not: they become loads of one and of two, and an
+    /// addition. It wants neighbouring registers, so these are named: the next such load
+    /// has to wait for the last use of what this one brought.
+    #[inline(always)]
+    unsafe fn load_next<const N: usize>(from: &mut *const f32, step: usize) -> [float32x4_t; N] {
+        let (mut at, mut vectors) = (*from, [vdupq_n_f32(0.0); N]);
+        match N {
+            1 => asm!(
+                "ld1 {{{v:v}.4s}}, [{at}], {step}",
+                v = out(vreg) vectors[0],
+                at = inout(reg) at,
+                step = in(reg) step,
+                options(pure, readonly, nostack, preserves_flags),
+            ),
+            2 => asm!(
+                "ld1 {{v27.4s, v28.4s}}, [{at}], {step}",
+                at = inout(reg) at,
+                step = in(reg) step,
+                out("v27") vectors[0],
+                out("v28") vectors[1],
+                options(readonly, nostack, preserves_flags),
+            ),
+            _ => asm!(
+                "ld1 {{v29.4s, v30.4s, v31.4s}}, [{at}], {step}",
+                at = inout(reg) at,
+                step = in(reg) step,
+                out("v29") vectors[0],
+                out("v30") vectors[1],
+                out("v31") vectors[2],
+                options(readonly, nostack, preserves_flags),
+            ),
+        }
+        *from = at;
+        vectors
     }
 
     #[inline(always)]
@@ -100,6 +136,11 @@ impl Simd for Neon {
     #[inline(always)]
     unsafe fn quad(from: *const f32) -> float32x4_t {
         vld1q_f32(from)
+    }
+
+    #[inline(always)]
+    unsafe fn next_quads(from: &mut *const f32, step: usize) -> [float32x4_t; 2] {
+        Self::load_next::<2>(from, step)
     }
 
     #[inline(always)]
