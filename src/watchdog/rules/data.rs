@@ -139,10 +139,10 @@ pub fn overfitting(view: &View) -> Option<Diagnosis> {
             && gap > 2.0
             && now > 1.1 * lowest.1
             && trend(&held_out[held_out.len() - 8..]).is_some_and(|t| t.falling() > 0.05);
-        // Where almost nothing is left to learn from, a slow but certain rise is enough.
+        // Where almost nothing is left to learn from, a slow but certain rise is enough, if it is one that matters.
         let by_heart = epochs.len() >= 8
             && gap > 3.0
-            && now > 1.02 * lowest.1
+            && now > 1.05 * lowest.1
             && trend(&held_out[held_out.len() - 8..]).is_some_and(|t| t.rising() < 0.01);
         let by_classes = classes_by_heart(epochs);
         // While AP still rises, no harm is done.
