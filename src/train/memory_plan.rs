@@ -14,8 +14,8 @@ const PROGRAM_BYTES: usize = 24 << 20;
 /// Side of the largest photo that the loader holds besides what it makes of it.
 const PHOTO_PIXELS: usize = 640 * 640;
 
-/// Batches in the hands of a loader thread. The trainer's is the network's first activation.
-const BATCHES_IN_HAND: usize = 1;
+/// Batches in the hands of a loader thread and of the trainer.
+const BATCHES_IN_HAND: usize = 2;
 
 /// Images judged together after an epoch.
 const JUDGED_TOGETHER: usize = 4;

@@ -298,7 +298,7 @@ macro_rules! along_row {
             $outputs!(2, ox, 0, 3);
             ox += 2;
         }
-        while whole.saturating_sub(ox) >= 1 + closing {
+        while whole.saturating_sub(ox) > closing {
             $outputs!(1, ox, 0, 3);
             ox += 1;
         }

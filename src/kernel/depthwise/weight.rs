@@ -199,8 +199,8 @@ impl<S: Simd, const NV: usize> Sums<S, NV> {
         // SAFETY: the caller vouches for the columns.
         unsafe {
             let d = lanes.load::<S, PART, NV>(d);
-            for v in 0..NV {
-                self.total[v] = S::add(self.total[v], d[v]);
+            for (total, d) in self.total.iter_mut().zip(&d) {
+                *total = S::add(*total, *d);
             }
             for (line, sums) in lines.into_iter().zip(&mut self.taps) {
                 // The taps by name: which of them there are is not known where this is compiled.
