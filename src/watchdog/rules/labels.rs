@@ -22,9 +22,9 @@ const SOUND: f64 = 0.08;
 const UNLEARNED: f32 = 0.65;
 
 /// Images with something beside their labels rather than on them.
-fn misplaced(suspicion: &Suspicion) -> Option<Diagnosis> {
-    // A network that has just begun sees nothing anywhere.
-    if suspicion.epochs < 3 || suspicion.straying(SOUND) > CHANCE {
+fn misplaced(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
+    // A network that has just begun sees nothing anywhere, and one that began with random numbers does not soon.
+    if suspicion.epochs < 3 || start::looks_random(view.facts) || suspicion.straying(SOUND) > CHANCE {
         return None;
     }
     let share = f64::from(suspicion.astray) / f64::from(suspicion.images);
@@ -67,7 +67,7 @@ pub fn named(view: &View) -> Option<Diagnosis> {
     if suspicion.images < 16 {
         return None;
     }
-    misplaced(suspicion).or_else(|| swapped(view, suspicion)).or_else(|| outstanding(view, suspicion))
+    misplaced(view, suspicion).or_else(|| swapped(view, suspicion)).or_else(|| outstanding(view, suspicion))
 }
 
 fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
