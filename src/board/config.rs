@@ -19,7 +19,7 @@ const FILES: [(&str, &str); 10] = [
     ("rpi5", include_str!("../../board-configs/rpi5.toml")),
     ("jetson-nano", include_str!("../../board-configs/jetson-nano.toml")),
     ("jetson-orin-nano", include_str!("../../board-configs/jetson-orin-nano.toml")),
-    ("generic-arm64", include_str!("../../board-configs/generic-arm64.toml")),
+    (GENERIC, include_str!("../../board-configs/generic-arm64.toml")),
 ];
 
 /// For boards that are not listed.

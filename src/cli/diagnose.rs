@@ -19,10 +19,11 @@ pub struct DiagnoseArguments {
     pub json: bool,
 }
 
-/// What was left behind, and what the watchdog makes of it now.
-enum Finding {
-    Journal { decided: Vec<Entry>, as_then: bool },
-    Trace { decided: Vec<Entry> },
+/// What the watchdog makes of it now.
+struct Finding {
+    decided: Vec<Entry>,
+    /// Whether that is what it decided then; `None` where it did not watch.
+    as_then: Option<bool>,
 }
 
 pub fn run(arguments: DiagnoseArguments) -> Result<u8> {
@@ -50,40 +51,31 @@ fn look(file: &Path, text: &str) -> Result<Finding> {
     if is_journal {
         let written = parse(text).with_context(|| format!("{}: no journal", file.display()))?;
         let decided = replay(&written);
-        // A run that was stopped goes on with what it had decided before, which the lines of its beginning say again.
-        let as_then = decided == written;
-        return Ok(Finding::Journal { decided, as_then });
+        let as_then = Some(decided == written);
+        return Ok(Finding { decided, as_then });
     }
     let (facts, steps) = read_trace(text).with_context(|| format!("{}: no trace", file.display()))?;
     let (mut watchdog, mut decided) = Watchdog::begin(facts, Mode::Advise);
     steps.iter().for_each(|step| decided.extend(watchdog.step(step)));
-    Ok(Finding::Trace { decided })
+    Ok(Finding { decided, as_then: None })
 }
 
 impl Finding {
-    fn decided(&self) -> &[Entry] {
-        match self {
-            Finding::Journal { decided, .. } | Finding::Trace { decided } => decided,
-        }
-    }
-
     fn tell(&self) {
         let name = |image: u32| format!("training image {image}");
-        story(self.decided(), &name).iter().for_each(|line| println!("{line}"));
-        match self {
-            Finding::Journal { as_then: true, .. } => println!("Looking again came to the same decisions."),
-            Finding::Journal { .. } => println!("Looking again came to other decisions than the journal has."),
-            Finding::Trace { .. } => {}
+        story(&self.decided, &name).iter().for_each(|line| println!("{line}"));
+        match self.as_then {
+            Some(true) => println!("Looking again came to the same decisions."),
+            Some(false) => println!("Looking again came to other decisions than the journal has."),
+            None => {}
         }
     }
 
     fn to_json(&self) -> Value {
-        let decisions: Vec<&Entry> = self.decided().iter().filter(|e| e.is_decision()).collect();
-        match self {
-            Finding::Journal { as_then, .. } => {
-                json!({ "source": "journal", "same_decisions": as_then, "decisions": decisions })
-            }
-            Finding::Trace { .. } => json!({ "source": "trace", "decisions": decisions }),
+        let decisions: Vec<&Entry> = self.decided.iter().filter(|e| e.is_decision()).collect();
+        match self.as_then {
+            Some(as_then) => json!({ "source": "journal", "same_decisions": as_then, "decisions": decisions }),
+            None => json!({ "source": "trace", "decisions": decisions }),
         }
     }
 }

@@ -77,6 +77,11 @@ impl SsdModel {
         self.stages[position]
     }
 
+    /// Weights and biases that learn, held ones too.
+    pub fn trained_len(&self) -> usize {
+        self.layers.iter().filter(|l| l.is_trained()).map(|l| l.sizes().iter().sum::<usize>()).sum()
+    }
+
     /// The network's numbers as they are now.
     pub fn weights(&self) -> Ssd<ConvWeights> {
         self.tree.map(|_, &position| self.layers[position].weights())

@@ -57,7 +57,7 @@ pub fn facts(
         images: training.len() as u64,
         steps_per_epoch: recipe.steps_per_epoch(training.len()),
         total_steps: schedule.total,
-        weights: trained_weights(model),
+        weights: model.trained_len() as u64,
         batch: recipe.batch as u32,
         micro_batch: recipe.micro_batch as u32,
         held_steps: recipe.held_steps(schedule),
@@ -102,10 +102,6 @@ fn silent(
         });
     }
     Ok(stages.signals(&Look::new(model.layers.len()), &inputs, 1.0).iter().map(|s| [s.dead, s.saturated]).collect())
-}
-
-fn trained_weights(model: &SsdModel) -> u64 {
-    model.layers.iter().filter(|l| l.is_trained()).map(|l| l.sizes().iter().sum::<usize>() as u64).sum()
 }
 
 /// Times by which a recipe's update ratios may exceed those of plain updates.

@@ -50,8 +50,7 @@ impl MemoryPlan {
         let layers = &state.model.layers;
         let bytes = size_of::<f32>();
         let all: usize = layers.iter().map(|l| (l.sizes()[0] + 2 * l.sizes()[1]) * bytes).sum();
-        let trained: usize =
-            layers.iter().filter(|l| l.is_trained()).map(|l| l.sizes().iter().sum::<usize>() * bytes).sum();
+        let trained = state.model.trained_len() * bytes;
         let moments = match recipe.optimizer {
             OptimizerKind::Adamw { .. } => 2,
             OptimizerKind::Sgd { .. } => 1,

@@ -286,8 +286,8 @@ impl Run<'_> {
         let observe = if wanted && due { Observe::Inputs } else { Observe::Nothing };
         let (watching, mut astray) = (&self.watching, Vec::with_capacity(indices.len()));
         let mut see = |logits: &[f32], deltas: &[f32]| {
-            let labels = objects.get(astray.len()).filter(|_| watching.is_on());
-            astray.push(labels.map_or(0.0, |labels| watching.astray(labels, logits, deltas)));
+            let labels = objects.get(astray.len()).map_or(&[][..], Vec::as_slice);
+            astray.push(watching.astray(labels, logits, deltas));
         };
         let losses = micro_step_seen(&state.model, loss, batch, window, observe, &mut see);
         self.watching.micro_batch(&losses, &astray, &indices);

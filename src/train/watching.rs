@@ -43,6 +43,8 @@ pub struct Watching {
     stages: Stages,
     /// Tells what is seen where.
     detector: Detector,
+    /// Whether the watchdog wants to know what is seen beside labels.
+    looks_beside: bool,
     probes: Vec<Vec<f32>>,
     size: usize,
     gathered: StepSignals,
@@ -73,6 +75,7 @@ impl Watching {
             journal: None,
             stages: Stages::of(&state.model),
             detector: job.detector(&state.model),
+            looks_beside: false,
             probes: Vec::new(),
             size: job.size,
             gathered: StepSignals::default(),
@@ -97,6 +100,7 @@ impl Watching {
         journal.write(&said)?;
         watching.journal = Some(journal);
         watching.said = said;
+        watching.looks_beside = state.watchdog.as_ref().is_some_and(|w| !w.ledger().is_crowded());
         watching.follow(state);
         Ok(watching)
     }
@@ -121,8 +125,11 @@ impl Watching {
     }
 
     /// How far astray the labels of an image are, by what the network says about it; see
-    /// [`watchdog::ImageLoss::astray`].
+    /// [`watchdog::ImageLoss::astray`]. 0 where nobody asks.
     pub fn astray(&self, objects: &[Object], logits: &[f32], deltas: &[f32]) -> f32 {
+        if !self.looks_beside {
+            return 0.0;
+        }
         let labels: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
         let seen = self.detector.placements(logits, deltas, &labels);
         seen.iter().map(|p| p.beside - watchdog::PLACED * p.placed).reduce(f64::max).unwrap_or(0.0) as f32

@@ -8,6 +8,7 @@ use super::facts::RunFacts;
 use super::signals::{EpochSignals, Pace};
 use super::treatment::Mode;
 use super::watch::Watchdog;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// A cure given, or in advice the one that would be.
@@ -99,20 +100,24 @@ impl std::error::Error for BadLine {}
 /// # Errors
 /// If any other line is no entry.
 pub fn parse(text: &str) -> Result<Vec<Entry>, BadLine> {
-    let mut entries = Vec::new();
-    let whole = text.ends_with('\n');
-    let count = text.lines().count();
+    json_lines(text, "a line of a watchdog's journal")
+}
+
+/// Reads a value a line. A last line that was cut off is left out.
+///
+/// # Errors
+/// If any other line is no such value.
+pub(super) fn json_lines<T: DeserializeOwned>(text: &str, expected: &'static str) -> Result<Vec<T>, BadLine> {
+    let mut values = Vec::new();
+    let (whole, count) = (text.ends_with('\n'), text.lines().count());
     for (i, line) in text.lines().enumerate() {
         match serde_json::from_str(line) {
-            Ok(entry) => entries.push(entry),
+            Ok(value) => values.push(value),
             Err(_) if i + 1 == count && !whole => {}
-            Err(error) => {
-                let expected = "a line of a watchdog's journal";
-                return Err(BadLine { line: i + 1, found: error.to_string(), expected });
-            }
+            Err(error) => return Err(BadLine { line: i + 1, found: error.to_string(), expected }),
         }
     }
-    Ok(entries)
+    Ok(values)
 }
 
 /// What a watchdog decides on seeing what a journal says was seen: the journal as it should be.

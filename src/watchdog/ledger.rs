@@ -45,6 +45,11 @@ impl Ledger {
         Self { classes: classes.max(2) as u32, crowded: objects_per_image >= CROWDED, ..Self::default() }
     }
 
+    /// Whether images hold so many objects that [`ImageLoss::astray`] tells nothing: then nobody looks at it.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
     pub fn add(&mut self, images: &[ImageLoss]) {
         let parts = |i: &ImageLoss| i.parts().map(|v| if v.is_finite() { v as f32 } else { f32::MAX });
         let astray = |i: &ImageLoss| if i.astray.is_finite() { i.astray } else { 0.0 };

@@ -6,7 +6,7 @@
 //! `sat6_share`, `response`), the more can be told.
 
 use super::facts::{RunFacts, StageFacts, StageKind};
-use super::journal::BadLine;
+use super::journal::{BadLine, json_lines};
 use super::signals::{StageSignals, StepSignals};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -141,19 +141,12 @@ fn signals(line: &Line, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
 /// Facts and steps of a trace.
 ///
 /// # Errors
-/// If a line is no JSON object of this kind. A last line that was cut off is left out.
+/// If a line is no JSON object of this kind, or there is none. A last line that was cut off is left out.
 pub fn read_trace(text: &str) -> Result<(RunFacts, Vec<StepSignals>), BadLine> {
-    let mut lines: Vec<Line> = Vec::new();
-    let (whole, count) = (text.ends_with('\n'), text.lines().count());
-    for (i, line) in text.lines().enumerate() {
-        match serde_json::from_str(line) {
-            Ok(line) => lines.push(line),
-            Err(_) if i > 0 && i + 1 == count && !whole => {}
-            Err(error) => {
-                let expected = "a JSON object with step, cls, box and grad_norm";
-                return Err(BadLine { line: i + 1, found: error.to_string(), expected });
-            }
-        }
+    let expected = "a JSON object with step, cls, box and grad_norm";
+    let lines: Vec<Line> = json_lines(text, expected)?;
+    if lines.is_empty() {
+        return Err(BadLine { line: 1, found: "no whole line".into(), expected });
     }
     let peak = lines.iter().filter_map(|l| l.lr).fold(0.0, f64::max);
     let mut stages = stages();

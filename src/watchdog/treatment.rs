@@ -235,8 +235,8 @@ impl Treatment {
         let still = found.iter().any(|d| d.cause == course.cause);
         let before = f64::from(course.loss);
         let after = view.middle(3, |d| d.loss()).unwrap_or(before);
-        // Other weights or other photos make another loss; and before numbers left their range the loss was of a later state than that
-        // gone back to.
+        // Other weights or other photos make another loss; and before numbers left their range the loss was of a later
+        // state than that gone back to.
         let other_loss = matches!(course.action, Action::WeighClasses { .. } | Action::Augment | Action::Repeat { .. });
         let comparable = course.cause != Cause::NonFinite && !other_loss;
         let worse = after > WORSE * before && comparable;

@@ -129,8 +129,8 @@ fn tell(a: &StagnationArguments, name: &str, seed: u64, [off, on]: [&Outcome; 2]
     if a.json {
         println!(
             "{}",
-            json!({"fault": name, "seed": seed, "detected": first.is_some(), "diagnosis": first, "why": off.why, "later": off.later, "step": step,
-                   "epochs": epochs, "right": off.named, "auc": off.auc, "cures": on.cures, "verdicts": on.verdicts,
+            json!({"fault": name, "seed": seed, "detected": first.is_some(), "diagnosis": first, "why": off.why,
+                   "later": off.later, "step": step, "epochs": epochs, "right": off.named, "auc": off.auc, "cures": on.cures, "verdicts": on.verdicts,
                    "ap50_off": off.ap50, "ap50_plateau": off.ap50_plateau, "ap50_cure": on.ap50,
                    "ap50_healthy": healthy})
         );

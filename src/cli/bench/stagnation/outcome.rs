@@ -60,11 +60,12 @@ impl Outcome {
         if let Some(fault) = fault {
             fault.spoil_recipe(&mut job);
             fault.spoil_network(&mut network, setting.map, seed);
+            let usual = training.len();
             if fault == Fault::RareClass {
                 training = setting.many(seed);
             }
             fault.spoil_records(&mut training, setting.class_names.len(), seed);
-            training.truncate(setting.training(seed).len());
+            training.truncate(usual);
             fault.spoil_schedule(&mut job, training.len());
         }
         if let Case::Healthy(variety) = case {
