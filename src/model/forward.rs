@@ -116,6 +116,33 @@ impl SsdModel {
         values.into_iter().next_back().flatten().expect("nobody has used it yet").x
     }
 
+    /// Block (counted from 0) whose expansion is the first feature map.
+    pub fn first_map_block(&self) -> usize {
+        self.tree.tap
+    }
+
+    /// What these backbone blocks (in ascending order) put out; nothing behind the last of them runs.
+    ///
+    /// # Panics
+    /// If there is no such block.
+    pub fn block_outputs(&self, images: Tensor<4>, blocks: &[usize]) -> Vec<Tensor<4>> {
+        let mut program = self.program(images.dims());
+        let output = |block: &usize| {
+            let project = self.tree.blocks[*block].project;
+            let is_it = |s: &Step| matches!(s, Step::Fused { positions, .. } if positions.contains(&project));
+            let value = 1 + program.steps.iter().position(is_it).expect("a block is part of the program");
+            // The residual of a block that does not run as one operation is a step of its own.
+            let is_added = matches!(program.steps.get(value), Some(Step::Sum(a, _)) if *a == value);
+            value + usize::from(is_added)
+        };
+        let outputs: Vec<usize> = blocks.iter().map(output).collect();
+        outputs.iter().for_each(|&value| program.last_use[value] = usize::MAX);
+        let steps = outputs.last().copied().unwrap_or(0);
+        let mut values = self.values(&program, steps, images, &mut Pass { sums: None, seen: None });
+        let mut take = |value: &usize| values[*value].take().expect("kept, and asked for once").x;
+        outputs.iter().map(&mut take).collect()
+    }
+
     /// The values of the program after its first `steps` steps; none where their last use was among them.
     fn values(&self, program: &Program, steps: usize, images: Tensor<4>, pass: &mut Pass) -> Vec<Option<Flow>> {
         let mut values: Vec<Option<Flow>> = vec![Some(Flow { x: images, tracked: false })];

@@ -1,5 +1,6 @@
 //! What the watchdog is told before the first step: the labels against the anchors, the weights, the schedule.
 
+use super::appearance::appearance;
 use super::cures::can_be_widened;
 use super::look::{Look, Stages};
 use super::recipe::{LossKind, Recipe};
@@ -76,6 +77,7 @@ pub fn facts(
     let seen = probe(model, probes(training, size, FIRST_PROBES), size)?;
     facts.response = Some(seen.response);
     facts.dead = Some(seen.dead);
+    facts.appearance = appearance(model, training, class_names.len())?;
     facts.silent = silent(model, &stages, probes(training, size, FIRST_PROBES), size)?;
     Ok(facts)
 }

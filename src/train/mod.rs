@@ -1,6 +1,7 @@
 //! The training step, read from top to bottom: batch, predictions, loss, gradients, window, step; and around it the
 //! epoch, the checkpoint and the run.
 
+mod appearance;
 mod atomic_file;
 mod calibration;
 mod checkpoint;

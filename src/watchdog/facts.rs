@@ -1,5 +1,6 @@
 //! What the watchdog is told about a run before its first step.
 
+use super::appearance::Appearance;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +78,8 @@ pub struct RunFacts {
     /// Of every stage before the first step: the largest share, over its layers, of channels that are zero on all photos
     /// looked at, and of channels at ReLU6's upper bound.
     pub silent: Vec<[f32; 2]>,
+    /// Whether labels agree with what their objects look like, where there is more than one class.
+    pub appearance: Option<Appearance>,
 }
 
 impl Default for RunFacts {
@@ -111,6 +114,7 @@ impl Default for RunFacts {
             response: None,
             dead: None,
             silent: Vec::new(),
+            appearance: None,
         }
     }
 }

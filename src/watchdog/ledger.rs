@@ -1,6 +1,7 @@
 //! The scores of all images over the epochs: each epoch's losses as robust deviations, their forgetful means, and the
 //! suspicion that follows.
 
+use super::appearance::Appearance;
 use super::signals::short;
 use super::suspects::{CROWDED, ImageLoss, MINED, NAMED, NAMING, OUTSTANDING, PARTS, Suspect, Suspicion};
 use super::symptoms::{deviation, median, quantile};
@@ -36,6 +37,9 @@ pub struct Ledger {
     crowded: bool,
     /// By image.
     accounts: Vec<Account>,
+    /// Where labels and appearance were found to contradict each other before the run: deviations by image.
+    #[serde(default)]
+    doubts: Vec<(u32, f32)>,
     /// This epoch's losses per positive: index, whether anything was matched, parts, how far astray.
     current: Vec<(u32, bool, [f32; PARTS], f32)>,
 }
@@ -43,6 +47,15 @@ pub struct Ledger {
 impl Ledger {
     pub fn new(classes: usize, objects_per_image: f64) -> Self {
         Self { classes: classes.max(2) as u32, crowded: objects_per_image >= CROWDED, ..Self::default() }
+    }
+
+    /// Ranks names by what objects look like from now on: where that tells, losses tell less.
+    pub fn doubting(mut self, appearance: &Appearance) -> Self {
+        let doubts: Vec<f64> = appearance.margins.iter().map(|margin| -f64::from(*margin)).collect();
+        let (centre, scale) = healthy(&doubts);
+        self.doubts =
+            appearance.images.iter().zip(doubts).map(|(i, doubt)| (*i, short((doubt - centre) / scale))).collect();
+        self
     }
 
     /// Whether images hold so many objects that [`ImageLoss::astray`] tells nothing: then nobody looks at it.
@@ -95,16 +108,20 @@ impl Ledger {
     /// epochs is steadier than one epoch).
     pub fn scores(&self) -> Vec<Suspect> {
         let chance = f64::from(self.classes.max(2)).ln();
-        let seen: Vec<usize> = (0..self.accounts.len()).filter(|&i| self.accounts[i].seen > 0.0).collect();
+        let doubt = |i: usize| self.doubts.binary_search_by_key(&(i as u32), |d| d.0).ok().map(|at| self.doubts[at].1);
+        // Images that were set aside before they were shown are known by their appearance only.
+        let len = self.doubts.last().map_or(0, |d| d.0 as usize + 1).max(self.accounts.len());
+        let account = |i: usize| self.accounts.get(i).copied().unwrap_or_default();
+        let seen: Vec<usize> = (0..len).filter(|&i| account(i).seen > 0.0 || doubt(i).is_some()).collect();
         let suspect = |&i: &usize| {
-            let account = &self.accounts[i];
+            let account = account(i);
             let guess = f64::from(account.naming) / f64::from(account.matched).max(1e-9) / chance;
             let away = f64::from(account.astray) / f64::from(account.matched).max(1e-9);
             let away = if self.crowded { 0.0 } else { short(away) };
-            Suspect { index: i as u32, guess: short(guess), away, ..Suspect::default() }
+            Suspect { index: i as u32, guess: short(guess), away, doubt: doubt(i), ..Suspect::default() }
         };
         let mut suspects: Vec<Suspect> = seen.iter().map(suspect).collect();
-        let placed: Vec<bool> = seen.iter().map(|&i| self.accounts[i].matched > 0.0).collect();
+        let placed: Vec<bool> = seen.iter().map(|&i| account(i).matched > 0.0).collect();
         let away: Vec<f64> =
             suspects.iter().zip(&placed).filter(|(_, p)| **p).map(|(s, _)| f64::from(s.away)).collect();
         let (centre, scale) = healthy(&away);
@@ -112,11 +129,11 @@ impl Ledger {
             suspect.astray = short((f64::from(suspect.away) - centre) / scale);
         }
         for part in 0..PARTS {
-            let mean = |account: &Account| {
+            let mean = |account: Account| {
                 let weight = if part == MINED { account.seen } else { account.matched };
                 (weight > 0.0).then(|| f64::from(account.sums[part] / weight))
             };
-            let means: Vec<Option<f64>> = seen.iter().map(|&i| mean(&self.accounts[i])).collect();
+            let means: Vec<Option<f64>> = seen.iter().map(|&i| mean(account(i))).collect();
             let known: Vec<f64> = means.iter().filter_map(|m| *m).collect();
             // What is seen beside the labels has a long tail in sound data too: there the low side alone would mislead.
             let usual = (median(&known), deviation(&known).max(0.1));
@@ -145,12 +162,12 @@ impl Ledger {
         let parts = [|s: &Suspect| s.placing, |s: &Suspect| s.naming, |s: &Suspect| s.mined, |s: &Suspect| s.boxes];
         // Images that were set aside are named still, but no longer a symptom.
         let present: Vec<&Suspect> =
-            all.iter().filter(|s| self.accounts[s.index as usize].last == self.epochs).collect();
+            all.iter().filter(|s| self.accounts.get(s.index as usize).is_some_and(|a| a.last == self.epochs)).collect();
         let count = |is: &dyn Fn(&Suspect) -> bool| present.iter().filter(|s| is(s)).count() as u32;
         let outstanding = parts.map(|part| count(&|s| f64::from(part(s)) > OUTSTANDING));
         let images = present.len() as u32;
         let (astray, contradicted) = (count(&Suspect::is_astray), count(&Suspect::is_contradicted));
-        let usual_guess = short(median(&all.iter().map(|s| f64::from(s.guess)).collect::<Vec<_>>()));
+        let usual_guess = short(median(&present.iter().map(|s| f64::from(s.guess)).collect::<Vec<_>>()));
         let mut far: Vec<&Suspect> = all.iter().filter(|s| s.is_astray()).collect();
         far.sort_by(|a, b| b.away.total_cmp(&a.away));
         // Less than half of the images, else the word has no meaning.

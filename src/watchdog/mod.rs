@@ -11,6 +11,7 @@
 //! remembers is one serialisable value, and what it decides follows from what it journalled.
 
 mod advice;
+mod appearance;
 mod cure;
 mod diagnosis;
 mod digest;
@@ -29,6 +30,7 @@ mod treatment;
 mod watch;
 
 pub use advice::advice;
+pub use appearance::Appearance;
 pub use cure::{Action, Adjustments, Reschedule};
 pub use diagnosis::{Cause, Diagnosis};
 pub use digest::{Digest, Share, Shock};
@@ -40,8 +42,8 @@ pub use signals::{EpochFigures, EpochSignals, Pace, Portion, StageSignals, StepS
 pub use story::{story, suspicious};
 pub use suspects::{ImageLoss, PLACED, Suspect, Suspicion};
 pub use symptoms::{
-    AreaUnderCurve, Oscillation, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median, oscillation,
-    scale_change, spike, trend,
+    AreaUnderCurve, Oscillation, Rows, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median,
+    oscillation, scale_change, spike, trend,
 };
 pub use trace::read_trace;
 pub use treatment::{Course, Mode, Treatment};

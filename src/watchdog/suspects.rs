@@ -93,6 +93,10 @@ pub struct Suspect {
     /// By how many robust deviations that stands out; where images are crowded, how much all losses of the boxes do.
     #[serde(default)]
     pub astray: f32,
+    /// By how many deviations of the sound ones its objects look like other classes than their labels say; `None` where
+    /// that tells nothing in this set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<f32>,
 }
 
 impl Suspect {
@@ -101,9 +105,9 @@ impl Suspect {
         f64::from(self.astray)
     }
 
-    /// How much the classes are in doubt: in place, but called otherwise.
+    /// How much the classes are in doubt: in place, but called otherwise, or of another appearance.
     pub fn swapped(&self) -> f64 {
-        f64::from(self.naming)
+        f64::from(self.doubt.unwrap_or(self.naming))
     }
 
     /// How much it looks as if objects had no label.

@@ -66,8 +66,14 @@ impl Watchdog {
             facts,
             starving: 0,
         };
+        let all = if mode == Mode::Off { Vec::new() } else { rules::before(&watchdog.facts) };
+        if let (true, Some(appearance)) =
+            (all.iter().any(|d| d.cause == Cause::LabelsSwapped), &watchdog.facts.appearance)
+        {
+            watchdog.ledger = watchdog.ledger.doubting(appearance);
+        }
         let mut said = vec![Entry::Run { mode, facts: Box::new(watchdog.facts.clone()) }];
-        for found in if mode == Mode::Off { Vec::new() } else { rules::before(&watchdog.facts) } {
+        for found in all {
             said.push(Entry::Diagnosis(found.clone()));
             watchdog.sighted(found.cause).told = true;
             said.extend(watchdog.forestall(&found));

@@ -21,6 +21,18 @@ fn injected_faults_get_their_names() {
     }
 }
 
+/// Before the first step, from what the objects look like to the network that the run begins with.
+#[test]
+fn swapped_labels_are_named_before_the_run() {
+    let arguments = "bench stagnation --healthy 1 --seeds 1 --seed 1 --images 160 --epochs 1 --threads 1 --json \
+                     --diagnose-only --faults labels-swapped-20";
+    let said = succeed(&arguments.split_whitespace().collect::<Vec<_>>());
+    let rows: Vec<Value> = said.lines().map(|l| serde_json::from_str(l).expect("a row is JSON")).collect();
+    assert!(rows[0]["diagnosis"].is_null(), "{}", rows[0]);
+    assert_eq!((&rows[1]["right"], rows[1]["step"].as_u64()), (&true.into(), Some(0)), "{}", rows[1]);
+    assert!(rows[1]["auc"].as_f64() > Some(0.9), "{}", rows[1]);
+}
+
 #[test]
 fn a_run_may_be_rehearsed_first() {
     let [data, weights] = basis();

@@ -3,6 +3,7 @@
 use super::{network, schedule};
 use crate::watchdog::diagnosis::{Cause, Diagnosis, listed, percent};
 use crate::watchdog::facts::RunFacts;
+use crate::watchdog::symptoms::binomial_tail;
 
 /// Spread of channel norms below which weights look like fresh random numbers: those of a channel with n inputs spread by
 /// 1/√(2n), trained ones by far more.
@@ -27,14 +28,27 @@ const BY_HEART: u64 = 10;
 /// Share of images with an unmatched object that every data set may have.
 const UNMATCHED: f64 = 0.03;
 
+/// Share of the images whose labels look wrong in a sound set, at most, and the chance below which more are no chance.
+const MISNAMED: f64 = 0.02;
+const CHANCE: f64 = 1e-5;
+
+/// Share of the images that must be agreed with, how surely the others must be contradicted, and how much of the classes
+/// must be explained, as [`Appearance`] has them. Where classes are so alike that 0.8 or less is agreed with, 0.54 is
+/// explained at most; with a fifth of the labels swapped it is 0.64 to 0.9 on photos, the opposition 0.8 to 1.2.
+///
+/// [`Appearance`]: crate::watchdog::Appearance
+const AGREED: f64 = 0.55;
+const OPPOSED: f64 = 0.6;
+const EXPLAINED: f32 = 0.55;
+
 pub fn looks_random(facts: &RunFacts) -> bool {
     facts.spread.is_some_and(|s| s < EVEN) || facts.loaded.is_some_and(|l| l < 0.5)
 }
 
 /// Diagnoses from the facts alone, most serious first.
 pub fn before(facts: &RunFacts) -> Vec<Diagnosis> {
-    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 10] =
-        [weights, silent, schedule_fits, boxes, classes, empty, scarce, decay, weak_start, few];
+    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 11] =
+        [weights, silent, schedule_fits, boxes, classes, misnamed, empty, scarce, decay, weak_start, few];
     rules.iter().filter_map(|rule| rule(facts)).collect()
 }
 
@@ -86,6 +100,27 @@ fn classes(facts: &RunFacts) -> Option<Diagnosis> {
     let names: Vec<String> = empty.iter().map(|&c| facts.class_name(c).to_string()).collect();
     let sentence = format!("no training image shows {}: what is not shown cannot be learned", listed(&names));
     Some(Diagnosis::new(Cause::ClassStarves(first), 1.0, sentence).with("classes", empty.len() as f64))
+}
+
+/// Objects that look like another class than their labels say, as surely as others look like their own.
+fn misnamed(facts: &RunFacts) -> Option<Diagnosis> {
+    let appearance = facts.appearance.as_ref().filter(|_| !looks_random(facts))?;
+    let (agreement, opposition) = (appearance.agreement()?, appearance.opposition());
+    let (images, judged) = (appearance.contradicted(), appearance.images.len());
+    let chance = binomial_tail(images.len() as u64, judged as u64, MISNAMED);
+    if agreement < AGREED || opposition < OPPOSED || appearance.explained < EXPLAINED || chance > CHANCE {
+        return None;
+    }
+    let sentence = format!(
+        "in {} of {judged} training images objects look like another class than their labels say, by what the objects of \
+         all other images look like to the network; it is {} as sure of that as it is of the labels it agrees with, where \
+         classes are hard to tell apart it would be half as sure",
+        images.len(),
+        percent(opposition)
+    );
+    let share = images.len() as f64 / judged as f64;
+    let found = Diagnosis::new(Cause::LabelsSwapped, 0.9, sentence).with("share", share);
+    Some(found.with("agreement", agreement).with("opposition", opposition).naming(images))
 }
 
 /// A class whose share of the objects is a tenth of an even one, in a set large enough to tell.
@@ -156,6 +191,7 @@ fn weak_start(facts: &RunFacts) -> Option<Diagnosis> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watchdog::Appearance;
 
     fn causes(facts: &RunFacts) -> Vec<Cause> {
         before(facts).into_iter().map(|d| d.cause).collect()
@@ -181,5 +217,21 @@ mod tests {
         let set = |empty_images| RunFacts { images: 100, empty_images, objects: vec![80], ..RunFacts::default() };
         assert_eq!(causes(&set(50)), [Cause::NoPositives]);
         assert_eq!(causes(&set(20)), []);
+    }
+
+    #[test]
+    fn names_that_looks_contradict_are_swapped() {
+        let set = |wrong: usize, margin: f32| {
+            let margins: Vec<f32> = (0..100).map(|i| if i < wrong { margin } else { 1.0 }).collect();
+            let appearance =
+                Appearance { images: (0..100).collect(), margins, agreed: 100 - wrong as u32, explained: 0.7 };
+            RunFacts { appearance: Some(appearance), spread: Some(0.5), ..RunFacts::default() }
+        };
+        assert_eq!(causes(&set(20, -0.9)), [Cause::LabelsSwapped]);
+        assert_eq!(before(&set(20, -0.9))[0].images, (0..20).collect::<Vec<u32>>());
+        assert_eq!(causes(&set(20, -0.3)), [], "hesitation");
+        assert_eq!(causes(&set(3, -0.9)), [], "a few");
+        assert_eq!(causes(&set(50, -0.9)), [], "nothing to go by");
+        assert_eq!(causes(&RunFacts { spread: Some(0.1), ..set(20, -0.9) }), [Cause::WeightsNotLoaded]);
     }
 }
