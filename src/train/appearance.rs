@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_cut_out_holds_the_box_and_nothing_else() {
-        let pixels =
-            (0..20).flat_map(|y| (0..40).flat_map(move |x| if x >= 10 && x < 20 && y < 5 { [255; 3] } else { [0; 3] }));
+        let pixels = (0..20)
+            .flat_map(|y| (0..40).flat_map(move |x| if (10..20).contains(&x) && y < 5 { [255; 3] } else { [0; 3] }));
         let photo = RgbImage { width: 40, height: 20, pixels: pixels.collect() };
         let inside = cut_out(&photo, &object(0, 0.25, -0.5, 0.5, 0.25).bbox).unwrap();
         ops::read(&inside, |x| assert!(x.len() == SIDE * SIDE * 3 && x.iter().all(|v| *v == 1.0)));
