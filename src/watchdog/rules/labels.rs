@@ -148,7 +148,9 @@ fn parked_for(view: &View, window: usize) -> Option<Diagnosis> {
     if start::looks_random(view.facts) {
         return Some(found(Cause::WeightsNotLoaded, 0.8, "the backbone's weights look like fresh random numbers"));
     }
-    if view.facts.response.is_some_and(|r| r < 0.25) || view.facts.dead.is_some_and(|d| d > 0.5) {
+    // Channels that are dead are no lack where the others tell photos apart: a file may come with most of them dead.
+    let dead = view.facts.dead.is_some_and(|d| d > 0.5);
+    if view.facts.response.map_or(dead, |response| response < 0.25) {
         return Some(found(Cause::WeakStart, 0.6, "the features it starts from carry little for this task"));
     }
     let mut worst: Vec<Suspect> = view.memory.epochs.last().map_or(Vec::new(), |e| e.suspicion.worst.clone());
