@@ -54,13 +54,15 @@ extern "C" fn unreadable(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut lib
 }
 
 /// glibc gives large blocks back to the system when they are freed and faults them in again at the next step; a
-/// training step frees and takes the same blocks over and over.
+/// training step frees and takes the same blocks over and over. It also keeps a heap for every thread, where what the
+/// loader's threads freed is of no use to the trainer, and whose ends `malloc_trim` leaves alone: one heap for all.
 fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt only sets parameters of the allocator, and no other thread runs yet.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 

@@ -39,7 +39,7 @@ pub use image::Photo;
 pub use loader::{Epoch, Loader, LoaderOptions};
 pub use pack::{Pack, PackOptions, PackReport, Split, is_current, pack_or_reuse, write_pack};
 pub use plan::EpochPlan;
-pub use resize::normalise;
+pub use resize::{normalise, normalised};
 pub use sample::{Batch, Object, Record, RgbImage, Sample};
 pub use scene::{SceneOptions, scene, write_voc};
 pub use source::{DataSet, Format};

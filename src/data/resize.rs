@@ -70,15 +70,23 @@ pub fn resize_into(image: &RgbImage, source: Rect, canvas: &mut RgbImage, target
     }
 }
 
+/// What the network sees of a pixel's channel.
+fn normal(value: u8) -> f32 {
+    f32::from(value) / 127.5 - 1.0
+}
+
 /// Network input from pixels: `u8 / 127.5 - 1`, overwriting `out` (`[H, W, 3]`).
 ///
 /// # Panics
 /// If `out` does not have the image's size.
 pub fn normalise(image: &RgbImage, out: &mut [f32]) {
     assert_eq!(image.pixels.len(), out.len(), "one value per pixel and channel");
-    for (value, &pixel) in out.iter_mut().zip(&image.pixels) {
-        *value = f32::from(pixel) / 127.5 - 1.0;
-    }
+    out.iter_mut().zip(&image.pixels).for_each(|(value, &pixel)| *value = normal(pixel));
+}
+
+/// As [`normalise`], for the pixels of any number of images.
+pub fn normalised(pixels: Vec<u8>) -> Vec<f32> {
+    pixels.into_iter().map(normal).collect()
 }
 
 /// For each output pixel of one axis, the source pixels it is made of and their weights, which sum to 1.

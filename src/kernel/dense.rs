@@ -6,7 +6,7 @@
 use super::gemm::{End, Rows, product, weight_product};
 use super::isa::Isa;
 use super::shape::{ConvGeometry, Layer};
-use super::workspace::{Workspace, first};
+use super::workspace::{Packed, Pooled, Workspace, first};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -67,8 +67,8 @@ fn gather_taps(g: &ConvGeometry, row: &[f32], ox: usize, cell: &mut [f32]) {
 pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
     let g = layer.geometry;
     let (image, depth) = (g.h * g.w * g.cin, g.kh * g.kw * g.cin);
-    let mut shared = Workspace::take();
-    let panels = &mut shared.panels[0];
+    let mut packed = Packed::take();
+    let panels = &mut packed.panels[0];
     panels.pack(isa, layer.weight, layer.scale, layer.bias);
     let end = if g.relu6 { End::Clamp } else { End::Store };
     for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(g.oh * g.ow * g.cout)) {

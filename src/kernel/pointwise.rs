@@ -6,7 +6,7 @@
 use super::gemm::{End, Rows, product, weight_product};
 use super::isa::Isa;
 use super::shape::Layer;
-use super::workspace::Workspace;
+use super::workspace::{Packed, Pooled};
 use rayon::prelude::*;
 
 /// Below this many multiply-accumulates a fork costs more than it gains.
@@ -23,8 +23,8 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32
     let g = layer.geometry;
     assert!(residual.is_none() || !g.relu6, "a residual is added to a linear layer: {g:?}");
     let (m, k, n) = (g.output_pixels(), g.cin, g.cout);
-    let mut workspace = Workspace::take();
-    let panels = &mut workspace.panels[0];
+    let mut packed = Packed::take();
+    let panels = &mut packed.panels[0];
     panels.pack(isa, layer.weight, layer.scale, layer.bias);
     let end = match residual {
         Some(_) => End::Add,
@@ -48,8 +48,8 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32
 pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
     let g = layer.geometry;
     let (m, k, n) = (g.output_pixels(), g.cin, g.cout);
-    let mut workspace = Workspace::take();
-    let panels = &mut workspace.panels[0];
+    let mut packed = Packed::take();
+    let panels = &mut packed.panels[0];
     panels.pack_transposed(isa, layer.weight, layer.scale);
     let task = share(m, g.macs());
     let run = |i: usize, dx: &mut [f32]| {

@@ -1,7 +1,8 @@
 //! Memory that kernels work in, handed back when they are done and used again by the next.
 //!
 //! A training step asks for the same buffers every time; taking them from a pool keeps them out of the allocator, so
-//! that a run's memory is settled after its first step.
+//! that a run's memory is settled after its first step. Each purpose has a pool of its own: a set of buffers that served
+//! as tiles would otherwise come back as packed weights and grow for both.
 
 use super::depthwise::Weights;
 use super::gemm::Panels;
@@ -21,43 +22,68 @@ pub(super) struct Workspace {
     pub zeros: Vec<f32>,
     /// Takes what nobody asked for.
     pub unused: Vec<f32>,
-    /// A thread's share of weight gradients.
-    pub partial: Vec<f32>,
-    pub panels: [Panels; 4],
+}
+
+/// The weights of one kernel call, packed for all its threads.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    pub panels: [Panels; 3],
     pub taps: [Weights; 2],
 }
 
-static POOL: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
+/// A thread's share of weight gradients.
+#[derive(Debug, Default)]
+pub(super) struct Partial {
+    pub sums: Vec<f32>,
+}
 
-/// A workspace on loan from the pool.
-pub(super) struct Loan(Option<Workspace>);
+type Pool<T> = Mutex<Vec<T>>;
 
-impl Workspace {
-    /// The workspace given back last, or a new one.
-    pub(super) fn take() -> Loan {
-        let free = POOL.lock().unwrap_or_else(PoisonError::into_inner).pop();
+/// What is lent from a pool.
+pub(super) trait Pooled: Default + 'static {
+    fn pool() -> &'static Pool<Self>;
+
+    /// The one given back last, or a new one.
+    fn take() -> Loan<Self> {
+        let free = Self::pool().lock().unwrap_or_else(PoisonError::into_inner).pop();
         Loan(Some(free.unwrap_or_default()))
     }
 }
 
-impl Drop for Loan {
+macro_rules! pooled {
+    ($($of:ty),*) => {$(
+        impl Pooled for $of {
+            fn pool() -> &'static Pool<Self> {
+                static POOL: Pool<$of> = Mutex::new(Vec::new());
+                &POOL
+            }
+        }
+    )*};
+}
+
+pooled!(Workspace, Packed, Partial);
+
+/// On loan from a pool until it is dropped.
+pub(super) struct Loan<T: Pooled>(Option<T>);
+
+impl<T: Pooled> Drop for Loan<T> {
     fn drop(&mut self) {
-        if let Some(workspace) = self.0.take() {
-            POOL.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        if let Some(lent) = self.0.take() {
+            T::pool().lock().unwrap_or_else(PoisonError::into_inner).push(lent);
         }
     }
 }
 
-impl Deref for Loan {
-    type Target = Workspace;
-    fn deref(&self) -> &Workspace {
-        self.0.as_ref().expect("a loan holds its workspace until it is dropped")
+impl<T: Pooled> Deref for Loan<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("a loan holds what was lent until it is dropped")
     }
 }
 
-impl DerefMut for Loan {
-    fn deref_mut(&mut self) -> &mut Workspace {
-        self.0.as_mut().expect("a loan holds its workspace until it is dropped")
+impl<T: Pooled> DerefMut for Loan<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("a loan holds what was lent until it is dropped")
     }
 }
 

@@ -1,8 +1,7 @@
-//! The network as a list of operations on numbered values: what forward runs, and what memory is planned from.
+//! The network as a list of operations on numbered values: what forward runs, and what its memory is planned from.
 
 use super::forward::SsdModel;
-use crate::kernel::{Block, BlockWorkspace, ConvGeometry, block_workspace};
-use crate::ops;
+use crate::kernel::{Block, ConvGeometry};
 
 /// One operation; its output is the value after those before it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,21 +25,6 @@ pub(super) struct Program {
     pub last_use: Vec<usize>,
     /// Values of the box and class predictors of each feature map.
     pub predictors: Vec<[usize; 2]>,
-}
-
-/// Memory of one forward and backward pass, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Footprint {
-    /// Kept from forward to backward.
-    pub saved: usize,
-    /// What flows: at most this much besides at any moment.
-    pub transient: usize,
-    /// Buffers that kernels work in, over all threads.
-    pub workspace: usize,
-}
-
-fn numbers(dims: [usize; 4]) -> usize {
-    dims.iter().product()
 }
 
 impl SsdModel {
@@ -108,7 +92,7 @@ impl SsdModel {
     }
 
     /// Sizes of layers that follow one another on an input of shape `[N,H,W,C]`.
-    fn geometries(&self, positions: &[usize], mut at: [usize; 4]) -> Vec<ConvGeometry> {
+    pub(super) fn geometries(&self, positions: &[usize], mut at: [usize; 4]) -> Vec<ConvGeometry> {
         let next = |&position: &usize| {
             let g = self.layers[position].spec().geometry(at);
             at = [g.n, g.oh, g.ow, g.cout];
@@ -130,47 +114,6 @@ impl SsdModel {
         }
         all.into_iter().map(|g| g.expect("every layer is part of the program")).collect()
     }
-
-    /// Memory of a training pass over `n` images of `size` pixels with `threads` threads, as the layers learn now.
-    pub fn footprint(&self, n: usize, size: usize, threads: usize) -> Footprint {
-        let program = self.program([n, size, size, 3]);
-        let (mut tracked, mut kept) = (vec![false; program.dims.len()], vec![false; program.dims.len()]);
-        let (mut expanded, mut gradients, mut workspace) = (0, 0, BlockWorkspace::default());
-        // Before anything learns, values are let go as they are used.
-        let mut passing = 0;
-        for (i, step) in program.steps.iter().enumerate() {
-            match step {
-                Step::Sum(a, b) => tracked[i + 1] = tracked[*a] || tracked[*b],
-                Step::Fused { positions, input, .. } => {
-                    let geometries = self.geometries(positions, program.dims[*input]);
-                    let learns = positions.iter().any(|&p| self.layers[p].learns());
-                    tracked[i + 1] = learns || tracked[*input];
-                    let [input_numbers, output_numbers] = [*input, i + 1].map(|value| numbers(program.dims[value]));
-                    if tracked[i + 1] {
-                        (kept[*input], kept[i + 1]) = (true, kept[i + 1] || geometries[geometries.len() - 1].relu6);
-                        // Nobody wants the gradient of what nothing before learns from.
-                        let wanted = if tracked[*input] { input_numbers } else { 0 };
-                        gradients = gradients.max(wanted + output_numbers);
-                    } else {
-                        passing = passing.max(input_numbers + output_numbers);
-                    }
-                    if geometries.len() == 3 && learns && ops::keeps_expansion(&geometries[0]) {
-                        expanded += geometries[0].output_len();
-                    }
-                    workspace = workspace.max(block_workspace(&geometries, tracked[i + 1]));
-                }
-            }
-        }
-        let saved: usize = kept.iter().zip(&program.dims).filter(|(k, _)| **k).map(|(_, &d)| numbers(d)).sum();
-        // Predictions, their parts before they are joined, and the gradients of both.
-        let predictions: usize = program.predictors.iter().flatten().map(|&p| numbers(program.dims[p])).sum();
-        let bytes = size_of::<f32>();
-        Footprint {
-            saved: (saved + expanded) * bytes,
-            transient: (gradients.max(passing) + 4 * predictions) * bytes,
-            workspace: (workspace.shared + threads * workspace.per_thread) * bytes,
-        }
-    }
 }
 
 impl Program {
@@ -183,10 +126,22 @@ impl Program {
     fn count_uses(&mut self) {
         self.last_use = vec![usize::MAX; self.dims.len()];
         for (i, step) in self.steps.iter().enumerate() {
-            match step {
-                Step::Fused { input, .. } => self.last_use[*input] = i,
-                Step::Sum(a, b) => (self.last_use[*a], self.last_use[*b]) = (i, i),
-            }
+            step.inputs().into_iter().for_each(|value| self.last_use[value] = i);
+        }
+    }
+
+    /// Numbers of a value.
+    pub(super) fn numbers(&self, value: usize) -> usize {
+        self.dims[value].iter().product()
+    }
+}
+
+impl Step {
+    /// The values it works on.
+    pub(super) fn inputs(&self) -> Vec<usize> {
+        match *self {
+            Step::Fused { input, .. } => vec![input],
+            Step::Sum(a, b) => vec![a, b],
         }
     }
 }

@@ -9,7 +9,6 @@
 
 use std::path::{Path, PathBuf};
 
-use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, ValueInfoProto};
 
 use super::builder::{Builder, Dim, int, ints, value};
@@ -80,10 +79,8 @@ impl Document {
     /// # Errors
     /// If the disk refuses.
     pub fn write(self) -> Result<(), OnnxError> {
-        let bytes = self.model.encode_to_vec();
-        drop(self.model);
-        file::replace(&self.path, &bytes)?;
-        file::replace(&self.path.with_file_name("labels.txt"), self.labels.as_bytes())
+        file::replace(&self.path, |to| file::encode(self.model, to))?;
+        file::replace(&self.path.with_file_name("labels.txt"), |to| to.write_all(self.labels.as_bytes()))
     }
 }
 

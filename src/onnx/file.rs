@@ -1,7 +1,7 @@
-//! The model file as bytes: read whole and decoded, or replaced in one step.
+//! The model file as bytes: read whole and decoded, or encoded tensor by tensor and replaced in one step.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -58,18 +58,18 @@ pub(super) fn read(path: &Path) -> Result<ModelProto, OnnxError> {
     }
 }
 
-/// Writes `bytes` under `path` so that a reader, or a power cut, sees the old file or the new one and nothing
-/// between: temporary file in the same folder, fsync, rename, fsync of the folder.
+/// Replaces the file at `path` by what `write` puts out, so that a reader, or a power cut, sees the old file or the new
+/// one and nothing between: temporary file in the same folder, fsync, rename, fsync of the folder.
 ///
 /// # Errors
 /// If any step fails; the temporary file is removed then.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), OnnxError> {
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OnnxError> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let written = temporary(path).and_then(|temp| {
-        let moved = write_synced(&temp, bytes).and_then(|()| fs::rename(&temp, path));
+        let moved = write_synced(&temp, write).and_then(|()| fs::rename(&temp, path));
         if moved.is_err() {
             // The first error is the one worth telling.
             let _ = fs::remove_file(&temp);
@@ -87,10 +87,44 @@ fn temporary(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(hidden))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn write_synced(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    write(&mut file)?;
+    file.into_inner()?.sync_all()
+}
+
+/// Keys of nested messages in protobuf's encoding: field number times 8, plus 2 (`ModelProto.graph`,
+/// `GraphProto.initializer`).
+const GRAPH: u8 = 7 << 3 | 2;
+const INITIALIZER: u8 = 5 << 3 | 2;
+
+/// Writes a model one tensor after the other, each let go when it is written: its numbers would otherwise be in memory
+/// twice. The tensors stand at the end of the graph; protobuf leaves the order of fields to the writer.
+///
+/// # Errors
+/// If `to` does not take it.
+pub(super) fn encode(mut model: ModelProto, to: &mut dyn Write) -> io::Result<()> {
+    let graph = model.graph.take();
+    to.write_all(&model.encode_to_vec())?;
+    let Some(mut graph) = graph else { return Ok(()) };
+    let tensors = std::mem::take(&mut graph.initializer);
+    let nested = |len: usize| 1 + prost::length_delimiter_len(len) + len;
+    let len = graph.encoded_len() + tensors.iter().map(|t| nested(t.encoded_len())).sum::<usize>();
+    begin(GRAPH, len, to)?;
+    to.write_all(&graph.encode_to_vec())?;
+    for tensor in tensors {
+        let bytes = tensor.encode_to_vec();
+        begin(INITIALIZER, bytes.len(), to)?;
+        to.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Key and length of a nested message.
+fn begin(key: u8, len: usize, to: &mut dyn Write) -> io::Result<()> {
+    let mut head = vec![key];
+    prost::encode_length_delimiter(len, &mut head).map_err(io::Error::other)?;
+    to.write_all(&head)
 }
 
 #[cfg(unix)]
@@ -106,17 +140,49 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tract_onnx::pb::{GraphProto, NodeProto, StringStringEntryProto, TensorProto};
 
     #[test]
     fn replace_leaves_no_temporary_file_and_the_new_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.onnx");
-        replace(&path, b"old").unwrap();
-        replace(&path, b"new").unwrap();
+        replace(&path, |to| to.write_all(b"old")).unwrap();
+        replace(&path, |to| to.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        let error = replace(&dir.path().join("absent/a.onnx"), b"x").unwrap_err();
+        let error = replace(&path, |to| to.write_all(b"half").and(Err(io::Error::other("full")))).unwrap_err();
+        assert!(error.to_string().contains("a.onnx: cannot write: full"), "{error}");
+        assert_eq!((fs::read(&path).unwrap(), fs::read_dir(dir.path()).unwrap().count()), (b"new".to_vec(), 1));
+        let error = replace(&dir.path().join("absent/a.onnx"), |to| to.write_all(b"x")).unwrap_err();
         assert!(error.to_string().contains("absent/a.onnx: cannot write"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_tensor_by_tensor_decodes_to_the_model() {
+        // Lengths of one, two and three bytes.
+        let tensor = |name: &str, len: usize| TensorProto {
+            name: name.into(),
+            dims: vec![len as i64],
+            data_type: 1,
+            raw_data: (0..4 * len).map(|i| i as u8).collect(),
+            ..Default::default()
+        };
+        let graph = GraphProto {
+            name: "g".into(),
+            node: vec![NodeProto { op_type: "Relu".into(), input: vec!["x".into()], ..Default::default() }],
+            initializer: vec![tensor("a", 0), tensor("b", 3), tensor("c", 100), tensor("d", 10_000)],
+            doc_string: "behind the tensors in the usual order".into(),
+            ..Default::default()
+        };
+        let property = StringStringEntryProto { key: "k".into(), value: "v".into() };
+        let whole =
+            ModelProto { ir_version: 8, graph: Some(graph), metadata_props: vec![property], ..Default::default() };
+        let bare = ModelProto { ir_version: 8, ..Default::default() };
+        for model in [whole, bare] {
+            let mut bytes = Vec::new();
+            encode(model.clone(), &mut bytes).unwrap();
+            assert_eq!(ModelProto::decode(bytes.as_slice()).unwrap(), model);
+            assert_eq!(bytes.len(), model.encoded_len());
+        }
     }
 
     #[test]

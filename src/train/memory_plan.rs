@@ -9,19 +9,24 @@ use crate::watchdog::Mode;
 use std::fmt;
 
 /// The program itself with its libraries, the index of the data set, threads' stacks; measured.
-const PROGRAM_BYTES: usize = 24 << 20;
+const PROGRAM_BYTES: usize = 18 << 20;
 
-/// Side of the largest photo that the loader holds besides what it makes of it.
-const PHOTO_PIXELS: usize = 640 * 640;
-
-/// Batches in the hands of a loader thread and of the trainer.
-const BATCHES_IN_HAND: usize = 2;
+/// Pixels of the largest photo that a loader thread holds, and of the part of it that is shown.
+const PHOTO_PIXELS: usize = 2 * 512 * 512;
 
 /// Images judged together after an epoch.
 const JUDGED_TOGETHER: usize = 4;
 
+/// What tract takes to run the exported file: copies of the numbers, packed and not, and three tensors of its widest
+/// layer, each as large as eight images; measured. Not counted are pages of its code, which the system can take back.
+const PROVING_COPIES: usize = 4;
+const PROVING_IMAGES: usize = 3 * 8;
+
+/// One part in so many of the heap lies between its blocks; measured.
+const GAPS: usize = 24;
+
 /// The watchdog's memory of images and looks, and its journal on the way to the disk.
-const REMEMBERED_BYTES: usize = 4 << 20;
+const REMEMBERED_BYTES: usize = 2 << 20;
 
 /// Bytes by what they are for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +42,10 @@ pub struct MemoryPlan {
     pub activations: usize,
     pub workspace: usize,
     pub loader: usize,
-    /// What judging and exporting after an epoch take in place of the last three.
+    /// What judging and exporting after an epoch take in place of gradients, activations and loader.
     pub judging: usize,
+    /// What the proof of the exported file takes at the end, when the run's state is gone.
+    pub proving: usize,
     /// What the watchdog keeps: its photos and what it remembers.
     pub watching: usize,
 }
@@ -57,7 +64,8 @@ impl MemoryPlan {
         };
         let footprint = state.model.footprint(recipe.micro_batch, size, threads);
         let image = size * size * 3 * bytes;
-        let batches = BATCHES_IN_HAND + loader_queue(recipe.micro_batch) + loader_threads.saturating_sub(1);
+        // Beside those that wait, one in the making on every thread and one on its way into the network.
+        let batches = loader_queue(recipe.micro_batch) + loader_threads + 1;
         let judged = state.model.footprint(JUDGED_TOGETHER, size, threads);
         let average = if recipe.ema > 0.0 { trained } else { 0 };
         Self {
@@ -67,19 +75,22 @@ impl MemoryPlan {
             gradients: trained,
             optimizer: moments * trained,
             average,
-            activations: footprint.saved + footprint.transient,
+            activations: footprint.training,
             workspace: footprint.workspace,
-            loader: batches * recipe.micro_batch * image + (loader_threads + 1) * 2 * PHOTO_PIXELS * 3,
-            // The averaged network and some images; then its copies for the file.
-            judging: (all + JUDGED_TOGETHER * image + judged.transient / 2).max(2 * all),
+            loader: batches * recipe.micro_batch * size * size * 3 + loader_threads * PHOTO_PIXELS * 3,
+            // The averaged network and some images; then its copy for the file.
+            judging: all + judged.looking.max(all),
+            proving: PROVING_COPIES * all + PROVING_IMAGES * image,
             watching: if watchdog == Mode::Off { 0 } else { PROBES * image + REMEMBERED_BYTES },
         }
     }
 
     /// The peak.
     pub fn total(&self) -> usize {
-        let state = self.program + self.weights + self.gradients + self.optimizer + self.average + self.watching;
-        state + (self.activations + self.loader).max(self.judging) + self.workspace
+        let state = self.weights + self.optimizer + self.average + self.watching;
+        let run = state + (self.gradients + self.activations + self.loader).max(self.judging);
+        let heap = run.max(self.proving) + self.workspace;
+        self.program + heap + heap / GAPS
     }
 }
 

@@ -17,7 +17,7 @@ use super::watching::Watching;
 use super::window::Window;
 use crate::board::release_freed_memory;
 use crate::boxes::{BoxCoder, CornerBox, Matcher, assign_inside};
-use crate::data::{Batch, Loader, LoaderOptions};
+use crate::data::{Batch, Loader, LoaderOptions, normalised};
 use crate::loss::{SsdLoss, TargetEncoder, Targets};
 use crate::watchdog::{Action, Entry};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -278,7 +278,7 @@ impl Run<'_> {
         if let Some(mishap) = self.job.mishap {
             mishap.spoil(&mut targets, &indices);
         }
-        let batch = TrainBatch { images: batch.images, size: batch.size, targets };
+        let batch = TrainBatch { images: normalised(batch.images), size: batch.size, targets };
         let step = state.progress.step;
         let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
         // Over the whole window, so that the step does not depend on how it was cut into micro-batches.

@@ -11,6 +11,7 @@ mod gradients;
 mod heat;
 mod kernels;
 mod layering;
+mod memory;
 mod network_golden;
 mod onnx;
 mod onnx_bad_input;

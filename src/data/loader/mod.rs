@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use crew::Crew;
 
-use super::resize::normalise;
 use super::{AugmentOptions, Batch, DataError, EpochPlan, Record, augment, plain};
 
 /// How records become batches.
@@ -157,9 +156,9 @@ impl Work {
         let size = self.options.size;
         let positions = self.positions(number);
         let indices = self.plan.order()[positions.clone()].to_vec();
-        let mut images = vec![0.0; positions.len() * size * size * 3];
+        let mut images = Vec::with_capacity(positions.len() * size * size * 3);
         let mut objects = Vec::with_capacity(positions.len());
-        for ((position, &index), image) in positions.zip(&indices).zip(images.chunks_exact_mut(size * size * 3)) {
+        for (position, &index) in positions.zip(&indices) {
             if self.stop.load(Ordering::Relaxed) {
                 return None;
             }
@@ -171,7 +170,7 @@ impl Work {
                 Some(options) => augment(&record, size, options, &mut self.plan.generator(position)),
                 None => plain(&record, size),
             };
-            normalise(&sample.image, image);
+            images.extend_from_slice(&sample.image.pixels);
             sample.objects.retain(|object| !object.crowd);
             objects.push(sample.objects);
         }
@@ -264,9 +263,7 @@ mod tests {
         assert_eq!(batches[0].indices, [0, 1, 2, 3]);
         assert_eq!(batches[1].indices, [4, 5]);
         assert!(batches.iter().flat_map(|b| &b.objects).all(|o| o.len() == 1 && !o[0].crowd));
-        let mut image = vec![0.0; 24 * 24 * 3];
-        normalise(&plain(&record(5), 24).image, &mut image);
-        assert_eq!(batches[1].images[24 * 24 * 3..], image);
+        assert_eq!(batches[1].images[24 * 24 * 3..], plain(&record(5), 24).image.pixels);
     }
 
     #[test]

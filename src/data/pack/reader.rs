@@ -4,6 +4,7 @@
 //! a mapping stays whole; a file cut short by someone else while mapped would still end the program (SIGBUS).
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,19 +166,28 @@ impl Split {
     }
 }
 
-/// Linux maps the cached neighbours of a page that is asked for along with it, in blocks of this many bytes.
-const MAPPED_TOGETHER: usize = 64 << 10;
+/// Linux maps the cached neighbours of a page that is asked for along with it: 64 KB of them, since 6.18 all that are
+/// cached as one, but never beyond a block of addresses of this many bytes (larger where pages are larger than 4 KB).
+const MAPPED_TOGETHER: usize = 2 << 20;
+
+/// The part of a mapping at address `base` of `len` bytes that is mapped with its bytes `record`: blocks begin at round
+/// addresses, not at round places in the file.
+fn mapped_with(record: Range<usize>, base: usize, len: usize) -> Range<usize> {
+    let begin = (base + record.start) / MAPPED_TOGETHER * MAPPED_TOGETHER;
+    let end = (base + record.end).next_multiple_of(MAPPED_TOGETHER);
+    begin.saturating_sub(base)..(end - base).min(len)
+}
 
 impl Mapped {
     /// Lets go of a record's pages: they stay in the system's cache while there is room, but no longer count as this
     /// process's memory, which on a small board is limited.
     fn release(&self, record: u32) {
         let entry = &self.index.records[record as usize];
-        let begin = entry.offset as usize / MAPPED_TOGETHER * MAPPED_TOGETHER;
-        let end = ((entry.offset + entry.len) as usize).next_multiple_of(MAPPED_TOGETHER).min(self.map.len());
+        let bytes = entry.offset as usize..(entry.offset + entry.len) as usize;
+        let part = mapped_with(bytes, self.map.as_ptr() as usize, self.map.len());
         #[cfg(unix)]
         // SAFETY: the mapping is read-only and backed by its file: pages that are asked for again are read again.
-        let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, begin, end - begin) };
+        let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, part.start, part.len()) };
     }
 
     fn view(&self, record: u32) -> Result<RecordView<'_>, DataError> {
@@ -255,5 +265,23 @@ fn read_index(path: &Path, map: &[u8]) -> Result<Index, DataError> {
     match misplaced {
         Some(i) => Err(damaged("index", format!("record {i} outside the records"), "one inside")),
         None => Ok(index),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mapped_with_a_record_ends_at_round_addresses() {
+        let block = MAPPED_TOGETHER;
+        let base = 7 * block + 0x3000;
+        // The first block of addresses holds only what the mapping has of it.
+        assert_eq!(mapped_with(0..1, base, 9 * block), 0..block - 0x3000);
+        assert_eq!(mapped_with(block..block + 1, base, 9 * block), block - 0x3000..2 * block - 0x3000);
+        // A record of a whole block at a round place in the file lies in two blocks of addresses.
+        assert_eq!(mapped_with(block..2 * block, base, 9 * block), block - 0x3000..3 * block - 0x3000);
+        assert_eq!(mapped_with(8 * block..9 * block, base, 9 * block), 8 * block - 0x3000..9 * block);
+        assert_eq!(mapped_with(0..block, 7 * block, block), 0..block);
     }
 }

@@ -6,7 +6,7 @@ use crate::kernel::depthwise::{Band, Mask, Weights, backward_input_rows, backwar
 use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
-use crate::kernel::workspace::{Workspace, first};
+use crate::kernel::workspace::{Packed, Partial, Pooled, Workspace, first};
 use crate::kernel::{activation, dense};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -32,8 +32,10 @@ pub fn block_backward(
     assert_eq!(y.map(<[f32]>::len), project.relu6.then_some(dy.len()), "the output of {project:?}");
     let BlockGradients { dx, sums } = out;
     assert!(dx.as_ref().is_none_or(|d| d.len() == x.len() && input.kind != Kind::Dense), "input gradient of {input:?}");
-    let mut shared = Workspace::take();
-    let Workspace { panels: [expand, expand_back, project_back, _], taps: [taps, taps_back], .. } = &mut *shared;
+    let mut packed = Packed::take();
+    let Packed { panels: [large, project_back, small], taps: [taps, taps_back] } = &mut *packed;
+    // Expansions of many channels are kept: the third set of panels stays small.
+    let (expand, expand_back) = if kept.is_some() { (small, large) } else { (large, small) };
     if let Some(e) = &block.expand {
         if kept.is_none() {
             expand.pack(isa, e.weight, e.scale, e.bias);
@@ -90,8 +92,8 @@ pub fn block_backward(
         || own.into_iter().for_each(|piece| ready.piece(piece, Some(&mut sums))),
         || {
             let run = |group: Vec<Piece>| {
-                let mut loan = Workspace::take();
-                let mut rest = first(&mut loan.partial, total);
+                let mut loan = Partial::take();
+                let mut rest = first(&mut loan.sums, total);
                 rest.fill(0.0);
                 let mut partial = Vec::with_capacity(lengths.len());
                 for &[w, b] in &lengths {
@@ -107,7 +109,7 @@ pub fn block_backward(
         },
     );
     for partial in partials {
-        let mut rest = &partial.partial[..total];
+        let mut rest = &partial.sums[..total];
         for s in &mut sums {
             for to in [&mut *s.dw, &mut *s.db] {
                 activation::add(isa, to, &rest[..to.len()]);

@@ -6,7 +6,7 @@ use crate::kernel::ChannelSums;
 use crate::kernel::depthwise::{Band, Weights, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product};
 use crate::kernel::isa::Isa;
-use crate::kernel::workspace::{Workspace, first};
+use crate::kernel::workspace::{Packed, Pooled, Workspace, first};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -28,8 +28,8 @@ pub fn block_forward(
     assert!(kept.as_ref().is_none_or(|k| block.expand.is_some() && k.len() == d.input_len()), "kept input of {d:?}");
     assert_eq!(x.len(), block.input().input_len(), "input of {:?}", block.input());
     assert_eq!(y.len(), block.project.geometry.output_len(), "output of {:?}", block.project.geometry);
-    let mut shared = Workspace::take();
-    let Workspace { panels: [expand, project, ..], taps: [taps, _], .. } = &mut *shared;
+    let mut packed = Packed::take();
+    let Packed { panels: [expand, project, _], taps: [taps, _] } = &mut *packed;
     if let Some(e) = &block.expand {
         expand.pack(isa, e.weight, e.scale, e.bias);
     }

@@ -7,40 +7,73 @@ use crate::kernel::gemm::Panels;
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::{ConvGeometry, Kind};
 
-/// Numbers in workspaces. Buffers only grow, so that of all blocks of a network is the largest of each.
+/// Numbers in workspaces, buffer by buffer. Buffers only grow, so that of all blocks of a network is the largest of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockWorkspace {
     /// Packed weights, once.
-    pub shared: usize,
-    /// Tiles, on every thread.
-    pub per_thread: usize,
+    packed: [usize; 3],
+    /// Rings, tiles and their gradients, on every thread.
+    tiles: [usize; 6],
+    /// A share of the weight gradients, on every thread but one.
+    partial: usize,
 }
 
 impl BlockWorkspace {
     /// The larger of both, part by part.
     pub fn max(self, other: Self) -> Self {
-        Self { shared: self.shared.max(other.shared), per_thread: self.per_thread.max(other.per_thread) }
+        Self {
+            packed: std::array::from_fn(|i| self.packed[i].max(other.packed[i])),
+            tiles: std::array::from_fn(|i| self.tiles[i].max(other.tiles[i])),
+            partial: self.partial.max(other.partial),
+        }
+    }
+
+    /// All of it, for so many threads.
+    pub fn numbers(&self, threads: usize) -> usize {
+        let [packed, tiles]: [usize; 2] = [self.packed.iter().sum(), self.tiles.iter().sum()];
+        packed + threads * tiles + threads.saturating_sub(1) * self.partial
     }
 }
 
 /// The workspace of these layers: one of its own, or depthwise and project, with expand before them or without.
-/// `backward` counts the way back too.
-pub fn block_workspace(layers: &[ConvGeometry], backward: bool) -> BlockWorkspace {
+/// `backward` counts the way back too, `kept` says that it finds the expansion kept.
+pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool) -> BlockWorkspace {
     let isa = Isa::best();
-    let packed = |g: &ConvGeometry| match g.kind {
+    // As packed for the way forward and, transposed, back to the input: about the same.
+    let panels = |g: &ConvGeometry| match g.kind {
         Kind::Depthwise => 0,
-        // Forward and, transposed, to the input.
-        _ => Panels::len_of(isa, g.weight_len() / g.cout, g.cout) * if backward { 2 } else { 1 },
+        _ => Panels::len_of(isa, g.weight_len() / g.cout, g.cout),
     };
-    let shared = layers.iter().map(packed).sum();
-    let [expand @ .., depthwise, project] = layers else { return BlockWorkspace { shared, per_thread: 0 } };
+    let [expand @ .., depthwise, project] = layers else {
+        let packed = [layers.iter().map(panels).sum(), 0, 0];
+        return BlockWorkspace { packed, ..BlockWorkspace::default() };
+    };
     let p = Plane::of(depthwise);
-    let height = tile_rows(layers, if backward { 2 } else { 1 });
     let (row, row_out) = (p.w * p.c, p.ow * p.c);
-    let rows = height * p.stride + 2;
-    let ring = if expand.is_empty() { 0 } else { ring_rows(&p, height) * row };
-    let patches = expand.iter().filter(|e| e.kind == Kind::Dense).map(|e| rows * e.ow * e.weight_len() / e.cout);
-    let back = if backward { (height + 2) * row_out + rows * row + height * p.ow * project.cout } else { 0 };
-    let partial = if backward { layers.iter().map(|g| g.weight_len() + g.cout).sum() } else { 0 };
-    BlockWorkspace { shared, per_thread: ring + height * row_out + back + partial + row + patches.sum::<usize>() }
+    let expansion: usize = expand.iter().map(panels).sum();
+    let packed = [expansion, panels(project), if backward && !kept { expansion } else { 0 }];
+    // Forward works on higher tiles, backward on more of them.
+    let of_pass = |copies: usize| {
+        let height = tile_rows(layers, copies);
+        let rows = height * p.stride + 2;
+        let back = |numbers: usize| if copies == 2 { numbers } else { 0 };
+        let ring = if expand.is_empty() || kept { 0 } else { ring_rows(&p, height) * row };
+        let patches = expand.iter().filter(|e| e.kind == Kind::Dense).map(|e| rows * e.ow * e.weight_len() / e.cout);
+        let masked = if project.relu6 { height * p.ow * project.cout } else { 0 };
+        let d_expanded = if expand.is_empty() { 0 } else { rows * row };
+        let tiles = [
+            ring + patches.sum::<usize>(),
+            height * row_out,
+            back((height + 2) * row_out),
+            back(d_expanded),
+            back(masked),
+            row.max(row_out),
+        ];
+        BlockWorkspace { packed, tiles, partial: 0 }
+    };
+    if !backward {
+        return of_pass(1);
+    }
+    let partial = layers.iter().map(|g| g.weight_len() + g.cout).sum();
+    BlockWorkspace { partial, ..of_pass(1).max(of_pass(2)) }
 }

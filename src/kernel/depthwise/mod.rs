@@ -13,7 +13,7 @@ mod weight;
 
 use super::isa::Isa;
 use super::shape::Layer;
-use super::workspace::{Workspace, first};
+use super::workspace::{Packed, Pooled, Workspace, first};
 use rayon::prelude::*;
 
 pub(super) use any::MAX_TAPS;
@@ -32,8 +32,8 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
         return any::forward(isa, layer, x, y);
     }
     let p = Plane::of(g);
-    let mut shared = Workspace::take();
-    let Workspace { taps: [taps, _], zeros, .. } = &mut *shared;
+    let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
+    let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.forward(isa, layer.weight, layer.scale, layer.bias);
     let (zeros, taps) = (&*first(zeros, p.w * p.c), &*taps);
     let (image, row) = (g.h * g.w * g.cin, g.ow * g.cout);
@@ -53,8 +53,8 @@ pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]
         return any::backward_input(isa, layer, dy, dx);
     }
     let p = Plane::of(g);
-    let mut shared = Workspace::take();
-    let Workspace { taps: [taps, _], zeros, .. } = &mut *shared;
+    let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
+    let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.backward(isa, layer.weight, layer.scale, p.stride);
     let (zeros, taps) = (&*first(zeros, p.ow * p.c), &*taps);
     let (image, row) = (g.oh * g.ow * g.cout, g.w * g.cin);
@@ -75,8 +75,8 @@ pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw
     }
     let p = Plane::of(g);
     let mut workspace = Workspace::take();
-    let Workspace { zeros, partial, .. } = &mut *workspace;
-    let (zeros, db) = (&*first(zeros, p.w * p.c), first(partial, p.c));
+    let Workspace { zeros, unused, .. } = &mut *workspace;
+    let (zeros, db) = (&*first(zeros, p.w * p.c), first(unused, p.c));
     let (image_in, image_out) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     for (x, dy) in x.chunks_exact(image_in).zip(dy.chunks_exact(image_out)) {
         let (x, dy) = (Band::whole(x, g.h), Band::whole(dy, g.oh));

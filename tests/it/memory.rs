@@ -1,0 +1,101 @@
+//! What is planned for a training pass against what the allocator is asked for.
+
+use fieldtune::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use fieldtune::loss::{SsdLoss, TargetEncoder};
+use fieldtune::model::{initialise_network, ssdlite_mobilenet_v2};
+use fieldtune::train::{Observe, Recipe, TrainBatch, TrainState, Window, micro_step};
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    /// Bytes that this thread took less those that it gave back, and the most that it was.
+    static ALIVE: Cell<[isize; 2]> = const { Cell::new([0; 2]) };
+}
+
+/// The system's allocator, counted thread by thread: other tests run beside this one.
+struct Counted;
+
+#[global_allocator]
+static ALLOCATOR: Counted = Counted;
+
+fn count(bytes: isize) {
+    // A thread that ends frees after its counters are gone.
+    let _ = ALIVE.try_with(|alive| {
+        let [now, most] = alive.get();
+        alive.set([now + bytes, most.max(now + bytes)]);
+    });
+}
+
+// SAFETY: every call is passed on as it came; counting does not allocate.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+/// The most that `f` has alive beyond what was there before.
+fn most_alive(f: impl FnOnce()) -> usize {
+    let before = ALIVE.with(|alive| {
+        let [now, _] = alive.get();
+        alive.set([now, now]);
+        now
+    });
+    f();
+    ALIVE.with(|alive| alive.get()[1] - before) as usize
+}
+
+const SIZE: usize = 224;
+
+/// Share by which plan and allocator may differ: indices, targets, a column of a kernel's buffers.
+const TOLERANCE: f64 = 0.05;
+
+/// A training pass: what is planned, and what the allocator saw at the fullest moment of the leanest of some steps (others
+/// may have taken the warm workspaces).
+fn planned_and_seen(freeze: usize, n: usize) -> [f64; 2] {
+    let specs = ssdlite_mobilenet_v2(0.35, 3, false);
+    let network = initialise_network(&specs, &mut Pcg64Mcg::seed_from_u64(3));
+    let state = TrainState::new(&network, &Recipe { freeze, ..Recipe::default() });
+    let anchors = Anchors::tf_ssd(&specs.map_sizes(SIZE));
+    let encoder = TargetEncoder { anchors, coder: BoxCoder::default(), matcher: Matcher::default() };
+    let targets = vec![encoder.encode(&[1], &[CornerBox::new(0.2, 0.2, 0.7, 0.8)]); n];
+    let images: Vec<f32> = (0..n * SIZE * SIZE * 3).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
+    let (loss, mut window) = (SsdLoss::new(3), Window::default());
+    let mut step = || {
+        most_alive(|| {
+            // Counted with the pass: the images are its first value.
+            let batch = TrainBatch { images: images.clone(), size: SIZE, targets: targets.clone() };
+            micro_step(&state.model, &loss, batch, &mut window, Observe::Nothing);
+        })
+    };
+    step();
+    let seen = (0..4).map(|_| step()).min().expect("four steps");
+    [state.model.footprint(n, SIZE, 1).training as f64, seen as f64]
+}
+
+#[test]
+fn a_training_pass_takes_what_is_planned() {
+    for (freeze, n) in [(0, 1), (0, 4), (4, 1), (4, 4), (18, 2)] {
+        let [planned, seen] = planned_and_seen(freeze, n);
+        let told = format!("freeze {freeze}, {n} images: planned {planned:.0}, allocated {seen:.0} bytes");
+        println!("{told}");
+        assert!((planned / seen - 1.0).abs() < TOLERANCE, "{told}");
+    }
+}
