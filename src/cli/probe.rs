@@ -181,7 +181,7 @@ impl Report {
         let recipe = &self.job.recipe;
         let mut text = format!(
             "model        {}\nsettings     {board}\nprocessor    {}, {} cores, {}\n\
-             kernels      {}, {:.0} GFLOP/s at most on {} threads\ntemperature  {heat}; throttling: {flags}\n\
+             kernels      {}, {:.1} GFLOP/s at most on {} threads\ntemperature  {heat}; throttling: {flags}\n\
              memory       {} MB, {left}; limits of control groups are {}\nfree space   {} MB here\n\
              chosen       threads {}, batch {}, micro-batch {}, a checkpoint every {} s{}\n\
              {}\nspeed        {:.0} ms an image ({:.1} images/s)\n",

@@ -18,9 +18,23 @@ pub const SIZE: usize = 96;
 /// Scenes of the set, three quarters of them for training.
 pub const SCENES: usize = 16;
 
+/// The program, started as cargo starts these tests: where they are built for another processor, by the emulator that is set as
+/// cargo's runner, if it is set in the environment. Otherwise the system has to know how.
+pub fn executable() -> Command {
+    let program = env!("CARGO_BIN_EXE_fieldtune");
+    let target = format!("CARGO_TARGET_{}", std::env::consts::ARCH.to_uppercase());
+    let is_runner = |name: &str| name.starts_with(&target) && name.ends_with("_RUNNER");
+    let runner = std::env::vars_os().find(|(name, _)| name.to_str().is_some_and(is_runner));
+    let runner = runner.map(|(_, value)| value.into_string().expect("a runner that is text")).unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([program]);
+    let mut command = Command::new(words.next().unwrap_or(program));
+    command.args(words);
+    command
+}
+
 /// The program, said to be talkative, in a folder of its own choice.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fieldtune"));
+    let mut command = executable();
     command.args(arguments).env("RUST_LOG", "debug").env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     command
 }

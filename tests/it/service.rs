@@ -2,11 +2,11 @@
 
 #![cfg(unix)]
 
-use crate::runs::{basis, copy_run, text};
+use crate::runs::{basis, copy_run, executable, text};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// For anything that is waited for here; a busy machine is slow.
@@ -34,7 +34,7 @@ impl Place {
     }
 
     fn start(&self) -> Service<'_> {
-        let child = Command::new(env!("CARGO_BIN_EXE_fieldtune"))
+        let child = executable()
             .args(["service", "--config", text(&self.dir.path().join("job.toml"))])
             .env("NOTIFY_SOCKET", self.dir.path().join("notify"))
             .env("STATE_DIRECTORY", self.dir.path().join("state"))

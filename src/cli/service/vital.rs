@@ -6,6 +6,7 @@ use crate::train::replace_file;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What ended a run that did not end itself.
@@ -15,7 +16,7 @@ pub enum Death {
     Memory,
     /// The machine was switched off or started anew.
     PowerCut,
-    /// Killed, crashed, or hung and ended by the watchdog.
+    /// Killed, crashed, or hung and ended by the watchdog; or ended well on a storage that did not let the note go.
     Unknown,
 }
 
@@ -23,8 +24,11 @@ impl Death {
     pub fn sentence(self) -> &'static str {
         match self {
             Death::Memory => "the run was ended by the kernel, most likely, for want of memory",
-            Death::PowerCut => "the machine was switched off or started anew during the run",
-            Death::Unknown => "the run was killed, crashed, or was ended by the watchdog",
+            Death::PowerCut => "the machine was switched off or started anew before the run was over",
+            Death::Unknown => {
+                "nothing tells how the run ended: it was killed, crashed, was ended by the watchdog, or its storage \
+                 refused to be written"
+            }
         }
     }
 }
@@ -52,8 +56,11 @@ pub fn begin(state: &Path, root: &Path) -> Result<()> {
 
 /// A run ended, well or not, by itself.
 pub fn end(state: &Path) {
-    // Where it cannot be removed, the next start says that it does not know.
-    let _ = fs::remove_file(path(state));
+    if let Err(error) = fs::remove_file(path(state))
+        && error.kind() != ErrorKind::NotFound
+    {
+        log::warn!("{}: cannot remove: {error}; the next start cannot tell how this run ended", path(state).display());
+    }
 }
 
 /// How the run of the last start ended, if not by itself.
