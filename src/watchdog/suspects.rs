@@ -28,6 +28,9 @@ pub const OUTSTANDING: f64 = 3.3;
 /// Deviations at which an image is apart from the others, 2 % of normal ones are.
 const APART: f32 = 2.0;
 
+/// Naming loss, against a guess's, from which on it counts in full.
+const DOUBTFUL: f32 = 0.5;
+
 /// How much more surely something must be seen beside a label than on it for the label to be *astray*. Measured over
 /// eight epochs, from the third on: 2 to 11 % of the images of sound sets (scenes, two sets of photos), 19 to 54 % where
 /// 40 % of the boxes are shifted.
@@ -105,9 +108,10 @@ impl Suspect {
         f64::from(self.astray)
     }
 
-    /// How much the classes are in doubt: in place, but called otherwise, or of another appearance.
+    /// How much the classes are in doubt: in place, but called otherwise, or of another appearance. A loss far above the
+    /// others' is little doubt where they are all next to nothing.
     pub fn swapped(&self) -> f64 {
-        f64::from(self.doubt.unwrap_or(self.naming))
+        f64::from(self.doubt.unwrap_or(self.naming * (self.guess / DOUBTFUL).min(1.0)))
     }
 
     /// How much it looks as if objects had no label.
