@@ -2,7 +2,7 @@
 
 use super::loaded::LoadedDetector;
 use super::process::set_threads;
-use crate::data::{Photo, Record, normalise, plain};
+use crate::data::{Photo, Record, normalised, plain};
 use crate::report::{Marker, draw_markers, write_png};
 use crate::train::detect;
 use anyhow::{Context, Result, bail};
@@ -90,8 +90,7 @@ fn predict(loaded: &LoadedDetector, path: &Path, arguments: &PredictArguments) -
     let size = [photo.image.width as u32, photo.image.height as u32];
     let record =
         Record { source: path.display().to_string(), source_size: size, image: photo.image, objects: Vec::new() };
-    let mut input = vec![0.0; loaded.size * loaded.size * 3];
-    normalise(&plain(&record, loaded.size).image, &mut input);
+    let input = normalised(plain(&record, loaded.size).image.pixels);
     let found = detect(&loaded.model, input, 1, loaded.size, &loaded.detector).pop().unwrap_or_default();
     if !arguments.json {
         let marker =

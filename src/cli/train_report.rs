@@ -3,7 +3,7 @@
 
 use super::loaded::LoadedDetector;
 use crate::board::release_freed_memory;
-use crate::data::{EpochPlan, Object, RgbImage, augment, normalise, plain};
+use crate::data::{EpochPlan, Object, RgbImage, augment, normalise, normalised, plain};
 use crate::eval::confusion;
 use crate::onnx::verify;
 use crate::report::{Marker, PrCurve, Tile, draw_confusion_matrix, draw_pr_curves, mosaic, write_png};
@@ -109,8 +109,7 @@ fn draw_predictions(job: &Job, loaded: &LoadedDetector, validation: &Records) ->
     let mut shown = Vec::new();
     for i in 0..TILES.min(validation.len()) {
         let record = validation.get(i * validation.len() / TILES.min(validation.len()))?;
-        let mut input = vec![0.0; job.size * job.size * 3];
-        normalise(&plain(&record, job.size).image, &mut input);
+        let input = normalised(plain(&record, job.size).image.pixels);
         let found = detect(&loaded.model, input, 1, job.size, &loaded.detector).pop().unwrap_or_default();
         let sure = found.iter().filter(|d| d.score >= 0.4);
         let markers: Vec<Marker> =

@@ -109,11 +109,7 @@ impl SsdModel {
 
     /// What the backbone's last layer puts out; extras and heads do not run.
     pub fn backbone(&self, images: Tensor<4>) -> Tensor<4> {
-        let program = self.program(images.dims());
-        let is_last = |s: &Step| matches!(s, Step::Fused { positions, .. } if positions.contains(&self.tree.last));
-        let last = program.steps.iter().position(is_last).expect("the backbone's last layer is part of the program");
-        let values = self.values(&program, last + 1, images, &mut Pass { sums: None, seen: None });
-        values.into_iter().next_back().flatten().expect("nobody has used it yet").x
+        self.outputs_of(images, &[self.tree.last]).remove(0)
     }
 
     /// Block (counted from 0) whose expansion is the first feature map.
@@ -121,26 +117,31 @@ impl SsdModel {
         self.tree.tap
     }
 
-    /// What these backbone blocks (in ascending order) put out; nothing behind the last of them runs.
+    /// What these backbone blocks (in ascending order) put out.
     ///
     /// # Panics
     /// If there is no such block.
     pub fn block_outputs(&self, images: Tensor<4>, blocks: &[usize]) -> Vec<Tensor<4>> {
+        let ends: Vec<usize> = blocks.iter().map(|&block| self.tree.blocks[block].project).collect();
+        self.outputs_of(images, &ends)
+    }
+
+    /// What stands behind these layers (by position, ascending), residuals included; nothing behind the last of them runs.
+    fn outputs_of(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<4>> {
         let mut program = self.program(images.dims());
-        let output = |block: &usize| {
-            let project = self.tree.blocks[*block].project;
-            let is_it = |s: &Step| matches!(s, Step::Fused { positions, .. } if positions.contains(&project));
-            let value = 1 + program.steps.iter().position(is_it).expect("a block is part of the program");
+        let output = |position: &usize| {
+            let is_it = |s: &Step| matches!(s, Step::Fused { positions, .. } if positions.contains(position));
+            let value = 1 + program.steps.iter().position(is_it).expect("every layer is part of the program");
             // The residual of a block that does not run as one operation is a step of its own.
             let is_added = matches!(program.steps.get(value), Some(Step::Sum(a, _)) if *a == value);
             value + usize::from(is_added)
         };
-        let outputs: Vec<usize> = blocks.iter().map(output).collect();
+        let outputs: Vec<usize> = layers.iter().map(output).collect();
         outputs.iter().for_each(|&value| program.last_use[value] = usize::MAX);
         let steps = outputs.last().copied().unwrap_or(0);
         let mut values = self.values(&program, steps, images, &mut Pass { sums: None, seen: None });
-        let mut take = |value: &usize| values[*value].take().expect("kept, and asked for once").x;
-        outputs.iter().map(&mut take).collect()
+        let take = |value: usize| values[value].take().expect("kept, and asked for once").x;
+        outputs.into_iter().map(take).collect()
     }
 
     /// The values of the program after its first `steps` steps; none where their last use was among them.

@@ -4,7 +4,7 @@
 use super::records::Records;
 use crate::boxes::CornerBox;
 use crate::data::resize::{Rect, resize_into};
-use crate::data::{DataError, Object, RgbImage, normalise};
+use crate::data::{DataError, Object, RgbImage, normalised};
 use crate::model::SsdModel;
 use crate::ops;
 use crate::watchdog::{Appearance, Rows};
@@ -18,9 +18,6 @@ const SIDE: usize = 96;
 const OBJECTS: usize = 2000;
 const PER_IMAGE: usize = 3;
 
-/// Images below which there is nothing to compare with.
-const FEWEST: usize = 16;
-
 /// The constant among the features, small enough to be held back like the others.
 const CONSTANT: f32 = 0.5;
 
@@ -30,7 +27,7 @@ const CONSTANT: f32 = 0.5;
 /// # Errors
 /// If a record cannot be read.
 pub fn appearance(model: &SsdModel, training: &Records, classes: usize) -> Result<Option<Appearance>, DataError> {
-    if classes < 2 || training.len() < FEWEST {
+    if classes < 2 || training.len() < Appearance::FEWEST {
         return Ok(None);
     }
     let tap = model.first_map_block();
@@ -51,7 +48,7 @@ pub fn appearance(model: &SsdModel, training: &Records, classes: usize) -> Resul
             labels.push(object.class);
         }
     }
-    if images.len() < FEWEST {
+    if images.len() < Appearance::FEWEST {
         return Ok(None);
     }
     let weights = weights(&labels, classes);
@@ -77,9 +74,7 @@ fn cut_out(photo: &RgbImage, bbox: &CornerBox) -> Option<Tensor<4>> {
     let mut square = RgbImage { width: SIDE, height: SIDE, pixels: vec![0; SIDE * SIDE * 3] };
     let whole = Rect::of(&square);
     resize_into(photo, source, &mut square, whole);
-    let mut numbers = vec![0.0; SIDE * SIDE * 3];
-    normalise(&square, &mut numbers);
-    Some(ops::tensor(numbers, [1, SIDE, SIDE, 3]))
+    Some(ops::tensor(normalised(square.pixels), [1, SIDE, SIDE, 3]))
 }
 
 /// Appends the mean and the maximum of every channel.

@@ -7,7 +7,7 @@ use super::recipe::{LossKind, Recipe};
 use super::records::Records;
 use super::start::{Response, Seen};
 use crate::boxes::{Anchors, CornerBox};
-use crate::data::{DataError, normalise, plain};
+use crate::data::{DataError, normalised, plain};
 use crate::kernel::ChannelSums;
 use crate::loss::TargetEncoder;
 use crate::model::{ConvWeights, Ssd, SsdModel};
@@ -115,11 +115,9 @@ pub fn centred_tolerance(recipe: &Recipe) -> f64 {
 pub fn probes(training: &Records, size: usize, most: usize) -> impl Iterator<Item = Result<Vec<f32>, DataError>> + '_ {
     let count = most.min(training.len());
     (0..count).map(move |i| {
-        let mut image = vec![0.0; size * size * 3];
         // From the middle of each part: neighbours in a folder are often neighbours in time.
         let index = (2 * i + 1) * training.len() / (2 * count);
-        normalise(&plain(&training.get(index)?, size).image, &mut image);
-        Ok(image)
+        Ok(normalised(plain(&training.get(index)?, size).image.pixels))
     })
 }
 

@@ -6,7 +6,7 @@
 
 use super::recipe::Recipe;
 use super::records::Records;
-use crate::data::{DataError, normalise, plain};
+use crate::data::{DataError, normalised, plain};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::ops;
 use burn::tensor::Tensor;
@@ -56,9 +56,8 @@ pub fn responses(network: &Ssd<ConvWeights>, records: &Records, size: usize) -> 
     let mut seen = vec![Seen::default(); network.convs().len() - backbone];
     let model = SsdModel::for_inference(network);
     for i in 0..count {
-        let mut image = vec![0.0; size * size * 3];
         // Spread over the split: neighbours in a folder are often neighbours in time.
-        normalise(&plain(&records.get(i * records.len() / count)?, size).image, &mut image);
+        let image = normalised(plain(&records.get(i * records.len() / count)?, size).image.pixels);
         model.forward_observed(ops::tensor(image, [1, size, size, 3]), &mut |position, x: &Tensor<4>| {
             if let Some(position) = position.checked_sub(backbone) {
                 seen[position].add(x);

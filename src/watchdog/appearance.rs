@@ -21,9 +21,6 @@ const PENALTIES: [f64; 4] = [0.3, 1.0, 3.0, 8.0];
 /// Share of the usual agreement from which on disagreement counts.
 const SURE: f32 = 0.5;
 
-/// Images below which there is nothing to compare with.
-const FEWEST: usize = 16;
-
 /// How far the labels of every judged image agree with what its objects look like.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Appearance {
@@ -40,6 +37,9 @@ pub struct Appearance {
 }
 
 impl Appearance {
+    /// Images below which there is nothing to compare with.
+    pub const FEWEST: usize = 16;
+
     /// From features of objects; the groups are images.
     ///
     /// # Panics
@@ -64,7 +64,7 @@ impl Appearance {
     /// Share of the images that were agreed with; `None` where too few were judged to say.
     pub fn agreement(&self) -> Option<f64> {
         let judged = self.images.len();
-        (judged >= FEWEST).then(|| f64::from(self.agreed) / judged as f64)
+        (judged >= Self::FEWEST).then(|| f64::from(self.agreed) / judged as f64)
     }
 
     /// How surely the images that were not agreed with are contradicted by the others, against how surely those are
