@@ -9,7 +9,6 @@ mod confusion;
 mod detect;
 mod error;
 mod pixels;
-mod placement;
 mod voc_ap;
 
 pub use coco_json::{Category, CocoResults, CocoTruth, read_results, read_truth};
@@ -19,5 +18,4 @@ pub use confusion::{Confusion, confusion};
 pub use detect::{Detection, Detector, ScoreMode};
 pub use error::EvalError;
 pub use pixels::{ImageDetections, ImageTruth, PixelBox, ScoredBox, TruthBox};
-pub use placement::Placement;
 pub use voc_ap::{VocAp, VocRule, voc_ap};

@@ -117,6 +117,16 @@ impl SsdModel {
         self.tree.tap
     }
 
+    /// The last block (counted from 0) whose output has one place for `stride` x `stride` pixels.
+    pub fn last_block_of_stride(&self, stride: usize) -> Option<usize> {
+        let pixels = |position: usize| self.layers[position].spec().stride;
+        let strides = self.tree.blocks.iter().scan(pixels(self.tree.stem), |now, block| {
+            *now *= pixels(block.depthwise);
+            Some(*now)
+        });
+        strides.enumerate().filter(|(_, s)| *s == stride).map(|(block, _)| block).last()
+    }
+
     /// What these backbone blocks (in ascending order) put out.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 use super::appearance::appearance;
 use super::cures::can_be_widened;
 use super::look::{Look, Stages};
+use super::presence::presence;
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
 use super::start::{Response, Seen};
@@ -77,6 +78,7 @@ pub fn facts(
     let seen = probe(model, probes(training, size, FIRST_PROBES), size)?;
     facts.response = Some(seen.response);
     facts.dead = Some(seen.dead);
+    facts.presence = if facts.is_crowded() { None } else { presence(model, training)? };
     facts.appearance = appearance(model, training, class_names.len())?;
     facts.silent = silent(model, &stages, probes(training, size, FIRST_PROBES), size)?;
     Ok(facts)

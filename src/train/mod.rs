@@ -16,6 +16,7 @@ mod look;
 mod memory_plan;
 mod mishap;
 mod mixture;
+mod presence;
 mod progress;
 mod recipe;
 mod records;

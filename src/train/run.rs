@@ -11,7 +11,7 @@ use super::records::Records;
 use super::renewal::Sample;
 use super::saving::Saving;
 use super::state::TrainState;
-use super::step::{Observe, TrainBatch, micro_step_seen};
+use super::step::{Observe, TrainBatch, micro_step};
 use super::update::{StepStats, apply_seen};
 use super::watching::Watching;
 use super::window::Window;
@@ -274,7 +274,6 @@ impl Run<'_> {
             self.encoder.encode_assigned(&assign_inside(&self.encoder.anchors, &boxes), &columns, &boxes)
         });
         let (mut targets, indices): (Vec<Targets>, _) = (targets.collect(), batch.indices);
-        let objects = batch.objects;
         if let Some(mishap) = self.job.mishap {
             mishap.spoil(&mut targets, &indices);
         }
@@ -284,13 +283,8 @@ impl Run<'_> {
         // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
         let wanted = self.job.recipe.centred || self.watching.is_on();
         let observe = if wanted && due { Observe::Inputs } else { Observe::Nothing };
-        let (watching, mut astray) = (&self.watching, Vec::with_capacity(indices.len()));
-        let mut see = |logits: &[f32], deltas: &[f32]| {
-            let labels = objects.get(astray.len()).map_or(&[][..], Vec::as_slice);
-            astray.push(watching.astray(labels, logits, deltas));
-        };
-        let losses = micro_step_seen(&state.model, loss, batch, window, observe, &mut see);
-        self.watching.micro_batch(&losses, &astray, &indices);
+        let losses = micro_step(&state.model, loss, batch, window, observe);
+        self.watching.micro_batch(&losses, &indices);
     }
 
     /// Does what the watchdog decided and passes on what it says.

@@ -39,21 +39,6 @@ pub fn micro_step(
     window: &mut Window,
     observe: Observe,
 ) -> StepLoss {
-    micro_step_seen(model, loss, batch, window, observe, &mut |_, _| {})
-}
-
-/// Sees the logits `[A, K]` and deltas `[A, 4]` of one image after the other.
-pub type Onlooker<'a> = &'a mut dyn FnMut(&[f32], &[f32]);
-
-/// As [`micro_step`], and `see` sees what the network says about every image before it learns from it.
-pub fn micro_step_seen(
-    model: &SsdModel,
-    loss: &SsdLoss,
-    batch: TrainBatch,
-    window: &mut Window,
-    observe: Observe,
-    see: Onlooker,
-) -> StepLoss {
     let (n, size) = (batch.targets.len(), batch.size);
     window.prepare(model);
     let seen = match observe {
@@ -74,10 +59,7 @@ pub fn micro_step_seen(
             images
                 .zip(gradients)
                 .zip(&batch.targets)
-                .map(|(((l, b), (dl, db)), t)| {
-                    see(l, b);
-                    loss.image(l, b, t, ImageGradients { logits: dl, deltas: db })
-                })
+                .map(|(((l, b), (dl, db)), t)| loss.image(l, b, t, ImageGradients { logits: dl, deltas: db }))
                 .collect()
         })
     });

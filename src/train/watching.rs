@@ -13,9 +13,8 @@ use super::recipe::Recipe;
 use super::records::Records;
 use super::state::TrainState;
 use super::update::StepStats;
-use crate::boxes::CornerBox;
-use crate::data::Object;
-use crate::eval::{CocoMetrics, Detector};
+use crate::boxes::Anchors;
+use crate::eval::CocoMetrics;
 use crate::kernel::{ChannelSums, squared_sum};
 use crate::loss::{ImageLoss, SsdLoss, TargetEncoder};
 use crate::optim::{OptimizerKind, Schedule};
@@ -41,10 +40,7 @@ pub struct Watching {
     given: (Recipe, Schedule, SsdLoss),
     journal: Option<JournalFile>,
     stages: Stages,
-    /// Tells what is seen where.
-    detector: Detector,
-    /// Whether the watchdog wants to know what is seen beside labels.
-    looks_beside: bool,
+    anchors: Anchors,
     probes: Vec<Vec<f32>>,
     size: usize,
     gathered: StepSignals,
@@ -74,8 +70,7 @@ impl Watching {
             given: (job.recipe.clone(), schedule, loss),
             journal: None,
             stages: Stages::of(&state.model),
-            detector: job.detector(&state.model),
-            looks_beside: false,
+            anchors: encoder.anchors.clone(),
             probes: Vec::new(),
             size: job.size,
             gathered: StepSignals::default(),
@@ -100,7 +95,6 @@ impl Watching {
         journal.write(&said)?;
         watching.journal = Some(journal);
         watching.said = said;
-        watching.looks_beside = state.watchdog.as_ref().is_some_and(|w| !w.ledger().is_crowded());
         watching.follow(state);
         Ok(watching)
     }
@@ -124,29 +118,17 @@ impl Watching {
         }
     }
 
-    /// How far astray the labels of an image are, by what the network says about it; see
-    /// [`watchdog::ImageLoss::astray`]. 0 where nobody asks.
-    pub fn astray(&self, objects: &[Object], logits: &[f32], deltas: &[f32]) -> f32 {
-        if !self.looks_beside {
-            return 0.0;
-        }
-        let labels: Vec<CornerBox> = objects.iter().map(|o| o.bbox).collect();
-        let seen = self.detector.placements(logits, deltas, &labels);
-        seen.iter().map(|p| p.beside - watchdog::PLACED * p.placed).reduce(f64::max).unwrap_or(0.0) as f32
-    }
-
-    /// Takes in the losses of a micro-batch and how far astray its labels are; `indices` are those of its images in the
-    /// split.
-    pub fn micro_batch(&mut self, losses: &[ImageLoss], astray: &[f32], indices: &[usize]) {
+    /// Takes in the losses of a micro-batch; `indices` are those of its images in the split.
+    pub fn micro_batch(&mut self, losses: &[ImageLoss], indices: &[usize]) {
         if !self.is_on() {
             return;
         }
         let gathered = &mut self.gathered;
         gathered.classes.resize(self.loss.class_weights.len() - 1, Portion::default());
-        gathered.maps.resize(self.detector.anchors.maps().len(), Portion::default());
+        gathered.maps.resize(self.anchors.maps().len(), Portion::default());
         gathered.micro_batches += 1;
         gathered.barren += u32::from(losses.iter().all(|l| l.positives == 0));
-        for ((loss, &astray), &index) in losses.iter().zip(astray).zip(indices) {
+        for (loss, &index) in losses.iter().zip(indices) {
             let (mut placing, mut naming, mut mined) = (0.0, 0.0, loss.class);
             for anchor in &loss.matched {
                 // Class weights are not to make an image suspicious.
@@ -155,7 +137,7 @@ impl Watching {
                 naming += anchor.naming;
                 mined -= anchor.class;
                 let class = &mut gathered.classes[anchor.column as usize - 1];
-                let map = &mut gathered.maps[self.detector.anchors.map_of(anchor.anchor)];
+                let map = &mut gathered.maps[self.anchors.map_of(anchor.anchor)];
                 for portion in [class, map] {
                     portion.positives += 1;
                     portion.loss += anchor.class + anchor.boxes;
@@ -168,7 +150,6 @@ impl Watching {
                 naming: naming as f32,
                 mined: mined.max(0.0) as f32,
                 boxes: loss.boxes as f32,
-                astray,
             });
         }
     }

@@ -215,7 +215,6 @@ mod tests {
                 naming: 0.0,
                 mined: 5.0,
                 boxes: 5.0,
-                astray: 0.0,
             })
             .collect();
         StepSignals { step, class_loss, box_loss: 1.0, grad_norm: 4.0, micro_batches: 1, images, ..Default::default() }

@@ -1,7 +1,11 @@
 //! What the watchdog is told about a run before its first step.
 
 use super::appearance::Appearance;
+use super::presence::Presence;
 use serde::{Deserialize, Serialize};
+
+/// Objects per image from which on photos are crowded.
+const CROWDED: f64 = 4.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +84,8 @@ pub struct RunFacts {
     pub silent: Vec<[f32; 2]>,
     /// Whether labels agree with what their objects look like, where there is more than one class.
     pub appearance: Option<Appearance>,
+    /// Whether something is where the labels are, where photos are not full of objects.
+    pub presence: Option<Presence>,
 }
 
 impl Default for RunFacts {
@@ -115,6 +121,7 @@ impl Default for RunFacts {
             dead: None,
             silent: Vec::new(),
             appearance: None,
+            presence: None,
         }
     }
 }
@@ -129,6 +136,12 @@ impl RunFacts {
     pub fn objects_per_image(&self) -> f64 {
         let images = self.images.saturating_sub(self.empty_images).max(1);
         self.objects.iter().sum::<u64>() as f64 / images as f64
+    }
+
+    /// Whether photos hold so many objects that something lies beside every label: then it tells nothing what is seen
+    /// there.
+    pub fn is_crowded(&self) -> bool {
+        self.objects_per_image() >= CROWDED
     }
 
     /// Positions of the stages of a kind.

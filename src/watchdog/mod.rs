@@ -19,6 +19,7 @@ mod facts;
 mod journal;
 mod ledger;
 mod memory;
+mod presence;
 mod resampling;
 mod rules;
 mod signals;
@@ -37,12 +38,13 @@ pub use digest::{Digest, Share, Shock};
 pub use facts::{RunFacts, StageFacts, StageKind};
 pub use journal::{BadLine, Cure, Entry, Outcome, Verdict, parse, replay};
 pub use ledger::Ledger;
+pub use presence::Presence;
 pub use rules::{HOT, before};
 pub use signals::{EpochFigures, EpochSignals, Pace, Portion, StageSignals, StepSignals};
 pub use story::{story, suspicious};
-pub use suspects::{ImageLoss, PLACED, Suspect, Suspicion};
+pub use suspects::{ImageLoss, Suspect, Suspicion};
 pub use symptoms::{
-    AreaUnderCurve, Oscillation, Rows, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median,
+    AreaUnderCurve, Folds, Oscillation, Rows, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median,
     oscillation, scale_change, spike, trend,
 };
 pub use trace::read_trace;

@@ -11,9 +11,8 @@
 //! (nothing is where the label says, and the object that is there goes unlabelled). Another class's label: naming only.
 //! An unlabelled object: mined only.
 //!
-//! Losses are high where photos are hard, too. What tells a box that is elsewhere from a hard photo is one that is not
-//! about losses: by how much more surely something is seen beside an object's label, but near it, than on it
-//! ([`ImageLoss::astray`]). It has a natural zero, where the label is as good a place as any other.
+//! Losses are high where photos are hard, too. What tells a box that is elsewhere from a hard photo is not about losses:
+//! whether something is seen beside the label rather than on it ([`Presence`](super::Presence)).
 //!
 //! Naming has a natural zero, too: where the network, shown an object, holds its label for less likely than a guess
 //! would, epoch after epoch, it *contradicts* the label (confident learning, Northcutt et al. 2021, with the guess as
@@ -30,18 +29,6 @@ const APART: f32 = 2.0;
 
 /// Naming loss, against a guess's, from which on it counts in full.
 const DOUBTFUL: f32 = 0.5;
-
-/// How much more surely something must be seen beside a label than on it for the label to be *astray*. Measured over
-/// eight epochs, from the third on: 2 to 11 % of the images of sound sets (scenes, two sets of photos), 19 to 54 % where
-/// 40 % of the boxes are shifted.
-const ASTRAY: f32 = 0.15;
-
-/// Objects per image from which on it tells nothing what is seen beside a label: it will be another object.
-pub const CROWDED: f64 = 4.0;
-
-/// What is placed on the label counts by this much less than what is seen beside it: training moves the network towards
-/// the label even where it is wrong.
-pub const PLACED: f64 = 0.7;
 
 /// Images named at most.
 pub const NAMED: usize = 120;
@@ -63,9 +50,6 @@ pub struct ImageLoss {
     /// Class loss of the mined negatives.
     pub mined: f32,
     pub boxes: f32,
-    /// Of the object in most doubt: score times overlap of what is seen beside all labels but near its own, minus
-    /// [`PLACED`] times that of what is seen on it; in [-0.7, 1].
-    pub astray: f32,
 }
 
 impl ImageLoss {
@@ -90,12 +74,10 @@ pub struct Suspect {
     pub boxes: f32,
     /// Mean naming loss over the logarithm of the number of classes: 1 is as good as guessing.
     pub guess: f32,
-    /// Mean of [`ImageLoss::astray`]; 0 where images are crowded.
-    #[serde(default)]
-    pub away: f32,
-    /// By how many robust deviations that stands out; where images are crowded, how much all losses of the boxes do.
-    #[serde(default)]
-    pub astray: f32,
+    /// By how many deviations of the sound ones another place is better than that of its boxes; `None` where that tells
+    /// nothing in this set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub displaced: Option<f32>,
     /// By how many deviations of the sound ones its objects look like other classes than their labels say; `None` where
     /// that tells nothing in this set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,9 +85,9 @@ pub struct Suspect {
 }
 
 impl Suspect {
-    /// How much the boxes are in doubt: more is seen beside them than where they are.
+    /// How much the boxes are in doubt: more is seen beside them than where they are, or all their losses stand out.
     pub fn misplaced(&self) -> f64 {
-        f64::from(self.astray)
+        f64::from(self.displaced.unwrap_or((self.placing + 0.5 * self.mined + 0.5 * self.boxes) / 1.22))
     }
 
     /// How much the classes are in doubt: in place, but called otherwise, or of another appearance. A loss far above the
@@ -122,11 +104,6 @@ impl Suspect {
     /// Whether the network holds the labels for less likely than a guess would, and those of most images not.
     pub fn is_contradicted(&self) -> bool {
         self.guess > 1.0 && self.naming > APART
-    }
-
-    /// Whether a label is where nothing is, and something is beside it.
-    pub fn is_astray(&self) -> bool {
-        self.away > ASTRAY
     }
 
     /// What images are ranked by: the strongest of the three doubts.
@@ -146,11 +123,6 @@ pub struct Suspicion {
     /// Images whose labels the network contradicts, and the median image's naming loss against a guess.
     pub contradicted: u32,
     pub usual_guess: f32,
-    /// Images with a label that is astray, and which, farthest first.
-    #[serde(default)]
-    pub astray: u32,
-    #[serde(default)]
-    pub farthest: Vec<u32>,
     /// The most suspicious, best first.
     pub worst: Vec<Suspect>,
 }
@@ -167,10 +139,5 @@ impl Suspicion {
     pub fn contradiction(&self) -> f64 {
         let (k, n) = (u64::from(self.contradicted), u64::from(self.images));
         binomial_tail(k, n, normal_tail(0.8 * f64::from(APART)))
-    }
-
-    /// Chance of so many images with labels astray where `share` is the share in a sound set.
-    pub fn straying(&self, share: f64) -> f64 {
-        binomial_tail(u64::from(self.astray), u64::from(self.images), share)
     }
 }

@@ -61,7 +61,7 @@ impl Watchdog {
             treatment: Treatment::default(),
             sightings: Vec::new(),
             folding: Folding::default(),
-            ledger: Ledger::new(facts.classes.len(), facts.objects_per_image()),
+            ledger: Ledger::new(facts.classes.len()),
             memory: Memory::default(),
             facts,
             starving: 0,
@@ -71,6 +71,9 @@ impl Watchdog {
             (all.iter().any(|d| d.cause == Cause::LabelsSwapped), &watchdog.facts.appearance)
         {
             watchdog.ledger = watchdog.ledger.doubting(appearance);
+        }
+        if let Some(presence) = watchdog.facts.presence.as_ref().filter(|p| p.agreement() > Some(0.0)) {
+            watchdog.ledger = watchdog.ledger.locating(presence);
         }
         let mut said = vec![Entry::Run { mode, facts: Box::new(watchdog.facts.clone()) }];
         for found in all {

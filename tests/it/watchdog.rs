@@ -195,9 +195,7 @@ impl Patient {
         };
         let (placing, naming) = (part(0.5, excess[0]), part(-0.2, excess[1]));
         let (mined, boxes) = (part(0.2, excess[2]), part(0.4, excess[3]));
-        let away = if self.fault == Fault::Shifted && index < 40 { 0.7 } else { 0.0 };
-        let astray = (self.learned * (away - 0.35) + 0.1 * self.noise.normal()) as f32;
-        ImageLoss { index, positives: 8, placing, naming, mined, boxes, astray }
+        ImageLoss { index, positives: 8, placing, naming, mined, boxes }
     }
 
     fn epoch(&mut self, epoch: u64) -> EpochFigures {

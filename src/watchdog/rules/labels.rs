@@ -15,30 +15,8 @@ const FEW: f64 = 0.06;
 /// Chance of so many images standing out below which it is none.
 const CHANCE: f64 = 1e-5;
 
-/// Share of the images whose labels are astray in a sound set: about the largest seen from the third epoch on.
-const SOUND: f64 = 0.08;
-
 /// Naming loss of the median image, against a guess, above which the classes are not learned well enough to judge labels.
 const UNLEARNED: f32 = 0.65;
-
-/// Images with something beside their labels rather than on them.
-fn misplaced(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
-    // A network that has just begun sees nothing anywhere, and one that began with random numbers does not soon.
-    if suspicion.epochs < 3 || start::looks_random(view.facts) || suspicion.straying(SOUND) > CHANCE {
-        return None;
-    }
-    let share = f64::from(suspicion.astray) / f64::from(suspicion.images);
-    let sentence = format!(
-        "in {} of {} training images something is seen beside a label more surely than on it, over {} epochs; where boxes \
-         are right that is so in some {}",
-        suspicion.astray,
-        suspicion.images,
-        suspicion.epochs,
-        percent(SOUND)
-    );
-    let found = Diagnosis::new(Cause::BoxesWrong, 0.85, sentence).with("share", share);
-    Some(found.naming(suspicion.farthest.clone()))
-}
 
 /// Images whose labels the network holds for less likely than a guess would.
 fn swapped(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
@@ -67,7 +45,7 @@ pub fn named(view: &View) -> Option<Diagnosis> {
     if suspicion.images < 16 {
         return None;
     }
-    misplaced(view, suspicion).or_else(|| swapped(view, suspicion)).or_else(|| outstanding(view, suspicion))
+    swapped(view, suspicion).or_else(|| outstanding(view, suspicion))
 }
 
 fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {

@@ -5,6 +5,8 @@
 //! stays below `300 · 20 · 1e-6 = 0.6 %`.
 
 mod centre;
+mod cholesky;
+mod folds;
 mod oscillation;
 mod plateau;
 mod rank;
@@ -14,6 +16,7 @@ mod tail;
 mod trend;
 
 pub use centre::{deviation, median, quantile};
+pub use folds::Folds;
 pub use oscillation::{Oscillation, oscillation, scale_change};
 pub use plateau::{blind_class_loss, is_flat};
 pub use rank::{AreaUnderCurve, auc, higher};
