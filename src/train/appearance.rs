@@ -18,6 +18,9 @@ const SIDE: usize = 96;
 const OBJECTS: usize = 2000;
 const PER_IMAGE: usize = 3;
 
+/// Cut-outs shown at once: alone, a small one costs less than the weights' packing.
+const AT_ONCE: usize = 16;
+
 /// The constant among the features, small enough to be held back like the others.
 const CONSTANT: f32 = 0.5;
 
@@ -35,18 +38,28 @@ pub fn appearance(model: &SsdModel, training: &Records, classes: usize) -> Resul
     let most = (OBJECTS / training.len()).clamp(1, PER_IMAGE);
     let (mut images, mut labels, mut sides) = (Vec::new(), Vec::new(), Vec::new());
     let mut parts = vec![Vec::new(); blocks.len()];
+    let mut waiting = Vec::new();
+    let mut describe = |waiting: &mut Vec<u8>| {
+        let count = waiting.len() / (SIDE * SIDE * 3);
+        let shown = ops::tensor(normalised(std::mem::take(waiting)), [count, SIDE, SIDE, 3]);
+        parts.iter_mut().zip(model.block_outputs(shown, &blocks)).for_each(|(part, out)| pool(&out, part));
+    };
     for index in (0..training.len()).step_by(training.len().div_ceil(OBJECTS)) {
         let record = training.get(index)?;
         let objects: Vec<&Object> = record.objects.iter().filter(|o| !o.crowd).collect();
         for object in chosen(&objects, most) {
-            let Some(image) = cut_out(&record.image, &object.bbox) else { continue };
-            for (part, out) in parts.iter_mut().zip(model.block_outputs(image, &blocks)) {
-                pool(&out, part);
+            let Some(cut) = cut_out(&record.image, &object.bbox) else { continue };
+            waiting.extend(cut.pixels);
+            if waiting.len() >= AT_ONCE * SIDE * SIDE * 3 {
+                describe(&mut waiting);
             }
             sides.extend([object.bbox.width(), object.bbox.height()].map(|side| side.max(1e-3).ln() as f32));
             images.push(index as u32);
             labels.push(object.class);
         }
+    }
+    if !waiting.is_empty() {
+        describe(&mut waiting);
     }
     if images.len() < Appearance::FEWEST {
         return Ok(None);
@@ -59,8 +72,8 @@ pub fn appearance(model: &SsdModel, training: &Records, classes: usize) -> Resul
     Ok(Some(Appearance::of(objects)))
 }
 
-/// A box's content as the network sees an image, stretched to a square; `None` where no pixel is inside.
-fn cut_out(photo: &RgbImage, bbox: &CornerBox) -> Option<Tensor<4>> {
+/// A box's content, stretched to a square; `None` where no pixel is inside.
+fn cut_out(photo: &RgbImage, bbox: &CornerBox) -> Option<RgbImage> {
     let bbox = bbox.clipped();
     let span = |from: f64, to: f64, len: usize| {
         let [first, end] = [from, to].map(|at| ((at * len as f64).round() as usize).min(len));
@@ -74,22 +87,24 @@ fn cut_out(photo: &RgbImage, bbox: &CornerBox) -> Option<Tensor<4>> {
     let mut square = RgbImage { width: SIDE, height: SIDE, pixels: vec![0; SIDE * SIDE * 3] };
     let whole = Rect::of(&square);
     resize_into(photo, source, &mut square, whole);
-    Some(ops::tensor(normalised(square.pixels), [1, SIDE, SIDE, 3]))
+    Some(square)
 }
 
-/// Appends the mean and the maximum of every channel.
+/// Appends the mean and the maximum of every channel, image by image.
 fn pool(map: &Tensor<4>, features: &mut Vec<f32>) {
     let [_, h, w, channels] = map.dims();
     ops::read(map, |map| {
-        let (mut sums, mut largest) = (vec![0f32; channels], vec![f32::MIN; channels]);
-        for place in map.chunks_exact(channels) {
-            for ((v, sum), largest) in place.iter().zip(&mut sums).zip(&mut largest) {
-                *sum += v;
-                *largest = largest.max(*v);
+        for image in map.chunks_exact(h * w * channels) {
+            let (mut sums, mut largest) = (vec![0f32; channels], vec![f32::MIN; channels]);
+            for place in image.chunks_exact(channels) {
+                for ((v, sum), largest) in place.iter().zip(&mut sums).zip(&mut largest) {
+                    *sum += v;
+                    *largest = largest.max(*v);
+                }
             }
+            features.extend(sums.iter().map(|sum| sum / (h * w) as f32));
+            features.extend(largest);
         }
-        features.extend(sums.iter().map(|sum| sum / (h * w) as f32));
-        features.extend(largest);
     });
 }
 
@@ -169,9 +184,9 @@ mod tests {
             .flat_map(|y| (0..40).flat_map(move |x| if (10..20).contains(&x) && y < 5 { [255; 3] } else { [0; 3] }));
         let photo = RgbImage { width: 40, height: 20, pixels: pixels.collect() };
         let inside = cut_out(&photo, &object(0, 0.25, -0.5, 0.5, 0.25).bbox).unwrap();
-        ops::read(&inside, |x| assert!(x.len() == SIDE * SIDE * 3 && x.iter().all(|v| *v == 1.0)));
+        assert!(inside.pixels.len() == SIDE * SIDE * 3 && inside.pixels.iter().all(|v| *v == 255));
         let beside = cut_out(&photo, &object(0, 0.5, 0.0, 1.7, 0.25).bbox).unwrap();
-        ops::read(&beside, |x| assert!(x.iter().all(|v| *v == -1.0)));
+        assert!(beside.pixels.iter().all(|v| *v == 0));
         assert!(cut_out(&photo, &object(0, 0.251, 0.1, 0.252, 0.2).bbox).is_none(), "no pixel");
         assert!(cut_out(&photo, &object(0, 1.2, 0.1, 1.5, 0.2).bbox).is_none(), "outside");
     }

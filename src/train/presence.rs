@@ -61,11 +61,10 @@ fn margins(photos: &[Photo], scales: &[Scale], taught: impl Fn(usize) -> bool) -
     let mut folds = Folds::new(scales.iter().map(Scale::len).sum::<usize>() + 1, FOLDS);
     for (at, photo) in photos.iter().enumerate().filter(|(at, _)| taught(*at)) {
         let (rows, inside, side) = (photo.rows(scales), coverage(&photo.boxes, photo.side()), photo.side());
-        let width = rows.len() / inside.len();
+        let cells = rows.chunks_exact(rows.len() / inside.len()).zip(inside).enumerate();
         // Neighbouring cells say much the same: every second one, as on a chessboard.
-        let chosen = || (0..inside.len()).filter(|cell| (cell / side + cell % side).is_multiple_of(2));
-        let some: Vec<f32> = chosen().flat_map(|cell| &rows[cell * width..][..width]).copied().collect();
-        folds.add(fold(at), &some, &chosen().map(|cell| inside[cell]).collect::<Vec<f32>>());
+        let chosen = cells.filter(|(cell, _)| (cell / side + cell % side).is_multiple_of(2));
+        folds.add(fold(at), chosen.map(|(_, cell)| cell));
     }
     let fitted = folds.fitted(PENALTY);
     let margin = |(at, photo): (usize, &Photo)| {
@@ -99,10 +98,14 @@ impl Photo {
     fn rows(&self, scales: &[Scale]) -> Vec<f32> {
         let side = self.side();
         let parts: Vec<Vec<f32>> = self.maps.iter().zip(scales).map(|(map, scale)| scale.enlarged(map, side)).collect();
-        let row = |cell: usize| {
-            parts.iter().flat_map(move |p| &p[cell * p.len() / (side * side)..(cell + 1) * p.len() / (side * side)])
-        };
-        (0..side * side).flat_map(|cell| row(cell).copied().chain([CONSTANT])).collect()
+        let mut rows = Vec::with_capacity(side * side * (scales.iter().map(Scale::len).sum::<usize>() + 1));
+        for cell in 0..side * side {
+            for (part, scale) in parts.iter().zip(scales) {
+                rows.extend_from_slice(&part[cell * scale.len()..][..scale.len()]);
+            }
+            rows.push(CONSTANT);
+        }
+        rows
     }
 
     /// Of the object in most doubt: contrast of its box less the largest beside it. What is labelled as another object is

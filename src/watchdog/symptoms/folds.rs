@@ -24,17 +24,16 @@ impl Folds {
         Self { width, folds: vec![Sums { products: vec![0.0; width * width], targets: vec![0.0; width] }; folds] }
     }
 
-    /// Adds rows `[n, width]` with their targets `[n]` to a fold.
+    /// Adds rows `[width]` with their targets to a fold.
     ///
     /// # Panics
-    /// If there is no such fold, or the lengths do not fit.
-    pub fn add(&mut self, fold: usize, rows: &[f32], targets: &[f32]) {
+    /// If there is no such fold, or a row is too short.
+    pub fn add<'a>(&mut self, fold: usize, rows: impl Iterator<Item = (&'a [f32], f32)>) {
         let width = self.width;
-        assert_eq!(rows.len(), targets.len() * width, "rows of {width} for {} targets", targets.len());
         // The few rows that come at once are summed in single precision.
         let (mut products, mut answered) = (vec![0f32; width * width], vec![0f32; width]);
-        for (row, y) in rows.chunks_exact(width).zip(targets) {
-            for (k, v) in row.iter().enumerate() {
+        for (row, y) in rows {
+            for (k, v) in row[..width].iter().enumerate() {
                 products[k * width..][..=k].iter_mut().zip(row).for_each(|(sum, b)| *sum += v * b);
             }
             answered.iter_mut().zip(row).for_each(|(sum, v)| *sum += y * v);
@@ -83,7 +82,7 @@ mod tests {
                 let rows: Vec<f32> = (0..12).map(|_| noise.normal() as f32).collect();
                 let answer = |x: &[f32]| x.iter().zip(rule).map(|(x, c)| x * c).sum::<f32>();
                 let targets: Vec<f32> = rows.chunks(3).map(|x| answer(x) + 1e-3 * noise.normal() as f32).collect();
-                folds.add(fold, &rows, &targets);
+                folds.add(fold, rows.chunks(3).zip(targets));
             }
         }
         let fitted = folds.fitted(1e-6);
