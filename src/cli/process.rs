@@ -76,7 +76,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<usize> {
     }
     let count = threads.filter(|&n| n > 0).or_else(|| std::thread::available_parallelism().ok().map(Into::into));
     let count = count.unwrap_or(1);
-    let started = rayon::ThreadPoolBuilder::new().num_threads(count).build_global();
+    let started = rayon::ThreadPoolBuilder::new().num_threads(count).use_current_thread().build_global();
     // A second run in one process has its threads already.
     if started.is_err() && rayon::current_num_threads() == count {
         return Ok(count);

@@ -72,7 +72,7 @@ impl SsdModel {
         for (step, kept) in program.steps.iter().zip(&kept) {
             if let Step::Fused { positions, input, .. } = step {
                 let geometries = self.geometries(positions, program.dims[*input]);
-                workspace = workspace.max(block_workspace(&geometries, kept.tracked, kept.expansion > 0));
+                workspace = workspace.max(block_workspace(&geometries, kept.tracked, kept.expansion > 0, threads));
             }
         }
         let nothing = vec![Kept::default(); kept.len()];

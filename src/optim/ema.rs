@@ -1,7 +1,5 @@
 //! Exponential moving average of the weights: what a run keeps is steadier than its last step.
 
-use crate::kernel::{Isa, lerp};
-
 /// One average per parameter, in the optimizer's order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ema {
@@ -20,11 +18,5 @@ impl Ema {
     /// soon forgotten.
     pub fn keep(&self, step: u64) -> f64 {
         self.decay.min((1 + step) as f64 / (10 + step) as f64)
-    }
-
-    /// Moves the average of parameter `i` towards `value`.
-    pub fn update(&mut self, i: usize, value: &[f32], step: u64) {
-        let weight = 1.0 - self.keep(step);
-        lerp(Isa::best(), &mut self.averages[i], value, weight as f32);
     }
 }

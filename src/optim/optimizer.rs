@@ -93,12 +93,13 @@ impl Optimizer {
         let layer = |[w, b]: [usize; 2]| LayerSlots { steps: 0, slots: [slot(w), slot(b)] };
         Self { kind, layers: sizes.into_iter().map(layer).collect() }
     }
+}
 
-    /// Moves layer `i`; `gradient_scale` multiplies both gradients (normaliser and clipping).
-    pub fn update(&mut self, i: usize, layer: LayerUpdate, rates: Rates, gradient_scale: f64) {
+impl LayerSlots {
+    /// Moves its layer; `gradient_scale` multiplies both gradients (normaliser and clipping).
+    pub fn update(&mut self, kind: OptimizerKind, layer: LayerUpdate, rates: Rates, gradient_scale: f64) {
         let before = layer.mean.map(|m| m.response(layer.weight, layer.scale, layer.depthwise));
-        let kind = self.kind;
-        let LayerSlots { steps, slots: [weight_slot, bias_slot] } = &mut self.layers[i];
+        let LayerSlots { steps, slots: [weight_slot, bias_slot] } = self;
         *steps += 1;
         let step = *steps;
         let apply = |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64| match kind {

@@ -4,10 +4,11 @@ use super::look::Look;
 use super::recipe::Recipe;
 use super::state::TrainState;
 use super::window::Window;
-use crate::kernel::squared_sum;
-use crate::model::ConvKind;
+use crate::kernel::{Isa, lerp, squared_sum};
+use crate::model::{ConvKind, ConvLayer};
 use crate::ops::LayerGradients;
-use crate::optim::{LayerUpdate, Schedule};
+use crate::optim::{LayerSlots, LayerUpdate, Rates, Schedule};
+use rayon::prelude::*;
 
 /// What one optimizer step looked like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,15 +43,12 @@ pub fn apply_seen(
     let (class, boxes) = (window.class / normaliser, window.boxes / normaliser);
     if recipe.centred {
         state.means.iter_mut().zip(&window.inputs).for_each(|(mean, seen)| mean.follow(seen));
-        centre(state, window);
     }
-    let mut square = 0.0;
-    for i in 0..state.model.layers.len() {
-        let Some(sums) = window.gradients.get(i) else { continue };
-        let of_layer = squared_sum(&sums.dw) + squared_sum(&sums.db);
-        look.iter_mut().for_each(|look| look.gradient(i, of_layer));
-        square += of_layer;
+    let squares = squares(state, window, recipe.centred);
+    if let Some(look) = &mut look {
+        squares.iter().enumerate().for_each(|(i, square)| look.gradient(i, *square));
     }
+    let square: f64 = squares.iter().sum();
     let grad_norm = square.sqrt() / normaliser;
     let (positives, images, lr) = (window.positives, window.images, recipe.lr * schedule.factor(step));
     let stats = StepStats { class, boxes, positives, images, grad_norm, lr };
@@ -60,41 +58,60 @@ pub fn apply_seen(
     }
     let clip = if recipe.clip > 0.0 && grad_norm > recipe.clip { recipe.clip / grad_norm } else { 1.0 };
     let TrainState { model, optimizer, ema, means, .. } = state;
-    for (i, mean) in means.iter().enumerate() {
-        let Some(sums) = window.gradients.get(i) else { continue };
-        let rates = recipe.rates(model.stage(i), schedule, step);
-        let layer = &mut model.layers[i];
+    let (kind, scale) = (optimizer.kind, clip / normaliser);
+    let rates: Vec<Rates> = (0..means.len()).map(|i| recipe.rates(model.stage(i), schedule, step)).collect();
+    let forget = ema.as_ref().map_or(0.0, |ema| 1.0 - ema.keep(step));
+    let mut averages: Vec<&mut [Vec<f32>]> = ema.as_mut().map_or(Vec::new(), |e| e.averages.chunks_mut(2).collect());
+    averages.resize_with(means.len(), Default::default);
+    let move_layer = |i: usize,
+                      layer: &mut ConvLayer,
+                      slots: &mut LayerSlots,
+                      averages: &mut [Vec<f32>],
+                      mut look: Option<&mut Look>| {
+        let Some(sums) = window.gradients.get(i) else { return };
         let depthwise = layer.spec().kind == ConvKind::Depthwise;
-        let mean = recipe.centred.then_some(mean);
-        layer.update(|weight, bias, scale| {
+        let mean = recipe.centred.then_some(&means[i]);
+        layer.update(|weight, bias, layer_scale| {
             look.iter_mut().for_each(|look| look.before(weight));
-            let parts = LayerUpdate {
-                weight: &mut *weight,
-                bias: &mut *bias,
-                scale,
-                dw: &sums.dw,
-                db: &sums.db,
-                depthwise,
-                mean,
-            };
-            optimizer.update(i, parts, rates, clip / normaliser);
+            let (dw, db) = (&sums.dw[..], &sums.db[..]);
+            let parts =
+                LayerUpdate { weight: &mut *weight, bias: &mut *bias, scale: layer_scale, dw, db, depthwise, mean };
+            slots.update(kind, parts, rates[i], scale);
             look.iter_mut().for_each(|look| look.after(i, weight));
-            if let Some(ema) = ema.as_mut() {
-                ema.update(2 * i, weight, step);
-                ema.update(2 * i + 1, bias, step);
+            for (average, value) in averages.iter_mut().zip([weight, bias]) {
+                lerp(Isa::best(), average, value, forget as f32);
             }
         });
+    };
+    match look {
+        // One look at all layers, one after the other.
+        Some(look) => {
+            let layers = model.layers.iter_mut().zip(&mut optimizer.layers).zip(averages).enumerate();
+            layers.for_each(|(i, ((layer, slots), averages))| move_layer(i, layer, slots, averages, Some(look)));
+        }
+        None => model
+            .layers
+            .par_iter_mut()
+            .zip(&mut optimizer.layers)
+            .zip(averages)
+            .enumerate()
+            .for_each(|(i, ((layer, slots), averages))| move_layer(i, layer, slots, averages, None)),
     }
     state.progress.step += 1;
     stats
 }
 
-/// Takes each layer's mean input out of its weight gradient.
-fn centre(state: &TrainState, window: &Window) {
-    for (i, layer) in state.model.layers.iter().enumerate() {
-        let Some(mut sums) = window.gradients.get(i) else { continue };
+/// Takes each layer's mean input out of its weight gradient, if `centred`, and tells the square of what is left; 0 for a
+/// layer that does not learn.
+fn squares(state: &TrainState, window: &Window, centred: bool) -> Vec<f64> {
+    let of_layer = |(i, layer): (usize, &ConvLayer)| {
+        let Some(mut sums) = window.gradients.get(i) else { return 0.0 };
         let LayerGradients { dw, db } = &mut *sums;
-        let depthwise = layer.spec().kind == ConvKind::Depthwise;
-        layer.with_scale(|scale| state.means[i].centre(dw, db, scale, depthwise));
-    }
+        if centred {
+            let depthwise = layer.spec().kind == ConvKind::Depthwise;
+            layer.with_scale(|scale| state.means[i].centre(dw, db, scale, depthwise));
+        }
+        squared_sum(dw) + squared_sum(db)
+    };
+    state.model.layers.par_iter().enumerate().map(of_layer).collect()
 }

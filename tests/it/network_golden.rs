@@ -170,14 +170,14 @@ fn ten_steps_equal_pytorch() {
                 assert!((o / e - 1.0).abs() <= 1e-3, "{name} step {step}: {ours:?}, expected {row:?}");
             }
             let rates = Rates { weight: 1e-5, bias: 1e-5, decay, decay_bias: true };
-            let scale = 1.0 / window.normaliser();
+            let (scale, kind) = (1.0 / window.normaliser(), optimizer.kind);
             for (i, layer) in model.layers.iter_mut().enumerate() {
                 let gradients = window.gradients.get(i).expect("every layer is trained");
                 let depthwise = layer.spec().kind == ConvKind::Depthwise;
                 layer.update(|weight, bias, s| {
                     let (dw, db) = (&gradients.dw[..], &gradients.db[..]);
                     let layer = LayerUpdate { weight, bias, scale: s, dw, db, depthwise, mean: None };
-                    optimizer.update(i, layer, rates, scale);
+                    optimizer.layers[i].update(kind, layer, rates, scale);
                 });
             }
         }

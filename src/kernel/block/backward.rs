@@ -1,6 +1,7 @@
 //! The way back, tile by tile: the expanded rows are made again, or read where they were kept.
 
 use super::ring::{Ring, new_rows, pieces, ring_rows};
+use super::staged::is_staged;
 use super::{Block, BlockGradients, FORK_MACS, LayerSums, expand_rows};
 use crate::kernel::depthwise::{Band, Mask, Weights, backward_input_rows, backward_weight_rows, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
@@ -36,22 +37,29 @@ pub fn block_backward(
     let Packed { panels: [large, project_back, small], taps: [taps, taps_back] } = &mut *packed;
     // Expansions of many channels are kept: the third set of panels stays small.
     let (expand, expand_back) = if kept.is_some() { (small, large) } else { (large, small) };
-    if let Some(e) = &block.expand {
-        if kept.is_none() {
-            expand.pack(isa, e.weight, e.scale, e.bias);
+    let wanted = dx.is_some();
+    let pack_expand = || {
+        if let Some(e) = &block.expand {
+            if kept.is_none() {
+                expand.pack(isa, e.weight, e.scale, e.bias);
+            }
+            if wanted {
+                expand_back.pack_transposed(isa, e.weight, e.scale);
+            }
         }
-        if dx.is_some() {
-            expand_back.pack_transposed(isa, e.weight, e.scale);
-        }
-    }
-    project_back.pack_transposed(isa, block.project.weight, block.project.scale);
-    taps.forward(isa, block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
-    taps_back.backward(isa, block.depthwise.weight, block.depthwise.scale, p.stride);
+    };
+    let pack_others = || {
+        project_back.pack_transposed(isa, block.project.weight, block.project.scale);
+        taps.forward(isa, block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
+        taps_back.backward(isa, block.depthwise.weight, block.depthwise.scale, p.stride);
+    };
+    block.together(pack_expand, pack_others);
     let ready = Backward { isa, block, expand, expand_back, project_back, taps, taps_back };
     let n = project.n;
     let (image, image_out, row) = (x.len() / n, dy.len() / n, p.w * input.cin);
     // A dense expansion has another input height than the depthwise layer; it wants no input gradient.
-    let bands = block.bands(p.h);
+    let staged = kept.is_some() && is_staged(&block.geometries(), rayon::current_num_threads());
+    let bands = if staged { (0..n).map(|i| (i, 0..p.h)).collect() } else { block.bands(p.h) };
     let mut pieces = Vec::with_capacity(bands.len());
     let mut rest = dx;
     for (i, rows) in bands {
@@ -64,6 +72,11 @@ pub fn block_backward(
         let y = y.map(|y| &y[at.clone()]);
         let kept = kept.map(|k| &k[i * p.h * p.w * p.c..][..p.h * p.w * p.c]);
         pieces.push(Piece { x: &x[i * image..][..image], y, dy: &dy[at], kept, rows, dx });
+    }
+    if staged {
+        let mut sums = sums;
+        pieces.into_iter().for_each(|piece| ready.staged(piece, sums.as_mut()));
+        return;
     }
     let Some(mut sums) = sums else {
         pieces.into_iter().for_each(|piece| ready.piece(piece, None));
@@ -120,31 +133,40 @@ pub fn block_backward(
 }
 
 /// Some input rows of one image on the way back.
-struct Piece<'a> {
-    x: &'a [f32],
-    y: Option<&'a [f32]>,
-    dy: &'a [f32],
+pub(super) struct Piece<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) y: Option<&'a [f32]>,
+    pub(super) dy: &'a [f32],
     /// The expanded tensor.
-    kept: Option<&'a [f32]>,
+    pub(super) kept: Option<&'a [f32]>,
     /// Rows of the depthwise layer's input.
     rows: Range<usize>,
     /// Those rows of the input gradient.
-    dx: Option<&'a mut [f32]>,
+    pub(super) dx: Option<&'a mut [f32]>,
 }
 
 /// A block's numbers made ready for the way back.
 #[derive(Clone, Copy)]
-struct Backward<'a> {
-    isa: Isa,
-    block: &'a Block<'a>,
+pub(super) struct Backward<'a> {
+    pub(super) isa: Isa,
+    pub(super) block: &'a Block<'a>,
     expand: &'a Panels,
-    expand_back: &'a Panels,
-    project_back: &'a Panels,
-    taps: &'a Weights,
-    taps_back: &'a Weights,
+    pub(super) expand_back: &'a Panels,
+    pub(super) project_back: &'a Panels,
+    pub(super) taps: &'a Weights,
+    pub(super) taps_back: &'a Weights,
 }
 
 impl Backward<'_> {
+    /// Output rows whose share of the weight gradients belongs to these input rows: those that have the middle of their
+    /// window among them.
+    pub(super) fn owned(&self, rows: &Range<usize>) -> Range<usize> {
+        let p = self.block.plane();
+        let owner = |o: usize| (o * p.stride + 1).saturating_sub(p.top).min(p.h - 1);
+        let mut own = (0..p.oh).filter(|&o| rows.contains(&owner(o)));
+        own.next().map_or(0..0, |begin| begin..own.next_back().unwrap_or(begin) + 1)
+    }
+
     fn piece(&self, piece: Piece, mut sums: Option<&mut Vec<LayerSums>>) {
         let (isa, block, p, mut workspace) = (self.isa, self.block, self.block.plane(), Workspace::take());
         let Workspace { expanded, wide, d_wide, d_expanded, masked, patches, zeros, unused, .. } = &mut *workspace;
@@ -153,10 +175,7 @@ impl Backward<'_> {
         let (cin, cout, row, row_out) = (project.cin, project.cout, p.w * p.c, p.ow * project.cin);
         let zeros = first(zeros, row.max(row_out));
         let inner = usize::from(block.expand.is_some());
-        // An output's share of the weight gradients belongs to the piece that has the middle of its window.
-        let owner = |o: usize| (o * p.stride + 1).saturating_sub(p.top).min(p.h - 1);
-        let mut own = (0..p.oh).filter(|&o| rows.contains(&owner(o)));
-        let own = own.next().map_or(0..0, |begin| begin..own.next_back().unwrap_or(begin) + 1);
+        let own = self.owned(&rows);
         let touched = p.outputs(rows.clone());
         let all = if own.is_empty() { touched } else { touched.start.min(own.start)..touched.end.max(own.end) };
         let (height, mut made, mut done) = (block.tile_rows(2), 0..0, rows.start);

@@ -1,6 +1,7 @@
 //! The way forward, tile by tile.
 
 use super::ring::{Ring, new_rows, ring_rows};
+use super::staged::is_staged;
 use super::{Block, FORK_MACS, activated, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::depthwise::{Band, Weights, forward_rows};
@@ -30,17 +31,24 @@ pub fn block_forward(
     assert_eq!(y.len(), block.project.geometry.output_len(), "output of {:?}", block.project.geometry);
     let mut packed = Packed::take();
     let Packed { panels: [expand, project, _], taps: [taps, _] } = &mut *packed;
-    if let Some(e) = &block.expand {
-        expand.pack(isa, e.weight, e.scale, e.bias);
-    }
-    project.pack(isa, block.project.weight, block.project.scale, block.project.bias);
-    taps.forward(isa, block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
+    let pack_expand = || {
+        if let Some(e) = &block.expand {
+            expand.pack(isa, e.weight, e.scale, e.bias);
+        }
+    };
+    let pack_others = || {
+        project.pack(isa, block.project.weight, block.project.scale, block.project.bias);
+        taps.forward(isa, block.depthwise.weight, block.depthwise.scale, block.depthwise.bias);
+    };
+    block.together(pack_expand, pack_others);
     let ready = Forward { isa, block, expand, project, taps };
     let (p, image) = (block.plane(), x.len() / block.project.geometry.n);
     let row = p.ow * block.project.geometry.cout;
     let (mut rest, mut rest_kept) = (y, kept);
-    let bands: Vec<_> = block
-        .bands(p.oh)
+    let watch = observed.is_some();
+    let staged = rest_kept.is_some() && is_staged(&block.geometries(), rayon::current_num_threads());
+    let bands: Vec<_> = if staged { Vec::new() } else { block.bands(p.oh) };
+    let bands: Vec<_> = bands
         .into_iter()
         .map(|(i, rows)| {
             let (y, behind) = std::mem::take(&mut rest).split_at_mut(rows.len() * row);
@@ -53,9 +61,12 @@ pub fn block_forward(
             (&x[i * image..][..image], rows, y, kept)
         })
         .collect();
-    let watch = observed.is_some();
-    let run = |(x, rows, y, kept): Part| ready.band(x, rows, y, watch, kept);
-    let seen: Vec<[ChannelSums; 2]> = if rayon::current_num_threads() > 1 && block.macs() >= FORK_MACS {
+    let run = |(x, rows, y, kept): Part| ready.band((x, x), rows, y, watch, kept);
+    let seen: Vec<[ChannelSums; 2]> = if let (Some(kept), true) = (&mut rest_kept, staged) {
+        let (out, wide) = (p.oh * row, p.h * p.w * p.c);
+        let images = x.chunks_exact(image).zip(rest.chunks_exact_mut(out)).zip(kept.chunks_exact_mut(wide));
+        images.map(|((x, y), kept)| ready.staged(x, y, kept, watch)).collect()
+    } else if rayon::current_num_threads() > 1 && block.macs() >= FORK_MACS {
         bands.into_par_iter().map(run).collect()
     } else {
         bands.into_iter().map(run).collect()
@@ -77,19 +88,20 @@ type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Option<&'a mut [f32]>);
 
 /// A block's numbers made ready for the way forward.
 #[derive(Clone, Copy)]
-struct Forward<'a> {
-    isa: Isa,
-    block: &'a Block<'a>,
-    expand: &'a Panels,
-    project: &'a Panels,
-    taps: &'a Weights,
+pub(super) struct Forward<'a> {
+    pub(super) isa: Isa,
+    pub(super) block: &'a Block<'a>,
+    pub(super) expand: &'a Panels,
+    pub(super) project: &'a Panels,
+    pub(super) taps: &'a Weights,
 }
 
 impl Forward<'_> {
-    /// Some output rows of one image. Returns the sums of the inputs of depthwise and project where `watch`.
-    fn band(
+    /// Some output rows of one image, and what its residual adds. Returns the sums of the inputs of depthwise and project
+    /// where `watch`.
+    pub(super) fn band(
         &self,
-        x: &[f32],
+        (x, added): (&[f32], &[f32]),
         rows: Range<usize>,
         y: &mut [f32],
         watch: bool,
@@ -138,7 +150,7 @@ impl Forward<'_> {
             }
             let at = (start - rows.start) * p.ow * cout;
             let (end, aux) = match block.residual {
-                true => (End::Add, Some(&x[start * p.ow * cout..])),
+                true => (End::Add, Some(&added[start * p.ow * cout..])),
                 false => (activated(&project), None),
             };
             let wide = Rows { data: wide, stride: cin };

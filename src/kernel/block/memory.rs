@@ -1,6 +1,7 @@
 //! How much memory a block's kernels work in, from its sizes alone.
 
 use super::ring::ring_rows;
+use super::staged::is_staged;
 use super::tile_rows;
 use crate::kernel::depthwise::Plane;
 use crate::kernel::gemm::Panels;
@@ -36,8 +37,8 @@ impl BlockWorkspace {
 }
 
 /// The workspace of these layers: one of its own, or depthwise and project, with expand before them or without.
-/// `backward` counts the way back too, `kept` says that it finds the expansion kept.
-pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool) -> BlockWorkspace {
+/// `backward` counts the way back too, `kept` says that it finds the expansion kept; `threads` share the work.
+pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, threads: usize) -> BlockWorkspace {
     let isa = Isa::best();
     // As packed for the way forward and, transposed, back to the input: about the same.
     let panels = |g: &ConvGeometry| match g.kind {
@@ -75,5 +76,10 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool) -> B
         return of_pass(1);
     }
     let partial = layers.iter().map(|g| g.weight_len() + g.cout).sum();
-    BlockWorkspace { partial, ..of_pass(1).max(of_pass(2)) }
+    // Any of the threads' buffers may be the one that stages run in.
+    let whole = |numbers: usize| if kept && is_staged(layers, threads) { numbers } else { 0 };
+    let outputs = whole(p.oh * row_out);
+    let tiles = [0, outputs, outputs, whole(p.h * row), 0, 0];
+    let staged = BlockWorkspace { tiles, ..BlockWorkspace::default() };
+    BlockWorkspace { partial, ..of_pass(1).max(of_pass(2)).max(staged) }
 }

@@ -7,12 +7,13 @@
 //! The stem and the first block are one such operation (the stem is its dense expansion), an extra feature map is one
 //! (reduce, depthwise, expand), and so is a predictor (depthwise, project). Rows run through in tiles; rows of the
 //! expanded tensor that two tiles need are kept from one to the next. Bands of rows go to different threads, which both
-//! make the rows along their border.
+//! make the rows along their border; one image's small maps go through in stages instead.
 
 mod backward;
 mod forward;
 mod memory;
 mod ring;
+mod staged;
 
 use super::dense;
 use super::depthwise::Plane;
@@ -60,6 +61,9 @@ const TILE_FLOATS: usize = 96 << 10;
 /// Multiply-accumulates below which a block is not shared between threads.
 const FORK_MACS: usize = 1 << 19;
 
+/// Weights below which one thread packs them all.
+const FORK_WEIGHTS: usize = 1 << 15;
+
 impl Block<'_> {
     /// Whether this operation can do such layers.
     pub fn fits(expand: Option<&ConvGeometry>, depthwise: &ConvGeometry) -> bool {
@@ -94,16 +98,29 @@ impl Block<'_> {
         assert!(!self.residual || !relu6 && i.input_len() == p.output_len(), "a residual over {i:?} and {p:?}");
     }
 
+    fn geometries(&self) -> Vec<ConvGeometry> {
+        self.expand.iter().chain([&self.depthwise, &self.project]).map(|l| l.geometry).collect()
+    }
+
     fn macs(&self) -> usize {
         let layers = self.expand.iter().chain([&self.depthwise, &self.project]);
         layers.map(|l| l.geometry.macs()).sum()
     }
 
+    /// Does both, on two threads where the block's weights are many.
+    fn together(&self, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+        let weights: usize = self.expand.iter().chain([&self.project]).map(|l| l.weight.len()).sum();
+        if rayon::current_num_threads() > 1 && weights >= FORK_WEIGHTS {
+            rayon::join(one, other);
+        } else {
+            one();
+            other();
+        }
+    }
+
     /// Output rows worked on together; `copies` counts the buffers of each width.
     fn tile_rows(&self, copies: usize) -> usize {
-        let layers = self.expand.iter().chain([&self.depthwise, &self.project]);
-        let geometries: Vec<ConvGeometry> = layers.map(|l| l.geometry).collect();
-        tile_rows(&geometries, copies)
+        tile_rows(&self.geometries(), copies)
     }
 
     /// Pieces of the work: (image, rows of a map of `height`), and how many of them share a group's sums.
