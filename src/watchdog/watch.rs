@@ -72,7 +72,7 @@ impl Watchdog {
         {
             watchdog.ledger = watchdog.ledger.doubting(appearance);
         }
-        if let Some(presence) = watchdog.facts.presence.as_ref().filter(|p| p.agreement() > Some(0.0)) {
+        if let Some(presence) = rules::located(&watchdog.facts) {
             watchdog.ledger = watchdog.ledger.locating(presence);
         }
         let mut said = vec![Entry::Run { mode, facts: Box::new(watchdog.facts.clone()) }];

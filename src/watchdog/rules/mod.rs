@@ -13,7 +13,7 @@ mod schedule;
 mod start;
 
 pub use rate::HOT;
-pub use start::before;
+pub use start::{before, located};
 
 use super::diagnosis::Diagnosis;
 use super::memory::View;

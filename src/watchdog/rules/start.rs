@@ -3,6 +3,7 @@
 use super::{network, schedule};
 use crate::watchdog::diagnosis::{Cause, Diagnosis, listed, percent};
 use crate::watchdog::facts::RunFacts;
+use crate::watchdog::presence::Presence;
 use crate::watchdog::symptoms::binomial_tail;
 
 /// Spread of channel norms below which weights look like fresh random numbers: those of a channel with n inputs spread by
@@ -113,12 +114,19 @@ fn classes(facts: &RunFacts) -> Option<Diagnosis> {
     Some(Diagnosis::new(Cause::ClassStarves(first), 1.0, sentence).with("classes", empty.len() as f64))
 }
 
+/// What the network sees where the labels are; `None` where it sees too little to say.
+pub fn located(facts: &RunFacts) -> Option<&Presence> {
+    let broken = matches!(silent(facts).map(|d| d.cause), Some(Cause::DeadStage(_) | Cause::SaturatedStage(_)));
+    let sees = !broken && !looks_random(facts);
+    facts.presence.as_ref().filter(|p| sees && p.agreement().is_some_and(|agreement| agreement >= IN_PLACE))
+}
+
 /// Boxes beside which something is seen rather than where they are.
 fn displaced(facts: &RunFacts) -> Option<Diagnosis> {
-    let presence = facts.presence.as_ref().filter(|_| !looks_random(facts))?;
+    let presence = located(facts)?;
     let agreement = presence.agreement()?;
     let (surely, judged) = (presence.surely_displaced(), presence.images.len());
-    if agreement < IN_PLACE || binomial_tail(surely as u64, judged as u64, DISPLACED) > CHANCE {
+    if binomial_tail(surely as u64, judged as u64, DISPLACED) > CHANCE {
         return None;
     }
     let mut images = presence.displaced();
@@ -139,7 +147,7 @@ fn displaced(facts: &RunFacts) -> Option<Diagnosis> {
 /// Objects that look like another class than their labels say, as surely as others look like their own.
 fn misnamed(facts: &RunFacts) -> Option<Diagnosis> {
     // What is cut out where no object is does not look like its name.
-    let judged = !looks_random(facts) && displaced(facts).is_none();
+    let judged = !looks_random(facts) && boxes(facts).is_none() && displaced(facts).is_none();
     let appearance = facts.appearance.as_ref().filter(|_| judged)?;
     let (agreement, opposition) = (appearance.agreement()?, appearance.opposition());
     let (images, judged) = (appearance.contradicted(), appearance.images.len());
@@ -227,7 +235,7 @@ fn weak_start(facts: &RunFacts) -> Option<Diagnosis> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watchdog::{Appearance, Presence};
+    use crate::watchdog::{Appearance, StageFacts, StageKind};
 
     fn causes(facts: &RunFacts) -> Vec<Cause> {
         before(facts).into_iter().map(|d| d.cause).collect()
@@ -298,5 +306,11 @@ mod tests {
         let appearance = Appearance { images: (0..100).collect(), margins, agreed: 80, explained: 0.7 };
         let both = RunFacts { appearance: Some(appearance), ..set(30, 60, -0.3) };
         assert_eq!(causes(&both), [Cause::BoxesWrong]);
+        // A network that is broken says nothing of boxes, and specks say nothing of names.
+        let stage = StageFacts { name: "block 3".into(), kind: StageKind::Backbone, trained: true };
+        let blind = RunFacts { stages: vec![stage], silent: vec![[1.0, 0.0]], ..set(30, 60, -0.3) };
+        assert_eq!(causes(&blind), [Cause::DeadStage(0)]);
+        let specks = RunFacts { unmatched: (0..20).collect(), presence: None, ..both };
+        assert_eq!(causes(&specks), [Cause::BoxesUnmatched]);
     }
 }
