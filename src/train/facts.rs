@@ -75,7 +75,8 @@ pub fn facts(
         ..RunFacts::default()
     };
     labels(&mut facts, encoder, training, f64::from(recipe.box_weight))?;
-    let seen = probe(model, probes(training, size, FIRST_PROBES), size)?;
+    let side = probe_side(size);
+    let seen = probe(model, probes(training, side, FIRST_PROBES), side)?;
     facts.response = Some(seen.response);
     facts.dead = Some(seen.dead);
     facts.presence = if facts.is_crowded() { None } else { presence(model, training)? };
@@ -111,6 +112,11 @@ fn silent(
 /// Times by which a recipe's update ratios may exceed those of plain updates.
 pub fn centred_tolerance(recipe: &Recipe) -> f64 {
     if recipe.centred { CENTRED } else { 1.0 }
+}
+
+/// Side of the photos that the backbone's response is read off: how far it tells them apart shows in few pixels too.
+pub fn probe_side(size: usize) -> usize {
+    size.min(160)
 }
 
 /// Photos spread over the split, as the network sees them.

@@ -1,7 +1,7 @@
 //! A closer look at one optimizer step: how large each layer's gradient, weights and move are, and what passes through
 //! the stages. Taken every few steps, so that it costs next to nothing on the whole.
 
-use crate::kernel::{ChannelSums, squared_sum};
+use crate::kernel::{ChannelSums, squared_sums};
 use crate::model::{Activation, SsdModel, Stage};
 use crate::watchdog::{StageFacts, StageKind, StageSignals};
 
@@ -36,9 +36,7 @@ impl Look {
 
     /// Takes the weights that were remembered, moved.
     pub fn after(&mut self, position: usize, weight: &[f32]) {
-        self.weights[position] = squared_sum(&self.before);
-        self.before.iter_mut().zip(weight).for_each(|(b, w)| *b -= w);
-        self.moves[position] = squared_sum(&self.before);
+        [self.weights[position], self.moves[position]] = squared_sums(&self.before, weight);
     }
 }
 

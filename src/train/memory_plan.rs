@@ -1,6 +1,6 @@
 //! A run's memory, computed from shapes before its first step.
 
-use super::facts::PROBES;
+use super::facts::{PROBES, probe_side};
 use super::recipe::Recipe;
 use super::run::loader_queue;
 use super::state::TrainState;
@@ -63,7 +63,7 @@ impl MemoryPlan {
             OptimizerKind::Sgd { .. } => 1,
         };
         let footprint = state.model.footprint(recipe.micro_batch, size, threads);
-        let image = size * size * 3 * bytes;
+        let [image, probe] = [size, probe_side(size)].map(|side| side * side * 3 * bytes);
         // Beside those that wait, one in the making on every thread and one on its way into the network.
         let batches = loader_queue(recipe.micro_batch) + loader_threads + 1;
         let judged = state.model.footprint(JUDGED_TOGETHER, size, threads);
@@ -81,7 +81,7 @@ impl MemoryPlan {
             // The averaged network and some images; then its copy for the file.
             judging: all + judged.looking.max(all),
             proving: PROVING_COPIES * all + PROVING_IMAGES * image,
-            watching: if watchdog == Mode::Off { 0 } else { PROBES * image + REMEMBERED_BYTES },
+            watching: if watchdog == Mode::Off { 0 } else { PROBES * probe + REMEMBERED_BYTES },
         }
     }
 

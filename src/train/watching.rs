@@ -72,7 +72,7 @@ impl Watching {
             stages: Stages::of(&state.model),
             anchors: encoder.anchors.clone(),
             probes: Vec::new(),
-            size: job.size,
+            size: facts::probe_side(job.size),
             gathered: StepSignals::default(),
             paced: (Instant::now(), Duration::ZERO, 0),
             said: Vec::new(),
@@ -81,7 +81,7 @@ impl Watching {
             state.watchdog = None;
             return Ok(watching);
         }
-        watching.probes = facts::probes(training, job.size, PROBES).collect::<Result<_, _>>()?;
+        watching.probes = facts::probes(training, facts::probe_side(job.size), PROBES).collect::<Result<_, _>>()?;
         let mut said = Vec::new();
         if state.watchdog.is_none() {
             let facts =
