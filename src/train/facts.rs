@@ -79,9 +79,10 @@ pub fn facts(
     let seen = probe(model, probes(training, side, FIRST_PROBES), side)?;
     facts.response = Some(seen.response);
     facts.dead = Some(seen.dead);
+    // At full size first: what the kernels work in then lies below what these looks need for a while.
+    facts.silent = silent(model, &stages, probes(training, size, FIRST_PROBES), size)?;
     facts.presence = if facts.is_crowded() { None } else { presence(model, training)? };
     facts.appearance = appearance(model, training, class_names.len())?;
-    facts.silent = silent(model, &stages, probes(training, size, FIRST_PROBES), size)?;
     Ok(facts)
 }
 

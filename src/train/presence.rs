@@ -34,46 +34,27 @@ pub fn presence(model: &SsdModel, training: &Records) -> Result<Option<Presence>
     let Some(blocks) = STRIDES.iter().map(|&s| model.last_block_of_stride(s)).collect::<Option<Vec<usize>>>() else {
         return Ok(None);
     };
-    let mut seen = Vec::new();
-    for index in (0..training.len()).step_by(training.len().div_ceil(PHOTOS).max(1)) {
+    let chosen = (0..training.len()).step_by(training.len().div_ceil(PHOTOS).max(1));
+    let mut seen = Seen { photos: Vec::new(), maps: Vec::new() };
+    for index in chosen.clone() {
         let record = training.get(index)?;
         let boxes = judged(&record);
         if !boxes.is_empty() {
-            seen.push(Photo { index: index as u32, maps: Map::of(model, &record, &blocks), boxes });
+            seen.add(model, &record, &blocks, chosen.len());
+            seen.photos.push(Photo { index: index as u32, boxes });
         }
     }
-    if seen.len() < Presence::FEWEST {
+    if seen.photos.len() < Presence::FEWEST {
         return Ok(None);
     }
-    let scales: Vec<Scale> = (0..blocks.len()).map(|map| Scale::of(seen.iter().map(|p| &p.maps[map]))).collect();
-    let first = margins(&seen, &scales, |_| true);
+    let scales: Vec<Scale> = seen.maps.iter().map(Scale::of).collect();
+    let first = seen.margins(&scales, |_| true);
     // Once more, learned from the photos whose boxes are where something is.
     let agreed: Vec<bool> = first.iter().map(|m| m.is_some_and(|margin| margin > 0.0)).collect();
     let enough = agreed.iter().filter(|a| **a).count() >= Presence::FEWEST;
-    let second = if enough { margins(&seen, &scales, |at| agreed[at]) } else { first };
-    let of_photo = seen.iter().zip(second).filter_map(|(photo, margin)| Some((photo.index, margin?)));
+    let second = if enough { seen.margins(&scales, |at| agreed[at]) } else { first };
+    let of_photo = seen.photos.iter().zip(second).filter_map(|(photo, margin)| Some((photo.index, margin?)));
     Ok(Some(Presence::of(&of_photo.collect::<Vec<_>>())))
-}
-
-/// The margins of photos, by what was learned from the others among those that `taught` says.
-fn margins(photos: &[Photo], scales: &[Scale], taught: impl Fn(usize) -> bool) -> Vec<Option<f64>> {
-    let fold = |at: usize| at * FOLDS / photos.len();
-    let mut folds = Folds::new(scales.iter().map(Scale::len).sum::<usize>() + 1, FOLDS);
-    for (at, photo) in photos.iter().enumerate().filter(|(at, _)| taught(*at)) {
-        let (rows, inside, side) = (photo.rows(scales), coverage(&photo.boxes, photo.side()), photo.side());
-        let cells = rows.chunks_exact(rows.len() / inside.len()).zip(inside).enumerate();
-        // Neighbouring cells say much the same: every second one, as on a chessboard.
-        let chosen = cells.filter(|(cell, _)| (cell / side + cell % side).is_multiple_of(2));
-        folds.add(fold(at), chosen.map(|(_, cell)| cell));
-    }
-    let fitted = folds.fitted(PENALTY);
-    let margin = |(at, photo): (usize, &Photo)| {
-        let coefficients: Vec<f32> = fitted[fold(at)].iter().map(|c| *c as f32).collect();
-        let answer = |row: &[f32]| row.iter().zip(&coefficients).map(|(v, c)| v * c).sum::<f32>();
-        let heat: Vec<f32> = photo.rows(scales).chunks_exact(coefficients.len()).map(answer).collect();
-        photo.margin(&heat)
-    };
-    photos.iter().enumerate().map(margin).collect()
 }
 
 /// The boxes of a photo, as far as they are inside.
@@ -81,23 +62,87 @@ fn judged(record: &Record) -> Vec<CornerBox> {
     record.objects.iter().map(|o| o.bbox.clipped()).filter(|b| b.area() > 0.0).collect()
 }
 
-/// A photo as the network sees it.
+/// A photo's place in the split and its boxes.
 struct Photo {
     index: u32,
-    /// Finest first.
-    maps: Vec<Map>,
     boxes: Vec<CornerBox>,
 }
 
-impl Photo {
+/// Square feature maps of all photos, one behind the other, cell by cell, in half the memory: the upper halves of the
+/// numbers (bfloat16).
+struct Maps {
+    side: usize,
+    channels: usize,
+    values: Vec<u16>,
+}
+
+impl Maps {
+    fn of(&self, photo: usize) -> &[u16] {
+        let len = self.side * self.side * self.channels;
+        &self.values[photo * len..][..len]
+    }
+}
+
+fn value(half: &u16) -> f32 {
+    f32::from_bits(u32::from(*half) << 16)
+}
+
+/// Photos as the network sees them.
+struct Seen {
+    photos: Vec<Photo>,
+    /// Finest first.
+    maps: Vec<Maps>,
+}
+
+impl Seen {
+    /// Adds the maps of the next photo, of `most` at most.
+    fn add(&mut self, model: &SsdModel, record: &Record, blocks: &[usize], most: usize) {
+        let image = ops::tensor(normalised(plain(record, SIDE).image.pixels), [1, SIDE, SIDE, 3]);
+        let outputs = model.block_outputs(image, blocks);
+        if self.maps.is_empty() {
+            // In one piece each, which training can use when it is free again.
+            self.maps.extend(outputs.iter().map(|out| {
+                let [_, side, _, channels] = out.dims();
+                Maps { side, channels, values: Vec::with_capacity(most * side * side * channels) }
+            }));
+        }
+        for (maps, out) in self.maps.iter_mut().zip(outputs) {
+            ops::read(&out, |x| maps.values.extend(x.iter().map(|v| (v.to_bits() >> 16) as u16)));
+        }
+    }
+
     fn side(&self) -> usize {
         self.maps[0].side
     }
 
-    /// All maps at the size of the finest, standardised, each map weighing the same, and a constant: `[cells, width]`.
-    fn rows(&self, scales: &[Scale]) -> Vec<f32> {
+    /// The margins of photos, by what was learned from the others among those that `taught` says.
+    fn margins(&self, scales: &[Scale], taught: impl Fn(usize) -> bool) -> Vec<Option<f64>> {
+        let (side, width) = (self.side(), scales.iter().map(Scale::len).sum::<usize>() + 1);
+        let fold = |at: usize| at * FOLDS / self.photos.len();
+        let mut folds = Folds::new(width, FOLDS);
+        for (at, photo) in self.photos.iter().enumerate().filter(|(at, _)| taught(*at)) {
+            let (rows, inside) = (self.rows(at, scales), coverage(&photo.boxes, side));
+            let cells = rows.chunks_exact(width).zip(inside).enumerate();
+            // Neighbouring cells say much the same: every second one, as on a chessboard.
+            let chosen = cells.filter(|(cell, _)| (cell / side + cell % side).is_multiple_of(2));
+            folds.add(fold(at), chosen.map(|(_, cell)| cell));
+        }
+        let fitted = folds.fitted(PENALTY);
+        let margin = |(at, photo): (usize, &Photo)| {
+            let coefficients: Vec<f32> = fitted[fold(at)].iter().map(|c| *c as f32).collect();
+            let answer = |row: &[f32]| row.iter().zip(&coefficients).map(|(v, c)| v * c).sum::<f32>();
+            let heat: Vec<f32> = self.rows(at, scales).chunks_exact(width).map(answer).collect();
+            photo.margin(&heat, side)
+        };
+        self.photos.iter().enumerate().map(margin).collect()
+    }
+
+    /// All maps of a photo at the size of the finest, standardised, each map weighing the same, and a constant:
+    /// `[cells, width]`.
+    fn rows(&self, at: usize, scales: &[Scale]) -> Vec<f32> {
         let side = self.side();
-        let parts: Vec<Vec<f32>> = self.maps.iter().zip(scales).map(|(map, scale)| scale.enlarged(map, side)).collect();
+        let parts: Vec<Vec<f32>> =
+            self.maps.iter().zip(scales).map(|(m, scale)| scale.enlarged(m.of(at), m.side, side)).collect();
         let mut rows = Vec::with_capacity(side * side * (scales.iter().map(Scale::len).sum::<usize>() + 1));
         for cell in 0..side * side {
             for (part, scale) in parts.iter().zip(scales) {
@@ -107,51 +152,28 @@ impl Photo {
         }
         rows
     }
+}
 
-    /// Of the object in most doubt: contrast of its box less the largest beside it. What is labelled as another object is
-    /// no place for this one. `None` where all boxes are smaller than a cell.
-    fn margin(&self, heat: &[f32]) -> Option<f64> {
-        let cell = 1.0 / self.side() as f64;
+impl Photo {
+    /// Of the object in most doubt: contrast of its box less the largest beside it in `heat` `[side, side]`. What is
+    /// labelled as another object is no place for this one. `None` where all boxes are smaller than a cell.
+    fn margin(&self, heat: &[f32], side: usize) -> Option<f64> {
+        let cell = 1.0 / side as f64;
         let middle = median(&heat.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()) as f32;
         let margin = |(at, own): (usize, &CornerBox)| {
             if own.width() < cell || own.height() < cell {
                 return None;
             }
             let others = self.boxes.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, b)| b);
-            let (others, mine) = (coverage(others, self.side()), coverage([own], self.side()));
+            let (others, mine) = (coverage(others, side), coverage([own], side));
             let left = heat.iter().zip(others.iter().zip(mine)).map(|(v, (other, mine))| {
                 let taken = (other - mine).max(0.0);
                 v + taken * (middle - v)
             });
-            let map = HeatMap::new(&left.collect::<Vec<f32>>(), self.side());
+            let map = HeatMap::new(&left.collect::<Vec<f32>>(), side);
             Some(map.contrast(own)? - map.contrast_beside(own)?)
         };
         self.boxes.iter().enumerate().filter_map(margin).reduce(f64::min)
-    }
-}
-
-/// A square feature map in half the memory: the upper halves of its numbers (bfloat16), cell by cell.
-struct Map {
-    side: usize,
-    values: Vec<u16>,
-}
-
-impl Map {
-    fn of(model: &SsdModel, record: &Record, blocks: &[usize]) -> Vec<Self> {
-        let image = ops::tensor(normalised(plain(record, SIDE).image.pixels), [1, SIDE, SIDE, 3]);
-        let keep = |out: &burn::tensor::Tensor<4>| Self {
-            side: out.dims()[1],
-            values: ops::read(out, |x| x.iter().map(|v| (v.to_bits() >> 16) as u16).collect()),
-        };
-        model.block_outputs(image, blocks).iter().map(keep).collect()
-    }
-
-    fn channels(&self) -> usize {
-        self.values.len() / (self.side * self.side)
-    }
-
-    fn values(&self) -> impl Iterator<Item = f32> + '_ {
-        self.values.iter().map(|v| f32::from_bits(u32::from(*v) << 16))
     }
 }
 
@@ -159,18 +181,15 @@ impl Map {
 struct Scale(Vec<(f32, f32)>);
 
 impl Scale {
-    fn of<'a>(maps: impl Iterator<Item = &'a Map>) -> Self {
-        let (mut sums, mut cells) = (Vec::new(), 0.0);
-        for map in maps {
-            let channels = map.channels();
-            sums.resize(channels, [0f64; 2]);
-            for (i, v) in map.values().map(f64::from).enumerate() {
-                let [sum, square] = &mut sums[i % channels];
+    fn of(maps: &Maps) -> Self {
+        let mut sums = vec![[0f64; 2]; maps.channels];
+        for cell in maps.values.chunks_exact(maps.channels) {
+            for (v, [sum, square]) in cell.iter().map(|half| f64::from(value(half))).zip(&mut sums) {
                 (*sum, *square) = (*sum + v, *square + v * v);
             }
-            cells += (map.side * map.side) as f64;
         }
-        let share = (STRIDES.len() * sums.len()) as f64;
+        let cells = (maps.values.len() / maps.channels) as f64;
+        let share = (STRIDES.len() * maps.channels) as f64;
         let scale = |[sum, square]: [f64; 2]| {
             let mean = sum / cells;
             let deviation = (square / cells - mean * mean).max(0.0).sqrt() + 1e-6;
@@ -183,16 +202,16 @@ impl Scale {
         self.0.len()
     }
 
-    /// The map, standardised, at another size (between cells' middles linearly).
-    fn enlarged(&self, map: &Map, side: usize) -> Vec<f32> {
-        let (channels, last) = (self.len(), map.side - 1);
-        let scaled = map.values().zip(self.0.iter().cycle()).map(|(v, (mean, scale))| (v - mean) * scale);
+    /// A map of `from` x `from` cells, standardised, at another size (between cells' middles linearly).
+    fn enlarged(&self, map: &[u16], from: usize, side: usize) -> Vec<f32> {
+        let (channels, last) = (self.len(), from - 1);
+        let scaled = map.iter().map(value).zip(self.0.iter().cycle()).map(|(v, (mean, scale))| (v - mean) * scale);
         let scaled: Vec<f32> = scaled.collect();
-        if map.side == side {
+        if from == side {
             return scaled;
         }
         let place = |cell: usize| {
-            let at = ((cell as f32 + 0.5) * map.side as f32 / side as f32 - 0.5).clamp(0.0, last as f32);
+            let at = ((cell as f32 + 0.5) * from as f32 / side as f32 - 0.5).clamp(0.0, last as f32);
             let first = at as usize;
             (first, (first + 1).min(last), at - first as f32)
         };
@@ -201,7 +220,7 @@ impl Scale {
             let (top, bottom, down) = place(y);
             for x in 0..side {
                 let (left, right, along) = place(x);
-                let cell = |y: usize, x: usize| &scaled[(y * map.side + x) * channels..][..channels];
+                let cell = |y: usize, x: usize| &scaled[(y * from + x) * channels..][..channels];
                 let corners = cell(top, left)
                     .iter()
                     .zip(cell(top, right))
@@ -220,38 +239,32 @@ impl Scale {
 mod tests {
     use super::*;
 
-    fn map(side: usize, values: &[f32]) -> Map {
-        Map { side, values: values.iter().map(|v| (v.to_bits() >> 16) as u16).collect() }
-    }
-
     #[test]
     fn maps_are_standardised_and_enlarged_between_the_middles() {
-        let maps = [map(2, &[0.0, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0, 1.0])];
-        let scale = Scale::of(maps.iter());
+        let numbers = [0.0f32, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0, 1.0];
+        let values = numbers.iter().map(|v| (v.to_bits() >> 16) as u16).collect();
+        let maps = Maps { side: 2, channels: 2, values };
+        let scale = Scale::of(&maps);
         // The second channel is the same everywhere and says nothing; the first goes from -1 to 1 from left to right.
         let unit = 1.0 / (STRIDES.len() as f32 * 2.0).sqrt();
-        let large = scale.enlarged(&maps[0], 4);
+        let large = scale.enlarged(maps.of(0), 2, 4);
         let row: Vec<f32> = large[..8].iter().step_by(2).map(|v| v / unit).collect();
         for (found, expected) in row.iter().zip([-1.0, -0.5, 0.5, 1.0]) {
             assert!((found - expected).abs() < 1e-4, "{row:?}");
         }
         assert!(large.iter().skip(1).step_by(2).all(|v| *v == 0.0) && large[24..] == large[..8]);
-        assert_eq!(scale.enlarged(&maps[0], 2).len(), 8);
+        assert_eq!(scale.enlarged(maps.of(0), 2, 2).len(), 8);
     }
 
     #[test]
     fn an_object_is_looked_for_beside_its_own_label_only() {
         let side = 28;
         let boxes = vec![CornerBox::new(0.1, 0.4, 0.3, 0.6), CornerBox::new(0.35, 0.4, 0.55, 0.6)];
-        let photo = |boxes: &[CornerBox]| Photo {
-            index: 0,
-            maps: vec![map(side, &vec![0.0; side * side])],
-            boxes: boxes.to_vec(),
-        };
+        let margin = |boxes: &[CornerBox], heat: &[f32]| Photo { index: 0, boxes: boxes.to_vec() }.margin(heat, side);
         let heat = coverage(&boxes, side);
-        assert!(photo(&boxes).margin(&heat).unwrap() > 0.4, "two neighbours");
+        assert!(margin(&boxes, &heat).unwrap() > 0.4, "two neighbours");
         let moved = CornerBox::new(0.1, 0.55, 0.3, 0.75);
-        assert!(photo(&[boxes[1], moved]).margin(&heat).unwrap() < -0.4, "elsewhere");
-        assert!(photo(&[CornerBox::new(0.5, 0.5, 0.51, 0.9)]).margin(&heat).is_none(), "thinner than a cell");
+        assert!(margin(&[boxes[1], moved], &heat).unwrap() < -0.4, "elsewhere");
+        assert!(margin(&[CornerBox::new(0.5, 0.5, 0.51, 0.9)], &heat).is_none(), "thinner than a cell");
     }
 }
