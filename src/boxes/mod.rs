@@ -1,4 +1,5 @@
-//! Pure geometry: boxes, anchors, the box coder, the matcher, non-maximum suppression and maps of numbers that boxes stand out in.
+//! Pure geometry: boxes, anchors, the box coder, the matcher, non-maximum suppression, and maps of numbers that boxes
+//! stand out in.
 //!
 //! This layer knows no tensor, no file and no network.
 

@@ -77,11 +77,16 @@ impl Appearance {
 
     /// Images whose labels are surely disagreed with, most surely first.
     pub fn contradicted(&self) -> Vec<u32> {
-        let all = self.images.iter().copied().zip(self.margins.iter().copied());
-        let mut found: Vec<(u32, f32)> = all.filter(|(_, margin)| *margin < -SURE).collect();
-        found.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        found.into_iter().map(|(image, _)| image).collect()
+        below(&self.images, &self.margins, -SURE)
     }
+}
+
+/// Images whose margin lies below this, lowest first.
+pub(super) fn below(images: &[u32], margins: &[f32], level: f32) -> Vec<u32> {
+    let all = images.iter().copied().zip(margins.iter().copied());
+    let mut found: Vec<(u32, f32)> = all.filter(|(_, margin)| *margin < level).collect();
+    found.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+    found.into_iter().map(|(image, _)| image).collect()
 }
 
 /// The mean margin of every image.

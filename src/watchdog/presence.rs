@@ -6,6 +6,7 @@
 //! A box that stands out from what is around it is in place; where a place beside it stands out more, the object is
 //! there. In training the network learns the wrong places, too, so that losses tell less and later.
 
+use super::appearance::{Appearance, below};
 use super::signals::short;
 use super::symptoms::median;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub struct Presence {
 
 impl Presence {
     /// Images below which there is nothing to compare with.
-    pub const FEWEST: usize = 16;
+    pub const FEWEST: usize = Appearance::FEWEST;
 
     /// From contrasts less the largest beside, by image, ascending.
     pub fn of(margins: &[(u32, f64)]) -> Self {
@@ -61,10 +62,7 @@ impl Presence {
 
     /// Images with a box in the wrong place, most surely first.
     pub fn displaced(&self) -> Vec<u32> {
-        let all = self.images.iter().copied().zip(self.margins.iter().copied());
-        let mut found: Vec<(u32, f32)> = all.filter(|(_, margin)| *margin < -WRONG).collect();
-        found.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-        found.into_iter().map(|(image, _)| image).collect()
+        below(&self.images, &self.margins, -WRONG)
     }
 }
 

@@ -7,8 +7,9 @@ use super::{Block, FORK_MACS, LayerSums, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::activation;
 use crate::kernel::depthwise::{Band, Mask, backward_input_rows, backward_weight_rows, forward_rows};
-use crate::kernel::gemm::{End, Rows, product, weight_product};
-use crate::kernel::shape::{ConvGeometry, Kind};
+use crate::kernel::gemm::{End, Rows, product};
+use crate::kernel::pointwise;
+use crate::kernel::shape::{ConvGeometry, Kind, Layer};
 use crate::kernel::workspace::{Loan, Partial, Pooled, Workspace, first};
 use rayon::prelude::*;
 
@@ -21,6 +22,10 @@ pub(super) fn is_staged(layers: &[ConvGeometry], threads: usize) -> bool {
     let macs: usize = layers.iter().map(ConvGeometry::macs).sum();
     let small = depthwise.h * depthwise.w * depthwise.cin <= WHOLE_FLOATS;
     expand.kind == Kind::Pointwise && project.n < threads && macs >= FORK_MACS && small
+}
+
+fn of_one_image<'a>(layer: &Layer<'a>) -> Layer<'a> {
+    Layer { geometry: ConvGeometry { n: 1, ..layer.geometry }, ..*layer }
 }
 
 /// Rows of a task where `rows` are shared by all threads.
@@ -59,10 +64,10 @@ impl Backward<'_> {
     pub(super) fn staged(&self, piece: Piece, mut sums: Option<&mut Vec<LayerSums>>) {
         let (isa, block, p, mut workspace) = (self.isa, self.block, self.block.plane(), Workspace::take());
         let Workspace { wide, d_wide, d_expanded, masked, zeros, .. } = &mut *workspace;
-        let (Piece { x, y, dy, kept, dx, .. }, Some(layer)) = (piece, &block.expand) else { return };
-        let Some(kept) = kept else { unreachable!("the stages read what was kept") };
+        let Piece { x, y, dy, kept, dx, .. } = piece;
+        let (Some(kept), Some(layer)) = (kept, &block.expand) else { unreachable!("the stages read what was kept") };
         let (input, project) = (layer.geometry, block.project.geometry);
-        let (cin, cout, row, row_out) = (project.cin, project.cout, p.w * p.c, p.ow * project.cin);
+        let (cout, row, row_out) = (project.cout, p.w * p.c, p.ow * project.cin);
         let zeros = &*first(zeros, row.max(row_out));
         let band = Band::whole(kept, p.h);
         let (wide, d_wide) = (first(wide, p.oh * row_out), first(d_wide, p.oh * row_out));
@@ -136,16 +141,10 @@ impl Backward<'_> {
         activation::sum_rows(isa, g, last.db);
 
         let d_expanded = &*d_expanded;
-        let by_channels = |rows: usize, x: &[f32], k: usize, g: &[f32], scale: &[f32], dw: &mut [f32]| {
-            let (n, task) = (scale.len(), task_rows(k).next_multiple_of(8));
-            dw.par_chunks_mut(task * n).enumerate().for_each(|(i, dw)| {
-                let x = Rows { data: &x[i * task..], stride: k };
-                weight_product(isa, [rows, dw.len() / n, n], x, Rows { data: g, stride: n }, scale, dw);
-            });
-        };
+        let [expand_layer, last_layer] = [layer, &block.project].map(of_one_image);
         rayon::join(
-            || by_channels(p.oh * p.ow, wide, cin, g, block.project.scale, last.dw),
-            || by_channels(p.h * p.w, x, input.cin, d_expanded, layer.scale, expand.dw),
+            || pointwise::backward_weight(isa, &last_layer, wide, g, last.dw),
+            || pointwise::backward_weight(isa, &expand_layer, x, d_expanded, expand.dw),
         );
     }
 }
