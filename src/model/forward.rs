@@ -169,8 +169,8 @@ impl SsdModel {
                     self.operation(positions, *residual, input, pass)
                 }
                 Step::Sum(a, b) => {
-                    let (a, b) = (value(*a), value(*b));
-                    Flow { tracked: a.tracked || b.tracked, x: a.x + b.x }
+                    let a = value(*a);
+                    a.add(value(*b))
                 }
             };
             values.push(Some(out));
@@ -189,7 +189,8 @@ impl SsdModel {
             deltas.push(take(boxes).reshape([n, anchors, 4]));
             logits.push(take(classes).reshape([n, anchors, self.tree.classes]));
         }
-        Predictions { logits: Tensor::cat(logits, 1), deltas: Tensor::cat(deltas, 1) }
+        let [logits, deltas] = [logits, deltas].map(|parts| Tensor::cat(ops::alike(parts), 1));
+        Predictions { logits, deltas }
     }
 
     /// One layer as an operation of its own, without a way back.

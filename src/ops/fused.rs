@@ -267,6 +267,24 @@ pub struct Flow {
     pub tracked: bool,
 }
 
+impl Flow {
+    /// Both added.
+    pub fn add(self, other: Flow) -> Flow {
+        let tracked = self.tracked || other.tracked;
+        let [a, b] = alike([self.x, other.x]);
+        Flow { x: a + b, tracked }
+    }
+}
+
+/// Tensors that can be worked on together: where a gradient flows back through one, it may through all.
+pub fn alike<const D: usize, T: AsMut<[Tensor<D>]>>(mut tensors: T) -> T {
+    let all = tensors.as_mut();
+    if all.iter().any(Tensor::is_autodiff) {
+        all.iter_mut().filter(|t| !t.is_autodiff()).for_each(|t| *t = t.clone().autodiff());
+    }
+    tensors
+}
+
 /// Runs a call. `seen` takes the sums of each layer's input, in the call's order.
 pub fn fused(input: Flow, mut call: Call, seen: Option<&mut Vec<ChannelSums>>) -> Flow {
     call.input_gradient = input.tracked;
@@ -274,7 +292,7 @@ pub fn fused(input: Flow, mut call: Call, seen: Option<&mut Vec<ChannelSums>>) -
     call.seen = shared.clone();
     let tracked = input.tracked || call.learns();
     // The graph begins with the first layer that learns.
-    let x = if tracked && !input.tracked { input.x.require_grad() } else { input.x };
+    let x = if tracked && !input.tracked { input.x.autodiff().require_grad() } else { input.x };
     let y = Tensor::from_dispatch(<Dispatch as Fused>::fused(x.into_dispatch(), call));
     if let (Some(seen), Some(shared)) = (seen, shared) {
         *seen = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));

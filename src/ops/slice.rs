@@ -45,7 +45,7 @@ pub(super) fn primitive<const D: usize>(tensor: Tensor<D>) -> NdArrayTensor {
     plain.try_into_primitive::<NdArray>().expect("the network runs on one backend")
 }
 
-/// Wraps values as a tensor on the training device, without copying them.
+/// Wraps values as a tensor, without copying them.
 ///
 /// # Panics
 /// If the number of values disagrees with the shape.
@@ -60,5 +60,5 @@ pub fn read<const D: usize, R>(tensor: &Tensor<D>, f: impl FnOnce(&[f32]) -> R) 
 
 /// Runs `f` on a tensor's values mutably and returns the tensor, untracked: in place where this is the only owner.
 pub fn update<const D: usize>(tensor: Tensor<D>, f: impl FnOnce(&mut [f32])) -> Tensor<D> {
-    Tensor::from_inner(Tensor::<D>::from_primitive::<NdArray>(modify(primitive(tensor), f)))
+    Tensor::from_primitive::<NdArray>(modify(primitive(tensor), f))
 }

@@ -7,6 +7,7 @@ use super::presence::presence;
 use super::recipe::{LossKind, Recipe};
 use super::records::Records;
 use super::start::{Response, Seen};
+use crate::board::release_freed_memory;
 use crate::boxes::{Anchors, CornerBox};
 use crate::data::{DataError, normalised, plain};
 use crate::kernel::ChannelSums;
@@ -83,6 +84,7 @@ pub fn facts(
     facts.silent = silent(model, &stages, probes(training, size, FIRST_PROBES), size)?;
     facts.presence = if facts.is_crowded() { None } else { presence(model, training)? };
     facts.appearance = appearance(model, training, class_names.len())?;
+    release_freed_memory();
     Ok(facts)
 }
 

@@ -5,6 +5,7 @@ use crate::kernel::ChannelSums;
 use crate::loss::{ImageGradients, ImageLoss, SsdLoss, Targets};
 use crate::model::SsdModel;
 use crate::ops;
+use burn::tensor::Tensor;
 
 /// Images with what the anchors should say about them.
 #[derive(Clone, Debug)]
@@ -63,9 +64,13 @@ pub fn micro_step(
                 .collect()
         })
     });
-    let start = (predictions.logits * ops::tensor(dlogits, [n, anchors, columns])).sum()
-        + (predictions.deltas * ops::tensor(ddeltas, [n, anchors, 4])).sum();
-    start.backward();
+    let start = |outputs: Tensor<3>, gradient: Vec<f32>| {
+        let gradient = ops::tensor(gradient, outputs.dims());
+        let [outputs, gradient] = ops::alike([outputs, gradient]);
+        (outputs * gradient).sum()
+    };
+    let [logits, deltas] = ops::alike([start(predictions.logits, dlogits), start(predictions.deltas, ddeltas)]);
+    (logits + deltas).backward();
     window.images += n;
     for image in &losses {
         window.positives += image.positives;
