@@ -123,7 +123,8 @@ unsafe fn all_rows<S: Simd, E: Ending, const STRIDE: usize>(
     let pixel = c * size_of::<f32>();
     // SAFETY: rows, columns and channels lie inside the buffers; rows that do not are read from `zeros`.
     unsafe {
-        for (r, oy) in rows.enumerate() {
+        let rows = plane.channel_blocks().flat_map(|some| rows.clone().enumerate().map(move |row| (some.clone(), row)));
+        for (some, (r, oy)) in rows {
             let lines = x.lines(&plane, oy, zeros);
             let mut row = out.at(r * plane.ow * c, 0);
             if E::MASKS {
@@ -132,7 +133,7 @@ unsafe fn all_rows<S: Simd, E: Ending, const STRIDE: usize>(
             macro_rules! alone {
                 ($ox:expr, $from:expr, $to:expr) => {
                     let (ox, begin) = ($ox, ($ox * STRIDE + $from).saturating_sub(plane.left) * c);
-                    each_group!(c, at, lanes, NV, PART => {
+                    each_group!(some.clone(), at, lanes, NV, PART => {
                         let (lines, weights) = (lines.map(|l| l.add(begin + at)), weights.add(GROUP_ROWS * at));
                         alone::<S, E, PART, NV>(lines, $from..$to, weights, pixel, lanes, row.at(ox * c, at));
                     });
@@ -141,7 +142,7 @@ unsafe fn all_rows<S: Simd, E: Ending, const STRIDE: usize>(
             macro_rules! outputs {
                 ($g:literal, $ox:expr, $from:literal, $to:literal) => {
                     let (ox, begin) = ($ox, ($ox * STRIDE + $from - plane.left) * c);
-                    each_group!(c, at, lanes, NV, PART => {
+                    each_group!(some.clone(), at, lanes, NV, PART => {
                         let weights = weights.add(GROUP_ROWS * at);
                         if PART {
                             for o in 0..$g {

@@ -43,6 +43,15 @@ impl Plane {
         (from, to.max(from))
     }
 
+    /// Channels that all outputs of some rows are computed for before the next are, so that the three rows they read,
+    /// and their weights, stay in the first-level cache. All of them where rows are wide: few channels at a time would
+    /// jump from line to line.
+    pub(super) fn channel_blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (c, fitting) = (self.c, NEAR_FLOATS / (3 * self.w) / WHOLE_GROUPS * WHOLE_GROUPS);
+        let block = if fitting < 4 * WHOLE_GROUPS { c } else { fitting };
+        (0..c).step_by(block).map(move |begin| begin..c.min(begin + block))
+    }
+
     /// Input rows that output rows read.
     pub(in crate::kernel) fn inputs(&self, outputs: Range<usize>) -> Range<usize> {
         let first = (outputs.start * self.stride).saturating_sub(self.top);
@@ -64,6 +73,12 @@ impl Plane {
         first.min(self.oh)..last.min(self.oh)
     }
 }
+
+/// Numbers of three rows that stay in the first-level cache beside weights and outputs.
+const NEAR_FLOATS: usize = 6 << 10;
+
+/// A number of channels that is whole groups of every instruction set.
+const WHOLE_GROUPS: usize = 16;
 
 /// Rows of an image, `[rows, width, c]`, where row r of the image is row r modulo `rows`: the whole image, or a ring
 /// that holds the last few.
@@ -210,13 +225,13 @@ impl Lanes {
     }
 }
 
-/// Runs `$body` for every group of channels from `$at` on, of `$nv` vectors: first those of as many as this instruction
-/// set works on together, then single ones, then perhaps a part of one.
+/// Runs `$body` for every group of `$channels`, the one from `$at` on, of `$nv` vectors: first those of as many as this
+/// instruction set works on together, then single ones, then perhaps a part of one.
 macro_rules! each_group {
-    ($c:expr, $at:ident, $lanes:ident, $nv:ident, $part:ident => $body:expr) => {
-        let mut $at = 0;
+    ($channels:expr, $at:ident, $lanes:ident, $nv:ident, $part:ident => $body:expr) => {
+        let std::ops::Range { start: mut $at, end } = $channels;
         if S::WIDE == 2 {
-            while $at + 2 * S::LANES <= $c {
+            while $at + 2 * S::LANES <= end {
                 const $nv: usize = 2;
                 const $part: bool = false;
                 let $lanes = $crate::kernel::depthwise::plane::Lanes(S::LANES);
@@ -224,17 +239,17 @@ macro_rules! each_group {
                 $at += 2 * S::LANES;
             }
         }
-        while $at + S::LANES <= $c {
+        while $at + S::LANES <= end {
             const $nv: usize = 1;
             const $part: bool = false;
             let $lanes = $crate::kernel::depthwise::plane::Lanes(S::LANES);
             $body;
             $at += S::LANES;
         }
-        if $at < $c {
+        if $at < end {
             const $nv: usize = 1;
             const $part: bool = true;
-            let $lanes = $crate::kernel::depthwise::plane::Lanes($c - $at);
+            let $lanes = $crate::kernel::depthwise::plane::Lanes(end - $at);
             $body;
         }
     };

@@ -111,7 +111,7 @@ unsafe fn all_rows<S: Simd, E: Ending>(
             macro_rules! edges {
                 ($pairs:expr) => {
                     for ox in $pairs {
-                        each_group!(c, at, lanes, NV, PART => {
+                        each_group!(0..c, at, lanes, NV, PART => {
                             let weights = weights.add(GROUP_ROWS * at);
                             pair::<S, E, PART, NV>(&plane, lines, ox, weights, at, lanes, out);
                         });
@@ -125,7 +125,7 @@ unsafe fn all_rows<S: Simd, E: Ending>(
                     $(
                         while inner.end.saturating_sub(ox) >= $pairs {
                             let to = out.at((2 * ox - plane.left) * c, 0);
-                            each_group!(c, at, lanes, NV, PART => {
+                            each_group!(0..c, at, lanes, NV, PART => {
                                 let (weights, to) = (weights.add(GROUP_ROWS * at), to.at(0, at));
                                 let near = lines.map(|(i, line)| (i, line.wrapping_add((ox - 1) * c + at)));
                                 if PART {

@@ -93,7 +93,7 @@ unsafe fn all_rows<S: Simd, const STRIDE: usize>(
             for (place, oy) in places.iter_mut().zip(some) {
                 *place = (x.lines(&plane, oy, zeros), dy.row(oy, plane.ow * c));
             }
-            each_group!(c, at, lanes, NV, PART => {
+            each_group!(0..c, at, lanes, NV, PART => {
                 let mut sums = Sums::<S, NV> { taps: [[[S::splat(0.0); NV]; 3]; 3], total: [S::splat(0.0); NV] };
                 for &(lines, d) in &*places {
                     let (lines, d) = (lines.map(|line| line.add(at)), d.add(at));
