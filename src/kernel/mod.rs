@@ -30,4 +30,4 @@ pub use conv::{backward, forward};
 pub use isa::Isa;
 pub use peak::{memory_gb_per_s, peak_gflops};
 pub use shape::{ConvGeometry, Gradients, Kind, Layer};
-pub use update::{AdamwStep, SgdStep, adamw, lerp, sgd, squared_sum, squared_sums};
+pub use update::{AdamwParameter, AdamwStep, Average, SgdStep, adamw, lerp, sgd, squared_sum, squared_sums};

@@ -1,7 +1,6 @@
 //! The arithmetic of an optimiser step over one parameter, each in a single pass.
 
 use super::isa::{Isa, fma, per_isa};
-use rayon::prelude::*;
 
 /// One step of AdamW (Loshchilov & Hutter 2019, decoupled weight decay), bias corrections already worked in.
 #[derive(Clone, Copy, Debug)]
@@ -19,18 +18,73 @@ pub struct AdamwStep {
     pub keep: f32,
 }
 
+/// What an average follows its parameter with: `average += (number - average)·weight`.
+#[derive(Debug)]
+pub struct Average<'a> {
+    pub numbers: &'a mut [f32],
+    pub weight: f32,
+}
+
+/// A parameter and what AdamW knows of it; all of the same length.
+#[derive(Debug)]
+pub struct AdamwParameter<'a> {
+    /// Updated in place.
+    pub w: &'a mut [f32],
+    pub g: &'a [f32],
+    /// Running first moment.
+    pub m: &'a mut [f32],
+    /// Running second moment.
+    pub v: &'a mut [f32],
+    pub average: Option<Average<'a>>,
+}
+
 /// Numbers of a parameter that one task moves: below, a fork costs more than it gains.
 const TASK_FLOATS: usize = 1 << 15;
 
-/// `m, v` are the running first and second moments; `w` is updated in place. Threads share what is long; each number's
-/// arithmetic is its own, so that the result does not depend on them.
-pub fn adamw(isa: Isa, step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-    if rayon::current_num_threads() == 1 || w.len() < 2 * TASK_FLOATS {
-        return adamw_piece(isa, step, w, g, m, v);
+/// Numbers that are moved and averaged while they are near: all there is of them fits the first-level cache.
+const NEAR_FLOATS: usize = 1 << 10;
+
+impl AdamwParameter<'_> {
+    /// The first `at` numbers and the others.
+    fn split_at(self, at: usize) -> [Self; 2] {
+        let ([w, w_rest], (g, g_rest)) = (halves(self.w, at), self.g.split_at(at));
+        let ([m, m_rest], [v, v_rest]) = (halves(self.m, at), halves(self.v, at));
+        let [average, average_rest] = match self.average {
+            Some(Average { numbers, weight }) => halves(numbers, at).map(|numbers| Some(Average { numbers, weight })),
+            None => [None, None],
+        };
+        [Self { w, g, m, v, average }, Self { w: w_rest, g: g_rest, m: m_rest, v: v_rest, average: average_rest }]
     }
-    let moments = m.par_chunks_mut(TASK_FLOATS).zip(v.par_chunks_mut(TASK_FLOATS));
-    let pieces = w.par_chunks_mut(TASK_FLOATS).zip(g.par_chunks(TASK_FLOATS)).zip(moments);
-    pieces.for_each(|((w, g), (m, v))| adamw_piece(isa, step, w, g, m, v));
+}
+
+fn halves(numbers: &mut [f32], at: usize) -> [&mut [f32]; 2] {
+    numbers.split_at_mut(at).into()
+}
+
+/// One step, and the average behind it. Threads share what is long; each number's arithmetic is its own, so that the
+/// result does not depend on them.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn adamw(isa: Isa, step: AdamwStep, mut parameter: AdamwParameter) {
+    if rayon::current_num_threads() > 1 && parameter.w.len() >= 2 * TASK_FLOATS {
+        let half = parameter.w.len() / 2;
+        let [one, other] = parameter.split_at(half);
+        rayon::join(|| adamw(isa, step, one), || adamw(isa, step, other));
+        return;
+    }
+    loop {
+        let near = parameter.w.len().min(NEAR_FLOATS);
+        let [AdamwParameter { w, g, m, v, average }, rest] = parameter.split_at(near);
+        adamw_piece(isa, step, w, g, m, v);
+        if let Some(Average { numbers, weight }) = average {
+            lerp(isa, numbers, w, weight);
+        }
+        if rest.w.is_empty() {
+            return;
+        }
+        parameter = rest;
+    }
 }
 
 per_isa! {
@@ -74,17 +128,9 @@ fn sgd_body<const FUSED: bool>(step: SgdStep, w: &mut [f32], g: &[f32], v: &mut 
     }
 }
 
-/// `average += (value - average)·weight`. Threads share what is long.
-pub fn lerp(isa: Isa, average: &mut [f32], value: &[f32], weight: f32) {
-    if rayon::current_num_threads() == 1 || average.len() < 2 * TASK_FLOATS {
-        return lerp_piece(isa, average, value, weight);
-    }
-    let pieces = average.par_chunks_mut(TASK_FLOATS).zip(value.par_chunks(TASK_FLOATS));
-    pieces.for_each(|(average, value)| lerp_piece(isa, average, value, weight));
-}
-
 per_isa! {
-    fn lerp_piece(average: &mut [f32], value: &[f32], weight: f32) = lerp_body
+    /// `average += (value - average)·weight`.
+    pub fn lerp(average: &mut [f32], value: &[f32], weight: f32) = lerp_body
 }
 
 #[inline(always)]

@@ -184,11 +184,7 @@ impl FusedBackward for NdArray {
     ) -> Option<NdArrayTensor> {
         let g = call.parts[0].geometry;
         let mut dx = call.input_gradient.then(|| overwritten(g.input_len()));
-        let mut sums: Vec<Option<MutexGuard<_>>> = call
-            .parts
-            .iter()
-            .map(|p| p.sums.as_ref().map(|cell| cell.lock().unwrap_or_else(PoisonError::into_inner)))
-            .collect();
+        let mut sums: Vec<Option<MutexGuard<_>>> = call.parts.iter().map(|p| p.sums.as_ref().map(Cell::lock)).collect();
         let y = y.as_ref().map(|y| super::slice::values(y).expect("an operation's own output is contiguous"));
         with(&x, |x| {
             call.with_layers(|layers| {

@@ -12,10 +12,30 @@ pub struct LayerGradients {
     pub dw: Vec<f32>,
     /// `[Cout]`.
     pub db: Vec<f32>,
+    /// Whether the numbers are those of a window that is over, and zero stands for them.
+    over: bool,
 }
 
 /// One layer's sums, shared with the operations under way.
-pub(super) type Cell = Arc<Mutex<LayerGradients>>;
+#[derive(Clone, Debug)]
+pub(super) struct Cell(Arc<Mutex<LayerGradients>>);
+
+impl Cell {
+    fn new([w, b]: [usize; 2]) -> Self {
+        Self(Arc::new(Mutex::new(LayerGradients { dw: vec![0.0; w], db: vec![0.0; b], over: false })))
+    }
+
+    /// The sums as they are. They become zero here, when they are about to be added to: what was zeroed long before would
+    /// have to be fetched from memory again.
+    pub(super) fn lock(&self) -> MutexGuard<'_, LayerGradients> {
+        let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut sums.over) {
+            sums.dw.fill(0.0);
+            sums.db.fill(0.0);
+        }
+        sums
+    }
+}
 
 /// Gradient sums by layer position; none for a layer that does not learn.
 #[derive(Debug, Default)]
@@ -27,23 +47,19 @@ impl GradientSums {
     /// Makes room for layers with these lengths of weight and bias (`None`: does not learn). Sums that are there stay.
     pub fn prepare(&mut self, sizes: impl IntoIterator<Item = Option<[usize; 2]>>) {
         let mut old = std::mem::take(&mut self.layers).into_iter();
-        let fresh = |[w, b]: [usize; 2]| Arc::new(Mutex::new(LayerGradients { dw: vec![0.0; w], db: vec![0.0; b] }));
         self.layers = sizes
             .into_iter()
             .map(|size| {
                 let there = old.next().flatten();
-                size.map(|size| there.unwrap_or_else(|| fresh(size)))
+                size.map(|size| there.unwrap_or_else(|| Cell::new(size)))
             })
             .collect();
     }
 
     /// Back to zero, memory kept.
     pub fn clear(&mut self) {
-        for i in 0..self.layers.len() {
-            if let Some(mut sums) = self.get(i) {
-                sums.dw.fill(0.0);
-                sums.db.fill(0.0);
-            }
+        for Cell(cell) in self.layers.iter().flatten() {
+            cell.lock().unwrap_or_else(PoisonError::into_inner).over = true;
         }
     }
 
@@ -58,8 +74,7 @@ impl GradientSums {
 
     /// The sums of the layer at `position`; `None` where it does not learn.
     pub fn get(&self, position: usize) -> Option<MutexGuard<'_, LayerGradients>> {
-        let cell = self.layers.get(position)?.as_ref()?;
-        Some(cell.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.layers.get(position)?.as_ref()?.lock())
     }
 
     pub(super) fn cell(&self, position: usize) -> Option<Cell> {

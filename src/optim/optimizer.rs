@@ -1,7 +1,7 @@
 //! The optimizers, layer by layer: a layer's weight and bias move together, because centring couples them.
 
 use super::centring::InputMean;
-use crate::kernel::{AdamwStep, Isa, SgdStep, adamw, sgd};
+use crate::kernel::{AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, lerp, sgd};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +81,8 @@ pub struct LayerUpdate<'a> {
     pub depthwise: bool,
     /// Present where the layer's updates are centred; `dw` is centred already.
     pub mean: Option<&'a InputMean>,
+    /// What follows weight and bias.
+    pub averages: Option<[Average<'a>; 2]>,
 }
 
 impl Optimizer {
@@ -102,36 +104,48 @@ impl LayerSlots {
         let LayerSlots { steps, slots: [weight_slot, bias_slot] } = self;
         *steps += 1;
         let step = *steps;
-        let apply = |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64| match kind {
-            OptimizerKind::Adamw { beta1, beta2, epsilon } => {
-                let step = AdamwStep {
-                    gradient_scale: gradient_scale as f32,
-                    beta1: beta1 as f32,
-                    beta2: beta2 as f32,
-                    step_size: (lr / (1.0 - beta1.powf(step as f64))) as f32,
-                    root_correction: (1.0 / (1.0 - beta2.powf(step as f64)).sqrt()) as f32,
-                    epsilon: epsilon as f32,
-                    keep: (1.0 - lr * decay) as f32,
-                };
-                adamw(Isa::best(), step, w, g, &mut slot.first, &mut slot.second);
-            }
-            OptimizerKind::Sgd { momentum } => {
-                let step = SgdStep {
-                    gradient_scale: gradient_scale as f32,
-                    momentum: momentum as f32,
-                    lr: lr as f32,
-                    weight_decay: decay as f32,
-                };
-                sgd(Isa::best(), step, w, g, &mut slot.first);
-            }
-        };
-        apply(weight_slot, layer.weight, layer.dw, rates.weight, rates.decay);
-        apply(bias_slot, layer.bias, layer.db, rates.bias, if rates.decay_bias { rates.decay } else { 0.0 });
+        let [weight_average, bias_average] = layer.averages.map_or([None, None], |averages| averages.map(Some));
+        let apply =
+            |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64, average: Option<Average>| match kind {
+                OptimizerKind::Adamw { beta1, beta2, epsilon } => {
+                    let step = AdamwStep {
+                        gradient_scale: gradient_scale as f32,
+                        beta1: beta1 as f32,
+                        beta2: beta2 as f32,
+                        step_size: (lr / (1.0 - beta1.powf(step as f64))) as f32,
+                        root_correction: (1.0 / (1.0 - beta2.powf(step as f64)).sqrt()) as f32,
+                        epsilon: epsilon as f32,
+                        keep: (1.0 - lr * decay) as f32,
+                    };
+                    let (m, v) = (&mut slot.first[..], &mut slot.second[..]);
+                    adamw(Isa::best(), step, AdamwParameter { w, g, m, v, average });
+                }
+                OptimizerKind::Sgd { momentum } => {
+                    let step = SgdStep {
+                        gradient_scale: gradient_scale as f32,
+                        momentum: momentum as f32,
+                        lr: lr as f32,
+                        weight_decay: decay as f32,
+                    };
+                    sgd(Isa::best(), step, w, g, &mut slot.first);
+                    follow(average, w);
+                }
+            };
+        apply(weight_slot, layer.weight, layer.dw, rates.weight, rates.decay, weight_average);
+        // The bias has not arrived yet where updates are centred.
+        apply(bias_slot, layer.bias, layer.db, rates.bias, if rates.decay_bias { rates.decay } else { 0.0 }, None);
         if let (Some(mean), Some(before)) = (layer.mean, before) {
             let after = mean.response(layer.weight, layer.scale, layer.depthwise);
             for ((b, after), before) in layer.bias.iter_mut().zip(after).zip(before) {
                 *b -= after - before;
             }
         }
+        follow(bias_average, layer.bias);
+    }
+}
+
+fn follow(average: Option<Average>, numbers: &[f32]) {
+    if let Some(Average { numbers: average, weight }) = average {
+        lerp(Isa::best(), average, numbers, weight);
     }
 }

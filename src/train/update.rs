@@ -4,7 +4,7 @@ use super::look::Look;
 use super::recipe::Recipe;
 use super::state::TrainState;
 use super::window::Window;
-use crate::kernel::{Isa, lerp, squared_sum};
+use crate::kernel::{Average, squared_sum};
 use crate::model::{ConvKind, ConvLayer};
 use crate::ops::LayerGradients;
 use crate::optim::{LayerSlots, LayerUpdate, Rates, Schedule};
@@ -74,13 +74,14 @@ pub fn apply_seen(
         layer.update(|weight, bias, layer_scale| {
             look.iter_mut().for_each(|look| look.before(weight));
             let (dw, db) = (&sums.dw[..], &sums.db[..]);
-            let parts =
-                LayerUpdate { weight: &mut *weight, bias: &mut *bias, scale: layer_scale, dw, db, depthwise, mean };
+            let averages = match averages {
+                [weight, bias] => Some([weight, bias].map(|numbers| Average { numbers, weight: forget as f32 })),
+                _ => None,
+            };
+            let weight_now = &mut *weight;
+            let parts = LayerUpdate { weight: weight_now, bias, scale: layer_scale, dw, db, depthwise, mean, averages };
             slots.update(kind, parts, rates[i], scale);
             look.iter_mut().for_each(|look| look.after(i, weight));
-            for (average, value) in averages.iter_mut().zip([weight, bias]) {
-                lerp(Isa::best(), average, value, forget as f32);
-            }
         });
     };
     match look {
@@ -106,7 +107,7 @@ pub fn apply_seen(
 fn squares(state: &TrainState, window: &Window, centred: bool) -> Vec<f64> {
     let of_layer = |(i, layer): (usize, &ConvLayer)| {
         let Some(mut sums) = window.gradients.get(i) else { return 0.0 };
-        let LayerGradients { dw, db } = &mut *sums;
+        let LayerGradients { dw, db, .. } = &mut *sums;
         if centred {
             let depthwise = layer.spec().kind == ConvKind::Depthwise;
             layer.with_scale(|scale| state.means[i].centre(dw, db, scale, depthwise));

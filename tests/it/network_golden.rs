@@ -176,7 +176,7 @@ fn ten_steps_equal_pytorch() {
                 let depthwise = layer.spec().kind == ConvKind::Depthwise;
                 layer.update(|weight, bias, s| {
                     let (dw, db) = (&gradients.dw[..], &gradients.db[..]);
-                    let layer = LayerUpdate { weight, bias, scale: s, dw, db, depthwise, mean: None };
+                    let layer = LayerUpdate { weight, bias, scale: s, dw, db, depthwise, mean: None, averages: None };
                     optimizer.layers[i].update(kind, layer, rates, scale);
                 });
             }

@@ -1,6 +1,6 @@
 //! One optimizer step and the moving average, on every instruction set, against their formulas in `f64`.
 
-use fieldtune::kernel::{AdamwStep, Isa, SgdStep, adamw, lerp, sgd, squared_sum};
+use fieldtune::kernel::{AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, lerp, sgd, squared_sum};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -8,7 +8,7 @@ use rand_pcg::Pcg64Mcg;
 const STEP_TOLERANCE: f64 = 5e-7;
 
 /// Lengths around the widths of vectors, and a long one.
-const LENGTHS: [usize; 9] = [0, 1, 3, 7, 8, 15, 17, 33, 1000];
+const LENGTHS: [usize; 9] = [0, 1, 3, 7, 8, 15, 17, 33, 2500];
 
 fn draw(len: usize, range: std::ops::Range<f32>, seed: u64) -> Vec<f32> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
@@ -40,7 +40,10 @@ fn adamw_equals_its_formula() {
         let mut g = draw(len, -1.0..1.0, 4);
         g.iter_mut().take(1).for_each(|g| *g = 0.0);
         let (mut w, mut m, mut v) = (w0.clone(), m0.clone(), v0.clone());
-        adamw(isa, step, &mut w, &g, &mut m, &mut v);
+        let average0 = draw(len, -1.0..1.0, 5);
+        let mut followed = average0.clone();
+        let average = Some(Average { numbers: &mut followed, weight: 0.25 });
+        adamw(isa, step, AdamwParameter { w: &mut w, g: &g, m: &mut m, v: &mut v, average });
         for i in 0..len {
             let [w0, m0, v0, d] = [w0[i], m0[i], v0[i], g[i]].map(f64::from);
             let d = d * scale;
@@ -51,6 +54,9 @@ fn adamw_equals_its_formula() {
             assert_close(v[i], second, second, &format!("{isa:?} v[{i}] of {len}"));
             let cancelled = size * (m0.abs() + d.abs()) / (second.sqrt() * root + epsilon);
             assert_close(w[i], w0 * keep - moved, w0.abs() + cancelled, &format!("{isa:?} w[{i}] of {len}"));
+            let [before, now] = [average0[i], w[i]].map(f64::from);
+            let about = before.abs() + now.abs();
+            assert_close(followed[i], before + (now - before) * 0.25, about, &format!("{isa:?} average[{i}] of {len}"));
         }
     }
 }
@@ -68,7 +74,7 @@ fn a_parameter_without_gradient_and_history_only_decays() {
     };
     for isa in Isa::available() {
         let (mut w, mut m, mut v) = ([2.0], [0.0], [0.0]);
-        adamw(isa, step, &mut w, &[0.0], &mut m, &mut v);
+        adamw(isa, step, AdamwParameter { w: &mut w, g: &[0.0], m: &mut m, v: &mut v, average: None });
         assert_eq!((w, m, v), ([1.0], [0.0], [0.0]), "{isa:?}");
     }
 }

@@ -148,8 +148,8 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
         }
         let forward = if arguments.whole { 0.0 } else { began.elapsed().as_secs_f64() };
         let batch = TrainBatch { images: images.clone(), size, targets: targets.clone() };
-        window.clear();
         let began = Instant::now();
+        window.clear();
         micro_step(&state.model, &loss, batch, &mut window, Observe::Nothing);
         let both = began.elapsed().as_secs_f64();
         let began = Instant::now();
