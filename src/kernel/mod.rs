@@ -14,6 +14,7 @@ mod conv;
 mod dense;
 mod depthwise;
 mod gemm;
+mod half_float;
 mod isa;
 mod peak;
 mod pointwise;
@@ -27,6 +28,7 @@ pub use block::{Block, BlockGradients, BlockWorkspace, LayerSums, block_backward
 pub use buffer::overwritten;
 pub use channel_sums::ChannelSums;
 pub use conv::{backward, forward};
+pub use half_float::{narrow, widen};
 pub use isa::Isa;
 pub use peak::{memory_gb_per_s, peak_gflops};
 pub use shape::{ConvGeometry, Gradients, Kind, Layer};

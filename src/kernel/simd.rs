@@ -4,6 +4,8 @@
 //! with the right target features, so that everything inlines into plain vector code. Nothing else in the crate names
 //! an intrinsic or a processor.
 
+use half::f16;
+
 /// A vector of `LANES` numbers and what the kernels do with it.
 ///
 /// # Safety
@@ -63,6 +65,11 @@ pub(super) trait Simd: Copy {
     unsafe fn clamp6(v: Self::V) -> Self::V;
     /// `d` where `0 < y < 6`, else 0. `y` is what a ReLU6 put out: not below 0, nor -0.
     unsafe fn mask6(d: Self::V, y: Self::V) -> Self::V;
+
+    /// As many numbers of 16 bits (IEEE 754 binary16), made wide.
+    unsafe fn load_half(from: *const u16) -> Self::V;
+    /// Rounded to the nearest of 16 bits; what is too large becomes infinite.
+    unsafe fn store_half(to: *mut u16, v: Self::V);
 
     unsafe fn quad(from: *const f32) -> Self::Quad;
 
@@ -163,6 +170,18 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn mask6(d: Self::V, y: Self::V) -> Self::V {
         std::array::from_fn(|i| if (y[i] > 0.0) & (y[i] < 6.0) { d[i] } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self::V {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe { from.cast::<[u16; PORTABLE]>().read_unaligned() }.map(|bits| f16::from_bits(bits).to_f32())
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(to: *mut u16, v: Self::V) {
+        // SAFETY: the caller vouches for the pointer.
+        unsafe { to.cast::<[u16; PORTABLE]>().write_unaligned(v.map(|v| f16::from_f32(v).to_bits())) }
     }
 
     #[inline(always)]

@@ -94,8 +94,12 @@ impl SsdModel {
                     if learns || tracked(*input) {
                         // The mask of a ReLU6 is read off its output.
                         let output = geometries.last().filter(|g| g.relu6).map(|_| i + 1);
-                        let keeps = geometries.len() == 3 && learns && ops::keeps_expansion(&geometries[0]);
-                        let expansion = if keeps { geometries[0].output_len() } else { 0 };
+                        let keeps = self.keeps_expansions
+                            && geometries.len() == 3
+                            && learns
+                            && ops::keeps_expansion(&geometries[0]);
+                        // In half the space.
+                        let expansion = if keeps { geometries[0].output_len().div_ceil(2) } else { 0 };
                         Kept { tracked: true, values: [*input].into_iter().chain(output).collect(), expansion }
                     } else {
                         Kept::default()

@@ -18,6 +18,8 @@ pub struct SsdModel {
     /// Stage of each layer.
     #[module(skip)]
     stages: Vec<Stage>,
+    #[module(skip)]
+    pub(super) keeps_expansions: bool,
 }
 
 /// What the heads say about every anchor, raw.
@@ -40,6 +42,7 @@ impl SsdModel {
             layers: convs.iter().map(|(stage, weights)| ConvLayer::new(weights, training(*stage))).collect(),
             tree: network.positions(),
             stages: convs.iter().map(|(stage, _)| *stage).collect(),
+            keeps_expansions: true,
         }
     }
 
@@ -56,7 +59,7 @@ impl SsdModel {
             layers.push(ConvLayer::frozen(std::mem::replace(conv, empty)));
             stages.push(stage);
         }
-        Self { layers, tree, stages }
+        Self { layers, tree, stages, keeps_expansions: true }
     }
 
     /// Holds the backbone's trained layers (no gradient, nothing kept for the way back), or lets them go.
@@ -66,6 +69,12 @@ impl SsdModel {
                 layer.set_held(held);
             }
         }
+    }
+
+    /// Whether a training pass keeps expansions for its way back, rounded to 16 bits, or makes all of them again: slower,
+    /// and the gradient that of the numbers that went forward, to the last bit.
+    pub fn keep_expansions(&mut self, keep: bool) {
+        self.keeps_expansions = keep;
     }
 
     pub fn classes(&self) -> usize {
@@ -200,7 +209,7 @@ impl SsdModel {
     }
 
     fn operation(&self, positions: &[usize], residual: bool, x: Flow, pass: &mut Pass) -> Flow {
-        let (mut call, mut at) = (Call::new(residual), x.x.dims());
+        let (mut call, mut at) = (Call::new(residual, self.keeps_expansions), x.x.dims());
         for &position in positions {
             at = self.layers[position].join(&mut call, position, at, pass.sums);
         }

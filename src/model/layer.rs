@@ -117,7 +117,7 @@ impl ConvLayer {
 
     /// `[N,H,W,Cin]` → `[N,OH,OW,Cout]`, without a way back.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let mut call = Call::new(false);
+        let mut call = Call::new(false, false);
         self.join(&mut call, 0, x.dims(), None);
         ops::fused(Flow { x, tracked: false }, call, None).x
     }

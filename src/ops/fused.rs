@@ -44,8 +44,10 @@ pub struct Call {
     input_gradient: bool,
     /// Takes the sums of each layer's input, where they are wanted.
     seen: Option<Arc<Mutex<Vec<ChannelSums>>>>,
+    /// Whether the expanded tensor may be kept, rounded to 16 bits.
+    may_keep: bool,
     /// Takes the expanded tensor, where it is kept for the way back.
-    kept: Option<Arc<Mutex<Vec<f32>>>>,
+    kept: Option<Arc<Mutex<Vec<u16>>>>,
 }
 
 /// Input channels of an expansion from which its output is kept. Each number kept saves that many multiply-adds on the
@@ -74,9 +76,10 @@ pub struct CallLayer<'a> {
 }
 
 impl Call {
-    /// An empty call; `residual` adds the input to the output.
-    pub fn new(residual: bool) -> Self {
-        Self { parts: Vec::new(), residual, input_gradient: false, seen: None, kept: None }
+    /// An empty call; `residual` adds the input to the output, `may_keep` allows to keep an expanded tensor, rounded to
+    /// 16 bits, instead of making it again.
+    pub fn new(residual: bool, may_keep: bool) -> Self {
+        Self { parts: Vec::new(), residual, input_gradient: false, seen: None, may_keep, kept: None }
     }
 
     /// Appends a layer. It learns where there are sums for its position.
@@ -98,7 +101,7 @@ impl Call {
 
     /// Whether its expanded tensor is worth its memory.
     fn keeps(&self) -> bool {
-        self.parts.len() == 3 && self.learns() && keeps_expansion(&self.parts[0].geometry)
+        self.may_keep && self.parts.len() == 3 && self.learns() && keeps_expansion(&self.parts[0].geometry)
     }
 
     fn last(&self) -> &ConvGeometry {

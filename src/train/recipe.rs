@@ -66,6 +66,8 @@ pub struct Recipe {
     pub hold: f64,
     /// Take each layer's mean input out of its weight updates.
     pub centred: bool,
+    /// Whether expansions that are kept for the way back are kept in 16 bits; all are made again otherwise.
+    pub half_activations: bool,
     pub loss: LossKind,
     /// Multiplies the box part of the loss.
     pub box_weight: f32,
@@ -107,6 +109,7 @@ impl Default for Recipe {
             freeze: 4,
             hold: 0.1,
             centred: true,
+            half_activations: true,
             loss: LossKind::Mining,
             box_weight: 1.0,
             class_weights: Default::default(),

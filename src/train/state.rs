@@ -24,7 +24,8 @@ pub struct TrainState {
 impl TrainState {
     /// The start of a run from these weights.
     pub fn new(network: &Ssd<ConvWeights>, recipe: &Recipe) -> Self {
-        let model = SsdModel::new(network, |stage| recipe.training(stage));
+        let mut model = SsdModel::new(network, |stage| recipe.training(stage));
+        model.keep_expansions(recipe.half_activations);
         let sizes = network
             .convs()
             .into_iter()

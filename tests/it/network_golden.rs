@@ -92,7 +92,8 @@ fn loss_and_every_gradient_equal_pytorch() {
     let Some(root) = shared("") else { return };
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
-    let model = SsdModel::new(&imported.network, |_| Training::Trained);
+    let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+    model.keep_expansions(false);
     let targets = targets(&golden, &imported);
     let convs = imported.network.convs();
     for (kind, classification) in
@@ -140,6 +141,37 @@ fn loss_and_every_gradient_equal_pytorch() {
         assert_eq!(compared, 176);
         println!("{kind}: largest relative difference of a gradient's norm {worst:.2e}");
     }
+}
+
+/// Relative error that a layer's weight gradient may take from expansions rounded to 16 bits: one of images differs from the
+/// other by more than that by far.
+const HALF_ERROR: f64 = 0.02;
+
+#[test]
+fn expansions_of_16_bits_hardly_change_a_gradient() {
+    let Some(root) = shared("") else { return };
+    let golden = json(&root.join("reference/golden/loss_grad.json"));
+    let imported = import(&root.join(WEIGHTS)).unwrap();
+    let targets = targets(&golden, &imported);
+    let [exact, half] = [false, true].map(|keep| {
+        let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+        model.keep_expansions(keep);
+        let (mut window, targets) = (Window::default(), targets.clone());
+        let batch = TrainBatch { images: images(), size: SIZE, targets };
+        micro_step(&model, &SsdLoss::new(91), batch, &mut window, Observe::Nothing);
+        window
+    });
+    let (mut worst, mut changed) = (0f64, 0);
+    for i in 0..exact.gradients.len() {
+        let [exact, half] = [&exact, &half].map(|w| w.gradients.get(i).expect("every layer is trained").dw.clone());
+        let norm = exact.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        let off = exact.iter().zip(&half).map(|(&e, &h)| f64::from(e - h).powi(2)).sum::<f64>().sqrt();
+        worst = worst.max(off / norm.max(1e-3));
+        changed += usize::from(exact != half);
+    }
+    println!("{changed} layers differ, by at most {worst:.1e} of their gradient's norm");
+    assert!(changed > 0, "something is kept in 16 bits");
+    assert!(worst <= HALF_ERROR, "a gradient is off by {worst:.1e} of its norm");
 }
 
 fn ours_len(gradient: &Value) -> usize {

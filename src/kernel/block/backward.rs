@@ -5,6 +5,7 @@ use super::staged::is_staged;
 use super::{Block, BlockGradients, FORK_MACS, LayerSums, expand_rows};
 use crate::kernel::depthwise::{Band, Mask, Weights, backward_input_rows, backward_weight_rows, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
+use crate::kernel::half_float::widen;
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
 use crate::kernel::workspace::{Packed, Partial, Pooled, Workspace, first};
@@ -22,7 +23,7 @@ pub fn block_backward(
     x: &[f32],
     y: Option<&[f32]>,
     dy: &[f32],
-    kept: Option<&[f32]>,
+    kept: Option<&[u16]>,
     out: BlockGradients,
 ) {
     block.check();
@@ -138,7 +139,7 @@ pub(super) struct Piece<'a> {
     pub(super) y: Option<&'a [f32]>,
     pub(super) dy: &'a [f32],
     /// The expanded tensor.
-    pub(super) kept: Option<&'a [f32]>,
+    pub(super) kept: Option<&'a [u16]>,
     /// Rows of the depthwise layer's input.
     rows: Range<usize>,
     /// Those rows of the input gradient.
@@ -180,7 +181,7 @@ impl Backward<'_> {
         let all = if own.is_empty() { touched } else { touched.start.min(own.start)..touched.end.max(own.end) };
         let (height, mut made, mut done) = (block.tile_rows(2), 0..0, rows.start);
         let ring_e = ring_rows(&p, height);
-        let ring = if kept.is_some() || inner == 0 { 0 } else { ring_e * row };
+        let ring = if inner == 0 { 0 } else { ring_e * row };
         let ring = Ring { data: first(expanded, ring), rows: ring_e };
         // Two rows of the last tile reach into the input rows of the next.
         let ring_d = height + 2;
@@ -193,14 +194,19 @@ impl Backward<'_> {
             done = ready.end;
             let band = match (&block.expand, kept) {
                 (None, _) => Band::whole(x, p.h),
-                (Some(_), Some(kept)) => Band::whole(kept, p.h),
-                (Some(layer), None) => {
+                (Some(layer), kept) => {
                     let need = p.inputs(out.clone());
                     let need = need.start.min(ready.start)..need.end.max(ready.end);
                     assert!(need.len() <= ring_e, "the ring holds {ring_e} rows, a tile needs {}", need.len());
                     for piece in ring.pieces(new_rows(&mut made, need)) {
                         let to = &mut ring.data[piece.start % ring_e * row..];
-                        expand_rows(isa, layer, self.expand, x, piece, patches, to);
+                        match kept {
+                            Some(kept) => {
+                                let kept = &kept[piece.start * row..piece.end * row];
+                                widen(isa, kept, &mut to[..kept.len()]);
+                            }
+                            None => expand_rows(isa, layer, self.expand, x, piece, patches, to),
+                        }
                     }
                     ring.band()
                 }

@@ -6,13 +6,14 @@ use super::{Block, FORK_MACS, activated, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::depthwise::{Band, Weights, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product};
+use crate::kernel::half_float::narrow;
 use crate::kernel::isa::Isa;
 use crate::kernel::workspace::{Packed, Pooled, Workspace, first};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// `y = project(depthwise(expand(x))) (+ x)`; overwrites `y`. `observed` takes the sums of the inputs of expand (if
-/// there is one), depthwise and project; `kept` takes the expanded tensor, for a way back that does not make it again.
+/// there is one), depthwise and project; `kept` takes the expanded tensor ([`narrow`]), for a way back that does not make it again.
 ///
 /// # Panics
 /// If a buffer's length disagrees with the geometry or the layers do not follow one another.
@@ -22,7 +23,7 @@ pub fn block_forward(
     x: &[f32],
     y: &mut [f32],
     observed: Option<&mut [ChannelSums]>,
-    kept: Option<&mut [f32]>,
+    kept: Option<&mut [u16]>,
 ) {
     block.check();
     let d = block.depthwise.geometry;
@@ -84,7 +85,7 @@ pub fn block_forward(
 }
 
 /// A band's image, output rows, where they go, and where its share of the expansion is kept.
-type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Option<&'a mut [f32]>);
+type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Option<&'a mut [u16]>);
 
 /// A block's numbers made ready for the way forward.
 #[derive(Clone, Copy)]
@@ -105,7 +106,7 @@ impl Forward<'_> {
         rows: Range<usize>,
         y: &mut [f32],
         watch: bool,
-        mut kept: Option<&mut [f32]>,
+        mut kept: Option<&mut [u16]>,
     ) -> [ChannelSums; 2] {
         let (block, p, mut workspace) = (self.block, self.block.plane(), Workspace::take());
         let Workspace { expanded, wide, patches, zeros, .. } = &mut *workspace;
@@ -113,12 +114,19 @@ impl Forward<'_> {
         let (cin, cout, row) = (project.cin, project.cout, p.w * p.c);
         let zeros = first(zeros, row);
         let (height, mut made, mut seen) = (block.tile_rows(1), 0..0, [ChannelSums::default(), ChannelSums::default()]);
-        // A band that is the whole image makes its expanded rows where they are kept.
         let own = p.share(&rows);
-        let ring = match &mut kept {
-            _ if block.expand.is_none() => Ring { data: &mut [], rows: p.h },
-            Some(kept) if own.len() == p.h => Ring { data: std::mem::take(kept), rows: p.h },
-            _ => Ring { rows: ring_rows(&p, height), data: first(expanded, ring_rows(&p, height) * row) },
+        let ring = match block.expand {
+            None => Ring { data: &mut [], rows: p.h },
+            Some(_) => Ring { rows: ring_rows(&p, height), data: first(expanded, ring_rows(&p, height) * row) },
+        };
+        let keeps = kept.is_some();
+        let mut keep = |rows: Range<usize>, made: &[f32]| {
+            let mine = rows.start.max(own.start)..rows.end.min(own.end);
+            if let Some(kept) = kept.as_mut().filter(|_| !mine.is_empty()) {
+                let len = mine.len() * row;
+                let to = &mut kept[(mine.start - own.start) * row..][..len];
+                narrow(self.isa, &made[(mine.start - rows.start) * row..][..len], to);
+            }
         };
         let mut counted = own.start;
         for start in rows.clone().step_by(height) {
@@ -128,11 +136,7 @@ impl Forward<'_> {
                 for piece in ring.pieces(new_rows(&mut made, need.clone())) {
                     let to = &mut ring.data[piece.start % ring.rows * row..];
                     expand_rows(self.isa, layer, self.expand, x, piece.clone(), patches, to);
-                    let mine = piece.start.max(own.start)..piece.end.min(own.end);
-                    if let Some(kept) = kept.as_mut().filter(|k| !k.is_empty() && !mine.is_empty()) {
-                        let from = &to[(mine.start - piece.start) * row..][..mine.len() * row];
-                        kept[(mine.start - own.start) * row..][..from.len()].copy_from_slice(from);
-                    }
+                    keep(piece, to);
                 }
             }
             let band = if block.expand.is_some() { ring.band() } else { Band::whole(x, p.h) };
@@ -157,16 +161,14 @@ impl Forward<'_> {
             product(self.isa, pixels, wide, self.project, &mut y[at..][..pixels * cout], end, aux);
         }
         // Rows that no output reads, where padding is odd: kept all the same, and part of the layer's input.
-        if let (Some(layer), true) = (&block.expand, counted_to(&made, &own) < own.end && (watch || kept.is_some())) {
+        if let (Some(layer), true) = (&block.expand, counted_to(&made, &own) < own.end && (watch || keeps)) {
             for y in counted_to(&made, &own)..own.end {
                 let to = &mut ring.data[y % ring.rows * row..];
                 expand_rows(self.isa, layer, self.expand, x, y..y + 1, patches, to);
                 if watch {
                     seen[0].add(&to[..row], p.c);
                 }
-                if let Some(kept) = kept.as_mut().filter(|k| !k.is_empty()) {
-                    kept[(y - own.start) * row..][..row].copy_from_slice(&to[..row]);
-                }
+                keep(y..y + 1, to);
             }
         } else if watch && block.expand.is_none() && counted < own.end {
             seen[0].add(&x[counted * row..own.end * row], p.c);

@@ -8,6 +8,7 @@ use crate::kernel::ChannelSums;
 use crate::kernel::activation;
 use crate::kernel::depthwise::{Band, Mask, backward_input_rows, backward_weight_rows, forward_rows};
 use crate::kernel::gemm::{End, Rows, product};
+use crate::kernel::half_float::{narrow, widen};
 use crate::kernel::pointwise;
 use crate::kernel::shape::{ConvGeometry, Kind, Layer};
 use crate::kernel::workspace::{Loan, Partial, Pooled, Workspace, first};
@@ -36,21 +37,25 @@ fn task_rows(rows: usize) -> usize {
 impl Forward<'_> {
     /// One image: all expanded rows, then the rest by output rows. Returns the sums of the inputs of depthwise and project
     /// where `watch`.
-    pub(super) fn staged(&self, x: &[f32], y: &mut [f32], kept: &mut [f32], watch: bool) -> [ChannelSums; 2] {
+    pub(super) fn staged(&self, x: &[f32], y: &mut [f32], kept: &mut [u16], watch: bool) -> [ChannelSums; 2] {
         let (p, block) = (self.block.plane(), self.block);
         let Some(layer) = &block.expand else { unreachable!("there is nothing to keep") };
         let (row, row_out, task) = (p.w * p.c, p.ow * block.project.geometry.cout, task_rows(p.h));
-        kept.par_chunks_mut(task * row).enumerate().for_each(|(i, to)| {
+        let mut workspace = Workspace::take();
+        let expanded = first(&mut workspace.expanded, p.h * row);
+        let tasks = expanded.par_chunks_mut(task * row).zip(kept.par_chunks_mut(task * row)).enumerate();
+        tasks.for_each(|(i, (to, kept))| {
             let rows = i * task..i * task + to.len() / row;
             expand_rows(self.isa, layer, self.expand, x, rows, &mut Vec::new(), to);
+            narrow(self.isa, to, kept);
         });
         let behind = Block { expand: None, ..*block };
         let rest = Forward { block: &behind, ..*self };
-        let (task, kept) = (task_rows(p.oh), &*kept);
+        let (task, expanded) = (task_rows(p.oh), &*expanded);
         let seen: Vec<[ChannelSums; 2]> = y
             .par_chunks_mut(task * row_out)
             .enumerate()
-            .map(|(i, y)| rest.band((kept, x), i * task..i * task + y.len() / row_out, y, watch, None))
+            .map(|(i, y)| rest.band((expanded, x), i * task..i * task + y.len() / row_out, y, watch, None))
             .collect();
         let mut all = [ChannelSums::default(), ChannelSums::default()];
         seen.iter().for_each(|seen| all.iter_mut().zip(seen).for_each(|(all, seen)| all.merge(seen)));
@@ -63,13 +68,16 @@ impl Backward<'_> {
     /// weight gradients by channels.
     pub(super) fn staged(&self, piece: Piece, mut sums: Option<&mut Vec<LayerSums>>) {
         let (isa, block, p, mut workspace) = (self.isa, self.block, self.block.plane(), Workspace::take());
-        let Workspace { wide, d_wide, d_expanded, masked, zeros, .. } = &mut *workspace;
+        let Workspace { expanded, wide, d_wide, d_expanded, masked, zeros, .. } = &mut *workspace;
         let Piece { x, y, dy, kept, dx, .. } = piece;
         let (Some(kept), Some(layer)) = (kept, &block.expand) else { unreachable!("the stages read what was kept") };
         let (input, project) = (layer.geometry, block.project.geometry);
         let (cout, row, row_out) = (project.cout, p.w * p.c, p.ow * project.cin);
         let zeros = &*first(zeros, row.max(row_out));
-        let band = Band::whole(kept, p.h);
+        let expanded = first(expanded, p.h * row);
+        let task = task_rows(p.h) * row;
+        expanded.par_chunks_mut(task).zip(kept.par_chunks(task)).for_each(|(to, kept)| widen(isa, kept, to));
+        let band = Band::whole(expanded, p.h);
         let (wide, d_wide) = (first(wide, p.oh * row_out), first(d_wide, p.oh * row_out));
 
         let dy_masked = y.map(|y| {

@@ -133,6 +133,32 @@ impl Simd for Neon {
         vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(d), inside))
     }
 
+    // The intrinsics for numbers of 16 bits are not stable yet.
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> float32x4_t {
+        let (half, wide): (uint16x4_t, float32x4_t);
+        half = vld1_u16(from);
+        asm!(
+            "fcvtl {wide:v}.4s, {half:v}.4h",
+            wide = out(vreg) wide,
+            half = in(vreg) half,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+        wide
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(to: *mut u16, v: float32x4_t) {
+        let half: uint16x4_t;
+        asm!(
+            "fcvtn {half:v}.4h, {wide:v}.4s",
+            half = out(vreg) half,
+            wide = in(vreg) v,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+        vst1_u16(to, half);
+    }
+
     #[inline(always)]
     unsafe fn quad(from: *const f32) -> float32x4_t {
         vld1q_f32(from)

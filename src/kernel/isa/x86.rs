@@ -107,6 +107,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> __m256 {
+        _mm256_cvtph_ps(_mm_loadu_si128(from.cast()))
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(to: *mut u16, v: __m256) {
+        _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v))
+    }
+
+    #[inline(always)]
     unsafe fn quad(from: *const f32) -> *const f32 {
         from
     }
@@ -185,6 +195,16 @@ impl Simd for Avx512 {
         let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(y, _mm512_setzero_ps());
         let inside = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, y, _mm512_set1_ps(6.0));
         _mm512_maskz_mov_ps(inside, d)
+    }
+
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> __m512 {
+        _mm512_cvtph_ps(_mm256_loadu_si256(from.cast()))
+    }
+
+    #[inline(always)]
+    unsafe fn store_half(to: *mut u16, v: __m512) {
+        _mm256_storeu_si256(to.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v))
     }
 
     #[inline(always)]
