@@ -24,7 +24,9 @@ mod simd;
 mod update;
 mod workspace;
 
-pub use block::{Block, BlockGradients, BlockWorkspace, LayerSums, block_backward, block_forward, block_workspace};
+pub use block::{
+    Block, BlockGradients, BlockWorkspace, Input, Keep, LayerSums, block_backward, block_forward, block_workspace,
+};
 pub use buffer::overwritten;
 pub use channel_sums::ChannelSums;
 pub use conv::{backward, forward};

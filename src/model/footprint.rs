@@ -59,8 +59,10 @@ struct Kept {
     /// Whether anything flows back through it.
     tracked: bool,
     values: Vec<usize>,
-    /// Numbers of its expansion, where that is kept.
-    expansion: usize,
+    /// What it keeps of its input and expansion in 16 bits, counted as numbers of 32.
+    half: usize,
+    /// Whether its expansion is among that.
+    expansion: bool,
 }
 
 impl SsdModel {
@@ -72,7 +74,7 @@ impl SsdModel {
         for (step, kept) in program.steps.iter().zip(&kept) {
             if let Step::Fused { positions, input, .. } = step {
                 let geometries = self.geometries(positions, program.dims[*input]);
-                workspace = workspace.max(block_workspace(&geometries, kept.tracked, kept.expansion > 0, threads));
+                workspace = workspace.max(block_workspace(&geometries, kept.tracked, kept.expansion, threads));
             }
         }
         let nothing = vec![Kept::default(); kept.len()];
@@ -94,13 +96,15 @@ impl SsdModel {
                     if learns || tracked(*input) {
                         // The mask of a ReLU6 is read off its output.
                         let output = geometries.last().filter(|g| g.relu6).map(|_| i + 1);
-                        let keeps = self.keeps_expansions
-                            && geometries.len() == 3
-                            && learns
-                            && ops::keeps_expansion(&geometries[0]);
-                        // In half the space.
-                        let expansion = if keeps { geometries[0].output_len().div_ceil(2) } else { 0 };
-                        Kept { tracked: true, values: [*input].into_iter().chain(output).collect(), expansion }
+                        let rounds = self.rounds_kept && geometries.len() == 3;
+                        let expansion = rounds && learns && ops::keeps_expansion(&geometries[0]);
+                        // Who made it keeps it already.
+                        let shared = *input > 0 && kept[*input - 1].values.contains(input);
+                        let halves = rounds && !shared && ops::halves_input(&geometries[0]);
+                        let half = if halves { geometries[0].input_len() } else { 0 }
+                            + if expansion { geometries[0].output_len() } else { 0 };
+                        let values = (!halves).then_some(*input).into_iter().chain(output).collect();
+                        Kept { tracked: true, values, half: half.div_ceil(2), expansion }
                     } else {
                         Kept::default()
                     }
@@ -117,7 +121,7 @@ fn most(program: &Program, kept: &[Kept]) -> usize {
     let mut alive = Alive { holders: vec![0; program.dims.len()], ..Alive::default() };
     alive.hold(program, 0);
     for (i, (step, kept)) in program.steps.iter().zip(kept).enumerate() {
-        alive.take(kept.expansion);
+        alive.take(kept.half);
         alive.hold(program, i + 1);
         kept.values.iter().for_each(|&value| alive.hold(program, value));
         for value in step.inputs().into_iter().filter(|&value| program.last_use[value] == i) {
@@ -172,7 +176,7 @@ fn back(program: &Program, kept: &[Kept], alive: &mut Alive, predictors: &[usize
             flow(&mut *alive, value);
         }
         // Whatever learns from a step's output has left its gradient by now.
-        alive.give(program.numbers(i + 1) + kept[i].expansion);
+        alive.give(program.numbers(i + 1) + kept[i].half);
         for &value in &kept[i].values {
             alive.release(program, value);
         }
@@ -202,13 +206,13 @@ mod tests {
         let joined: usize = program.predictors.iter().flatten().map(|&value| program.numbers(value)).sum();
         let mut alive = Alive { holders: vec![0; program.dims.len()], ..Alive::default() };
         // What forward holds when it is done: all that is kept, and the predictors' outputs.
-        let mut expansions = 0;
+        let mut halves = 0;
         for k in &kept {
             k.values.iter().for_each(|&value| alive.hold(&program, value));
-            alive.take(k.expansion);
-            expansions += k.expansion;
+            alive.take(k.half);
+            halves += k.half;
         }
-        assert!(expansions > 0, "a small micro-batch keeps expansions");
+        assert!(halves > 0 && kept.iter().any(|k| k.expansion), "a small micro-batch keeps expansions");
         let predictors: Vec<usize> = program.predictors.iter().flatten().copied().collect();
         back(&program, &kept, &mut alive, &predictors);
         assert_eq!((alive.now, alive.holders.iter().sum::<usize>()), (0, 0), "all is let go on the way back");

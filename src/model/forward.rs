@@ -19,7 +19,7 @@ pub struct SsdModel {
     #[module(skip)]
     stages: Vec<Stage>,
     #[module(skip)]
-    pub(super) keeps_expansions: bool,
+    pub(super) rounds_kept: bool,
 }
 
 /// What the heads say about every anchor, raw.
@@ -42,7 +42,7 @@ impl SsdModel {
             layers: convs.iter().map(|(stage, weights)| ConvLayer::new(weights, training(*stage))).collect(),
             tree: network.positions(),
             stages: convs.iter().map(|(stage, _)| *stage).collect(),
-            keeps_expansions: true,
+            rounds_kept: true,
         }
     }
 
@@ -59,7 +59,7 @@ impl SsdModel {
             layers.push(ConvLayer::frozen(std::mem::replace(conv, empty)));
             stages.push(stage);
         }
-        Self { layers, tree, stages, keeps_expansions: true }
+        Self { layers, tree, stages, rounds_kept: true }
     }
 
     /// Holds the backbone's trained layers (no gradient, nothing kept for the way back), or lets them go.
@@ -71,10 +71,10 @@ impl SsdModel {
         }
     }
 
-    /// Whether a training pass keeps expansions for its way back, rounded to 16 bits, or makes all of them again: slower,
-    /// and the gradient that of the numbers that went forward, to the last bit.
-    pub fn keep_expansions(&mut self, keep: bool) {
-        self.keeps_expansions = keep;
+    /// Whether what a training pass keeps of a block, its input and perhaps its expansion, is rounded to 16 bits; inputs are
+    /// kept as they are otherwise and expansions made again: slower, and with the gradient of what went forward.
+    pub fn round_kept(&mut self, rounds: bool) {
+        self.rounds_kept = rounds;
     }
 
     pub fn classes(&self) -> usize {
@@ -165,7 +165,7 @@ impl SsdModel {
 
     /// The values of the program after its first `steps` steps; none where their last use was among them.
     fn values(&self, program: &Program, steps: usize, images: Tensor<4>, pass: &mut Pass) -> Vec<Option<Flow>> {
-        let mut values: Vec<Option<Flow>> = vec![Some(Flow { x: images, tracked: false })];
+        let mut values: Vec<Option<Flow>> = vec![Some(Flow::images(images))];
         for (i, step) in program.steps[..steps].iter().enumerate() {
             // A value is let go with its last use: what nobody learns from is not kept.
             let mut value = |at: usize| {
@@ -205,11 +205,11 @@ impl SsdModel {
     /// One layer as an operation of its own, without a way back.
     fn layer(&self, position: usize, x: Tensor<4>) -> Tensor<4> {
         let pass = &mut Pass { sums: None, seen: None };
-        self.operation(&[position], false, Flow { x, tracked: false }, pass).x
+        self.operation(&[position], false, Flow::images(x), pass).x
     }
 
     fn operation(&self, positions: &[usize], residual: bool, x: Flow, pass: &mut Pass) -> Flow {
-        let (mut call, mut at) = (Call::new(residual, self.keeps_expansions), x.x.dims());
+        let (mut call, mut at) = (Call::new(residual, self.rounds_kept), x.x.dims());
         for &position in positions {
             at = self.layers[position].join(&mut call, position, at, pass.sums);
         }

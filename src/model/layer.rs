@@ -119,7 +119,7 @@ impl ConvLayer {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let mut call = Call::new(false, false);
         self.join(&mut call, 0, x.dims(), None);
-        ops::fused(Flow { x, tracked: false }, call, None).x
+        ops::fused(Flow::images(x), call, None).x
     }
 
     /// Appends this layer, which stands at `position`, to a call on an input of shape `[N,H,W,Cin]`; returns the shape

@@ -1,15 +1,16 @@
 //! The one operation that the network is made of, with a hand-written backward: a convolution layer, or two or three of
 //! them as a block (expand, depthwise, project).
 //!
-//! It keeps its input, and its output where that ends in ReLU6 (both shared with its neighbours). The layers' numbers are
-//! not part of the graph: their gradients are added to the [`GradientSums`] of the accumulation window.
+//! It keeps its input, and its output where that ends in ReLU6 (both shared with its neighbours); of a block's linear input,
+//! which nobody else keeps, the rounding to 16 bits. The layers' numbers are not part of the graph: their gradients are added to the [`GradientSums`] of the accumulation window.
 
 #![allow(deprecated)] // burn-ndarray is deprecated upstream in favour of burn-flex; see ARCHITECTURE.md
 
 use super::gradient_sums::{Cell, GradientSums};
 use super::slice::{modify, primitive, with, wrap};
 use crate::kernel::{
-    self, Block, BlockGradients, ChannelSums, ConvGeometry, Gradients, Isa, Kind, Layer, LayerSums, overwritten,
+    self, Block, BlockGradients, ChannelSums, ConvGeometry, Gradients, Input, Isa, Keep, Kind, Layer, LayerSums,
+    overwritten,
 };
 use burn::backend::autodiff::{
     Autodiff, NodeId,
@@ -44,10 +45,20 @@ pub struct Call {
     input_gradient: bool,
     /// Takes the sums of each layer's input, where they are wanted.
     seen: Option<Arc<Mutex<Vec<ChannelSums>>>>,
-    /// Whether the expanded tensor may be kept, rounded to 16 bits.
-    may_keep: bool,
-    /// Takes the expanded tensor, where it is kept for the way back.
-    kept: Option<Arc<Mutex<Vec<u16>>>>,
+    /// Whether numbers may be kept for the way back rounded to 16 bits.
+    may_round: bool,
+    /// Whether whoever made the input keeps it anyway.
+    shared: bool,
+    /// Takes what is kept in 16 bits.
+    kept: Option<Arc<Mutex<Kept>>>,
+}
+
+/// What is kept for the way back in 16 bits; empty where it is not.
+#[derive(Debug, Default)]
+struct Kept {
+    input: Vec<u16>,
+    /// The expanded tensor.
+    expansion: Vec<u16>,
 }
 
 /// Input channels of an expansion from which its output is kept. Each number kept saves that many multiply-adds on the
@@ -64,6 +75,11 @@ pub fn keeps_expansion(expand: &ConvGeometry) -> bool {
     expand.cin >= KEEP_FROM_CHANNELS || cheap
 }
 
+/// Whether a block with such an expansion keeps its input in 16 bits, where whoever made it does not keep it anyway.
+pub fn halves_input(expand: &ConvGeometry) -> bool {
+    expand.kind == Kind::Pointwise
+}
+
 /// A layer as [`Call::add`] takes it: its numbers and where it stands.
 #[derive(Debug)]
 pub struct CallLayer<'a> {
@@ -76,10 +92,10 @@ pub struct CallLayer<'a> {
 }
 
 impl Call {
-    /// An empty call; `residual` adds the input to the output, `may_keep` allows to keep an expanded tensor, rounded to
-    /// 16 bits, instead of making it again.
-    pub fn new(residual: bool, may_keep: bool) -> Self {
-        Self { parts: Vec::new(), residual, input_gradient: false, seen: None, may_keep, kept: None }
+    /// An empty call; `residual` adds the input to the output, `may_round` allows to keep numbers for the way back rounded
+    /// to 16 bits: an expanded tensor rather than make it again, and a block's input.
+    pub fn new(residual: bool, may_round: bool) -> Self {
+        Self { parts: Vec::new(), residual, input_gradient: false, seen: None, may_round, shared: false, kept: None }
     }
 
     /// Appends a layer. It learns where there are sums for its position.
@@ -100,8 +116,12 @@ impl Call {
     }
 
     /// Whether its expanded tensor is worth its memory.
-    fn keeps(&self) -> bool {
-        self.may_keep && self.parts.len() == 3 && self.learns() && keeps_expansion(&self.parts[0].geometry)
+    fn keeps_expansion(&self) -> bool {
+        self.may_round && self.parts.len() == 3 && self.learns() && keeps_expansion(&self.parts[0].geometry)
+    }
+
+    fn halves_input(&self) -> bool {
+        self.may_round && self.parts.len() == 3 && !self.shared && halves_input(&self.parts[0].geometry)
     }
 
     fn last(&self) -> &ConvGeometry {
@@ -133,10 +153,10 @@ pub trait Fused: Backend {
 
 /// The backward half; never dispatched, so it stands outside the extension trait.
 pub trait FusedBackward: Fused {
-    /// The gradient of `x`, where the call wants it; gradients of the layers are added to their sums. `y` is the output
-    /// where it ends in ReLU6.
+    /// The gradient of the input, where the call wants it; gradients of the layers are added to their sums. `x` is the input
+    /// where the call did not keep it, `y` the output where it ends in ReLU6.
     fn fused_backward(
-        x: FloatTensor<Self>,
+        x: Option<FloatTensor<Self>>,
         y: Option<FloatTensor<Self>>,
         dy: FloatTensor<Self>,
         call: Call,
@@ -166,11 +186,19 @@ impl Fused for NdArray {
                 } else {
                     let seen = seen.as_mut().map(|s| s.as_mut_slice());
                     let mut kept = call.kept.as_ref().map(|k| k.lock().unwrap_or_else(PoisonError::into_inner));
+                    let mut keep = Keep::default();
                     if let Some(kept) = &mut kept {
-                        **kept = overwritten(layers[0].geometry.output_len());
+                        let Kept { input, expansion } = &mut **kept;
+                        if call.halves_input() {
+                            *input = overwritten(x.len());
+                            keep.input = Some(input);
+                        }
+                        if call.keeps_expansion() {
+                            *expansion = overwritten(layers[0].geometry.output_len());
+                            keep.expansion = Some(expansion);
+                        }
                     }
-                    let kept = kept.as_mut().map(|k| k.as_mut_slice());
-                    kernel::block_forward(Isa::best(), &block(layers, call.residual), x, &mut y, seen, kept);
+                    kernel::block_forward(Isa::best(), &block(layers, call.residual), x, &mut y, seen, keep);
                 }
             })
         });
@@ -180,7 +208,7 @@ impl Fused for NdArray {
 
 impl FusedBackward for NdArray {
     fn fused_backward(
-        x: NdArrayTensor,
+        x: Option<NdArrayTensor>,
         y: Option<NdArrayTensor>,
         dy: NdArrayTensor,
         call: Call,
@@ -189,9 +217,10 @@ impl FusedBackward for NdArray {
         let mut dx = call.input_gradient.then(|| overwritten(g.input_len()));
         let mut sums: Vec<Option<MutexGuard<_>>> = call.parts.iter().map(|p| p.sums.as_ref().map(Cell::lock)).collect();
         let y = y.as_ref().map(|y| super::slice::values(y).expect("an operation's own output is contiguous"));
-        with(&x, |x| {
+        let kept = call.kept.as_ref().map(|k| k.lock().unwrap_or_else(PoisonError::into_inner));
+        let back = |x: Input| {
             call.with_layers(|layers| {
-                if let [layer] = layers {
+                if let ([layer], Input::Whole(x)) = (layers, x) {
                     let (dw, db) = match &mut sums[0] {
                         Some(sums) => {
                             let sums = &mut **sums;
@@ -213,12 +242,17 @@ impl FusedBackward for NdArray {
                         .collect();
                     let sums = (!learning.is_empty()).then_some(learning);
                     let out = BlockGradients { dx: dx.as_deref_mut(), sums };
-                    let kept = call.kept.as_ref().map(|k| k.lock().unwrap_or_else(PoisonError::into_inner));
-                    let (kept, block) = (kept.as_ref().map(|k| k.as_slice()), block(layers, call.residual));
-                    with(&dy, |dy| kernel::block_backward(Isa::best(), &block, x, y, dy, kept, out));
+                    let expansion = kept.as_ref().map(|k| k.expansion.as_slice()).filter(|e| !e.is_empty());
+                    let block = block(layers, call.residual);
+                    with(&dy, |dy| kernel::block_backward(Isa::best(), &block, x, y, dy, expansion, out));
                 }
             })
-        });
+        };
+        match (&x, &kept) {
+            (Some(x), _) => with(x, |x| back(Input::Whole(x))),
+            (None, Some(kept)) => back(Input::Half(&kept.input)),
+            (None, None) => panic!("an operation keeps its input"),
+        }
         dx.map(|dx| wrap(dx, &[g.n, g.h, g.w, g.cin]))
     }
 }
@@ -227,14 +261,14 @@ impl FusedBackward for NdArray {
 struct FusedNode;
 
 impl<B: FusedBackward> Backward<B, 1> for FusedNode {
-    /// Node of the input in the checkpointer, output, call.
-    type State = (NodeId, Option<FloatTensor<B>>, Call);
+    /// Node of the input in the checkpointer where the call does not keep it, output, call.
+    type State = (Option<NodeId>, Option<FloatTensor<B>>, Call);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut NodeGradients, checkpointer: &mut Checkpointer) {
         let [parent] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
         let (x, y, call) = ops.state;
-        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(x);
+        let x = x.map(|x| checkpointer.retrieve_node_output::<FloatTensor<B>>(x));
         if let (Some(dx), Some(node)) = (B::fused_backward(x, y, dy, call), parent) {
             grads.register::<B>(node.id, dx);
         }
@@ -245,8 +279,8 @@ impl<B: FusedBackward, C: CheckpointStrategy> Fused for Autodiff<B, C> {
     fn fused(x: FloatTensor<Self>, call: Call) -> FloatTensor<Self> {
         match FusedNode.prepare::<C>([x.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let id = prep.checkpoint(&x);
-                let kept = call.keeps().then(Arc::default);
+                let id = (!call.halves_input()).then(|| prep.checkpoint(&x));
+                let kept = (call.halves_input() || call.keeps_expansion()).then(Arc::default);
                 let call = Call { kept, ..call };
                 let y = B::fused(x.into_primitive(), call.clone());
                 // What is seen is seen on the way forward.
@@ -264,14 +298,21 @@ pub struct Flow {
     /// `[N,H,W,C]`.
     pub x: Tensor<4>,
     pub tracked: bool,
+    /// Whether whoever made it keeps it for its own way back.
+    pub kept: bool,
 }
 
 impl Flow {
+    /// Images, which nobody made.
+    pub fn images(x: Tensor<4>) -> Flow {
+        Flow { x, tracked: false, kept: false }
+    }
+
     /// Both added.
     pub fn add(self, other: Flow) -> Flow {
         let tracked = self.tracked || other.tracked;
         let [a, b] = alike([self.x, other.x]);
-        Flow { x: a + b, tracked }
+        Flow { x: a + b, tracked, kept: false }
     }
 }
 
@@ -286,15 +327,16 @@ pub fn alike<const D: usize, T: AsMut<[Tensor<D>]>>(mut tensors: T) -> T {
 
 /// Runs a call. `seen` takes the sums of each layer's input, in the call's order.
 pub fn fused(input: Flow, mut call: Call, seen: Option<&mut Vec<ChannelSums>>) -> Flow {
-    call.input_gradient = input.tracked;
+    (call.input_gradient, call.shared) = (input.tracked, input.kept);
     let shared = seen.is_some().then(|| Arc::new(Mutex::new(vec![ChannelSums::default(); call.parts.len()])));
     call.seen = shared.clone();
     let tracked = input.tracked || call.learns();
     // The graph begins with the first layer that learns.
     let x = if tracked && !input.tracked { input.x.autodiff().require_grad() } else { input.x };
+    let kept = tracked && call.last().relu6;
     let y = Tensor::from_dispatch(<Dispatch as Fused>::fused(x.into_dispatch(), call));
     if let (Some(seen), Some(shared)) = (seen, shared) {
         *seen = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
     }
-    Flow { x: y, tracked }
+    Flow { x: y, tracked, kept }
 }

@@ -6,6 +6,6 @@ mod gradient_sums;
 mod slice;
 
 pub use backend::device;
-pub use fused::{Call, CallLayer, Flow, alike, fused, keeps_expansion};
+pub use fused::{Call, CallLayer, Flow, alike, fused, halves_input, keeps_expansion};
 pub use gradient_sums::{GradientSums, LayerGradients};
 pub use slice::{read, tensor, update};

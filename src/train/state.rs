@@ -25,7 +25,7 @@ impl TrainState {
     /// The start of a run from these weights.
     pub fn new(network: &Ssd<ConvWeights>, recipe: &Recipe) -> Self {
         let mut model = SsdModel::new(network, |stage| recipe.training(stage));
-        model.keep_expansions(recipe.half_activations);
+        model.round_kept(recipe.half_activations);
         let sizes = network
             .convs()
             .into_iter()

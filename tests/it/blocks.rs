@@ -1,8 +1,8 @@
 //! Blocks as one operation against their layers one by one in `f64`, on every instruction set and thread count.
 
 use fieldtune::kernel::{
-    Block, BlockGradients, ChannelSums, ConvGeometry, Isa, Kind, Layer, LayerSums, block_backward, block_forward,
-    reference,
+    Block, BlockGradients, ChannelSums, ConvGeometry, Input, Isa, Keep, Kind, Layer, LayerSums, block_backward,
+    block_forward, reference,
 };
 use half::f16;
 use rand::{Rng, SeedableRng};
@@ -102,6 +102,10 @@ fn draw(n: usize, rng: &mut Pcg64Mcg) -> Vec<f32> {
     (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
+fn widened(half: &[u16]) -> Vec<f32> {
+    half.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect()
+}
+
 fn rounded(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&v| v as f32).collect()
 }
@@ -185,19 +189,25 @@ fn check(sizes: Sizes, seed: u64) -> f64 {
         let near = |v: &f64| v.abs().min((v - 6.0).abs()) < AT_BOUND;
         geometry.relu6 && reference::forward(&linear, x, None).iter().any(near)
     };
-    if (0..numbers.len()).any(|i| at_bound(i, &inputs[i])) {
-        return check(sizes, seed + REDRAWN);
-    }
-    // What is kept of the expanded tensor has 16 bits; what lies behind it is computed again, from that.
-    let half: Vec<u16> = inputs[1].iter().map(|&v| f16::from_f32(v).to_bits()).collect();
-    let wanted_from_half = (numbers.len() == 3).then(|| {
-        let wide: Vec<f32> = half.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect();
-        let behind = rounded(&reference::forward(&numbers[1].layer(), &wide, None));
-        let bound = at_bound(1, &wide);
-        let inputs = [x.clone(), wide, behind, inputs[3].clone()];
-        (bound, Wanted::of(&numbers, &inputs, &dy, sizes.residual))
-    });
-    if wanted_from_half.as_ref().is_some_and(|(bound, _)| *bound) {
+    let mut near_bound = (0..numbers.len()).any(|i| at_bound(i, &inputs[i]));
+    // What is kept has 16 bits; what lies behind it is computed again, from that.
+    let [half_input, half_expansion]: [Vec<u16>; 2] =
+        [0, 1].map(|i| inputs[i].iter().map(|&v| f16::from_f32(v).to_bits()).collect());
+    let mut kept = |input: bool, expansion: bool| {
+        let next = |i: usize, x: &[f32]| rounded(&reference::forward(&numbers[i].layer(), x, None));
+        let x = if input { widened(&half_input) } else { x.clone() };
+        let wide = if expansion { widened(&half_expansion) } else { next(0, &x) };
+        near_bound |= !expansion && at_bound(0, &x) || at_bound(1, &wide);
+        let behind = next(1, &wide);
+        let wanted = Wanted::of(&numbers, &[x, wide, behind, inputs[3].clone()], &dy, sizes.residual);
+        (input, expansion, wanted)
+    };
+    let from_half: Vec<(bool, bool, Wanted)> = match sizes.expand {
+        None => Vec::new(),
+        Some(Kind::Dense) => vec![kept(false, true)],
+        Some(_) => vec![kept(false, true), kept(true, false), kept(true, true)],
+    };
+    if near_bound {
         return check(sizes, seed + REDRAWN);
     }
     let count = numbers.len();
@@ -211,16 +221,19 @@ fn check(sizes: Sizes, seed: u64) -> f64 {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
             let mut seen = vec![ChannelSums::default(); count];
             let got = guarded(y.len(), f32::NAN, |to| {
-                pool.install(|| block_forward(isa, &block, &x, to, Some(&mut seen), None));
+                pool.install(|| block_forward(isa, &block, &x, to, Some(&mut seen), Keep::default()));
             });
-            if count == 3 {
-                let mut kept = vec![u16::MAX; inputs[1].len()];
+            if let Some(kind) = sizes.expand {
+                let pointwise = kind == Kind::Pointwise;
+                let mut input = vec![u16::MAX; if pointwise { x.len() } else { 0 }];
+                let mut expansion = vec![u16::MAX; inputs[1].len()];
                 let same = guarded(y.len(), f32::NAN, |to| {
-                    pool.install(|| block_forward(isa, &block, &x, to, None, Some(&mut kept)));
+                    let keep = Keep { input: pointwise.then_some(&mut input), expansion: Some(&mut expansion) };
+                    pool.install(|| block_forward(isa, &block, &x, to, None, keep));
                 });
-                assert!(got == same, "{}", what("y while the expanded tensor is kept"));
-                for (&bits, &want) in kept.iter().zip(&inputs[1]) {
-                    let got = f16::from_bits(bits).to_f32();
+                assert!(got == same, "{}", what("y while numbers are kept"));
+                assert!(!pointwise || input == half_input, "{}", what("the input kept"));
+                for (got, &want) in widened(&expansion).into_iter().zip(&inputs[1]) {
                     // Half a unit in the last place, and what was rounded another way before.
                     assert!((got - want).abs() <= want.abs() / 2000.0 + 1e-5, "{}: {got} of {want}", what("kept"));
                 }
@@ -241,40 +254,41 @@ fn check(sizes: Sizes, seed: u64) -> f64 {
             let got = guarded(if input { x.len() } else { 0 }, f32::NAN, |to| {
                 let sums = sums.iter_mut().map(|[dw, db]| LayerSums { dw, db }).collect();
                 let gradients = BlockGradients { dx: input.then_some(to), sums: Some(sums) };
-                pool.install(|| block_backward(isa, &block, &x, out, &dy, None, gradients));
+                pool.install(|| block_backward(isa, &block, Input::Whole(&x), out, &dy, None, gradients));
             });
             if input {
                 worst = worst.max(close(&got, &wanted.dx, &what("dx")));
             }
             worst = worst.max(wanted.compare(&sums, &what));
-            if let Some((_, wanted)) = &wanted_from_half {
-                let from_kept = || {
-                    let mut again: Vec<[Vec<f32>; 2]> =
+            for (input_kept, expansion_kept, wanted) in &from_half {
+                let what = |part: &str| {
+                    what(&format!("{part} from what is kept, input {input_kept}, expansion {expansion_kept}"))
+                };
+                let x_kept = if *input_kept { Input::Half(&half_input) } else { Input::Whole(&x) };
+                let expansion: Option<&[u16]> = expansion_kept.then_some(&half_expansion);
+                let back = |learns: bool| {
+                    let mut sums: Vec<[Vec<f32>; 2]> =
                         numbers.iter().map(|n| [vec![1.0; n.weight.len()], vec![1.0; n.bias.len()]]).collect();
                     let dx = guarded(if input { x.len() } else { 0 }, f32::NAN, |to| {
-                        let sums = again.iter_mut().map(|[dw, db]| LayerSums { dw, db }).collect();
-                        let gradients = BlockGradients { dx: input.then_some(to), sums: Some(sums) };
-                        pool.install(|| block_backward(isa, &block, &x, out, &dy, Some(&half), gradients));
+                        let all = sums.iter_mut().map(|[dw, db]| LayerSums { dw, db }).collect();
+                        let gradients = BlockGradients { dx: input.then_some(to), sums: learns.then_some(all) };
+                        pool.install(|| block_backward(isa, &block, x_kept, out, &dy, expansion, gradients));
                     });
-                    (dx, again)
+                    (dx, sums)
                 };
-                let (dx, sums) = from_kept();
+                let (dx, sums) = back(true);
                 if input {
-                    worst = worst.max(close(&dx, &wanted.dx, &what("dx from the kept tensor")));
+                    worst = worst.max(close(&dx, &wanted.dx, &what("dx")));
                 }
-                worst = worst.max(wanted.compare(&sums, |part| what(&format!("{part} from the kept tensor"))));
+                worst = worst.max(wanted.compare(&sums, what));
                 // In stages several threads sum in another order than in bands, but always in the same.
-                assert!(from_kept() == (dx.clone(), sums), "{}", what("gradients once more"));
-                let dx_only = guarded(if input { x.len() } else { 0 }, f32::NAN, |to| {
-                    let gradients = BlockGradients { dx: input.then_some(to), sums: None };
-                    pool.install(|| block_backward(isa, &block, &x, out, &dy, Some(&half), gradients));
-                });
-                assert!(dx == dx_only, "{}", what("dx of a frozen block from the kept tensor"));
+                assert!(back(true) == (dx.clone(), sums), "{}", what("gradients once more"));
+                assert!(back(false).0 == dx, "{}", what("dx of a frozen block"));
             }
             if input {
                 let again = guarded(x.len(), f32::NAN, |to| {
                     let gradients = BlockGradients { dx: Some(to), sums: None };
-                    pool.install(|| block_backward(isa, &block, &x, out, &dy, None, gradients));
+                    pool.install(|| block_backward(isa, &block, Input::Whole(&x), out, &dy, None, gradients));
                 });
                 assert_eq!(got, again, "{}", what("dx of a frozen block"));
             }

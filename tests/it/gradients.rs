@@ -77,7 +77,7 @@ pub fn batch(n: usize) -> TrainBatch {
 /// A network whose gradient is that of the numbers that went forward: none is rounded in between.
 fn exact(network: &Ssd<ConvWeights>, training: impl Fn(Stage) -> Training) -> SsdModel {
     let mut model = SsdModel::new(network, training);
-    model.keep_expansions(false);
+    model.round_kept(false);
     model
 }
 

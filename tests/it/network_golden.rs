@@ -93,7 +93,7 @@ fn loss_and_every_gradient_equal_pytorch() {
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
     let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
-    model.keep_expansions(false);
+    model.round_kept(false);
     let targets = targets(&golden, &imported);
     let convs = imported.network.convs();
     for (kind, classification) in
@@ -155,7 +155,7 @@ fn expansions_of_16_bits_hardly_change_a_gradient() {
     let targets = targets(&golden, &imported);
     let [exact, half] = [false, true].map(|keep| {
         let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
-        model.keep_expansions(keep);
+        model.round_kept(keep);
         let (mut window, targets) = (Window::default(), targets.clone());
         let batch = TrainBatch { images: images(), size: SIZE, targets };
         micro_step(&model, &SsdLoss::new(91), batch, &mut window, Observe::Nothing);

@@ -2,25 +2,26 @@
 
 use super::ring::{Ring, new_rows, pieces, ring_rows};
 use super::staged::is_staged;
-use super::{Block, BlockGradients, FORK_MACS, LayerSums, expand_rows};
+use super::{Block, BlockGradients, FORK_MACS, Input, LayerSums, expand_rows, expanded_from};
+use crate::kernel::activation;
 use crate::kernel::depthwise::{Band, Mask, Weights, backward_input_rows, backward_weight_rows, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
 use crate::kernel::half_float::widen;
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
 use crate::kernel::workspace::{Packed, Partial, Pooled, Workspace, first};
-use crate::kernel::{activation, dense};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The way back. `y` is the output where it ends in ReLU6, `kept` the expanded tensor where forward kept it.
+/// The way back. `y` is the output where it ends in ReLU6, `kept` the expanded tensor where
+/// forward kept it.
 ///
 /// # Panics
 /// If a buffer's length disagrees with the geometry, or the input gradient of a dense expansion is asked for.
 pub fn block_backward(
     isa: Isa,
     block: &Block,
-    x: &[f32],
+    x: Input,
     y: Option<&[f32]>,
     dy: &[f32],
     kept: Option<&[u16]>,
@@ -72,7 +73,7 @@ pub fn block_backward(
         let at = i * image_out..(i + 1) * image_out;
         let y = y.map(|y| &y[at.clone()]);
         let kept = kept.map(|k| &k[i * p.h * p.w * p.c..][..p.h * p.w * p.c]);
-        pieces.push(Piece { x: &x[i * image..][..image], y, dy: &dy[at], kept, rows, dx });
+        pieces.push(Piece { x: x.part(i * image..(i + 1) * image), y, dy: &dy[at], kept, rows, dx });
     }
     if staged {
         let mut sums = sums;
@@ -135,7 +136,7 @@ pub fn block_backward(
 
 /// Some input rows of one image on the way back.
 pub(super) struct Piece<'a> {
-    pub(super) x: &'a [f32],
+    pub(super) x: Input<'a>,
     pub(super) y: Option<&'a [f32]>,
     pub(super) dy: &'a [f32],
     /// The expanded tensor.
@@ -193,7 +194,7 @@ impl Backward<'_> {
             let ready = done..next.clamp(done, rows.end);
             done = ready.end;
             let band = match (&block.expand, kept) {
-                (None, _) => Band::whole(x, p.h),
+                (None, _) => Band::whole(x.whole(), p.h),
                 (Some(layer), kept) => {
                     let need = p.inputs(out.clone());
                     let need = need.start.min(ready.start)..need.end.max(ready.end);
@@ -277,10 +278,7 @@ impl Backward<'_> {
             if let Some(sums) = &mut sums {
                 let g = layer.geometry;
                 let depth = g.kh * g.kw * g.cin;
-                let x = match g.kind {
-                    Kind::Dense => Rows { data: dense::unroll(&g, x, ready.clone(), patches), stride: depth },
-                    _ => Rows { data: &x[ready.start * g.w * g.cin..], stride: g.cin },
-                };
+                let x = expanded_from(isa, &g, &x, ready.clone(), patches);
                 weight_product(isa, [pixels, depth, g.cout], x, d, layer.scale, sums[0].dw);
             }
             if let Some(dx) = &mut dx {

@@ -2,18 +2,19 @@
 
 use super::ring::{Ring, new_rows, ring_rows};
 use super::staged::is_staged;
-use super::{Block, FORK_MACS, activated, expand_rows};
+use super::{Block, FORK_MACS, Input, Keep, activated, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::depthwise::{Band, Weights, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product};
 use crate::kernel::half_float::narrow;
 use crate::kernel::isa::Isa;
+use crate::kernel::shape::Kind;
 use crate::kernel::workspace::{Packed, Pooled, Workspace, first};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// `y = project(depthwise(expand(x))) (+ x)`; overwrites `y`. `observed` takes the sums of the inputs of expand (if
-/// there is one), depthwise and project; `kept` takes the expanded tensor ([`narrow`]), for a way back that does not make it again.
+/// there is one), depthwise and project.
 ///
 /// # Panics
 /// If a buffer's length disagrees with the geometry or the layers do not follow one another.
@@ -23,11 +24,17 @@ pub fn block_forward(
     x: &[f32],
     y: &mut [f32],
     observed: Option<&mut [ChannelSums]>,
-    kept: Option<&mut [u16]>,
+    keep: Keep,
 ) {
     block.check();
     let d = block.depthwise.geometry;
-    assert!(kept.as_ref().is_none_or(|k| block.expand.is_some() && k.len() == d.input_len()), "kept input of {d:?}");
+    let fits = |kept: &Option<&mut [u16]>, len: usize| kept.as_ref().is_none_or(|k| k.len() == len);
+    assert!(fits(&keep.expansion, d.input_len()) && fits(&keep.input, x.len()), "what is kept of {d:?}");
+    let pointwise = block.expand.as_ref().is_some_and(|e| e.geometry.kind == Kind::Pointwise);
+    assert!(
+        (pointwise || keep.input.is_none()) && (block.expand.is_some() || keep.expansion.is_none()),
+        "kept of {d:?}"
+    );
     assert_eq!(x.len(), block.input().input_len(), "input of {:?}", block.input());
     assert_eq!(y.len(), block.project.geometry.output_len(), "output of {:?}", block.project.geometry);
     let mut packed = Packed::take();
@@ -45,28 +52,24 @@ pub fn block_forward(
     let ready = Forward { isa, block, expand, project, taps };
     let (p, image) = (block.plane(), x.len() / block.project.geometry.n);
     let row = p.ow * block.project.geometry.cout;
-    let (mut rest, mut rest_kept) = (y, kept);
+    let (mut rest, mut keep) = (y, keep);
     let watch = observed.is_some();
-    let staged = rest_kept.is_some() && is_staged(&block.geometries(), rayon::current_num_threads());
+    let staged = keep.expansion.is_some() && is_staged(&block.geometries(), rayon::current_num_threads());
     let bands: Vec<_> = if staged { Vec::new() } else { block.bands(p.oh) };
     let bands: Vec<_> = bands
         .into_iter()
         .map(|(i, rows)| {
             let (y, behind) = std::mem::take(&mut rest).split_at_mut(rows.len() * row);
             rest = behind;
-            let kept = rest_kept.take().map(|k| {
-                let (kept, behind) = k.split_at_mut(p.share(&rows).len() * p.w * p.c);
-                rest_kept = Some(behind);
-                kept
-            });
-            (&x[i * image..][..image], rows, y, kept)
+            let pixels = p.share(&rows).len() * p.w;
+            let keep = keep.take(pixels * block.input().cin, pixels * p.c);
+            (&x[i * image..][..image], rows, y, keep)
         })
         .collect();
-    let run = |(x, rows, y, kept): Part| ready.band((x, x), rows, y, watch, kept);
-    let seen: Vec<[ChannelSums; 2]> = if let (Some(kept), true) = (&mut rest_kept, staged) {
-        let (out, wide) = (p.oh * row, p.h * p.w * p.c);
-        let images = x.chunks_exact(image).zip(rest.chunks_exact_mut(out)).zip(kept.chunks_exact_mut(wide));
-        images.map(|((x, y), kept)| ready.staged(x, y, kept, watch)).collect()
+    let run = |(x, rows, y, keep): Part| ready.band((x, x), rows, y, watch, keep);
+    let seen: Vec<[ChannelSums; 2]> = if staged {
+        let images = x.chunks_exact(image).zip(rest.chunks_exact_mut(p.oh * row));
+        images.map(|(x, y)| ready.staged(x, y, keep.take(image, p.h * p.w * p.c), watch)).collect()
     } else if rayon::current_num_threads() > 1 && block.macs() >= FORK_MACS {
         bands.into_par_iter().map(run).collect()
     } else {
@@ -84,8 +87,8 @@ pub fn block_forward(
     }
 }
 
-/// A band's image, output rows, where they go, and where its share of the expansion is kept.
-type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Option<&'a mut [u16]>);
+/// A band's image, output rows, where they go, and where its share is kept.
+type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Keep<'a>);
 
 /// A block's numbers made ready for the way forward.
 #[derive(Clone, Copy)]
@@ -106,7 +109,7 @@ impl Forward<'_> {
         rows: Range<usize>,
         y: &mut [f32],
         watch: bool,
-        mut kept: Option<&mut [u16]>,
+        mut keep: Keep,
     ) -> [ChannelSums; 2] {
         let (block, p, mut workspace) = (self.block, self.block.plane(), Workspace::take());
         let Workspace { expanded, wide, patches, zeros, .. } = &mut *workspace;
@@ -119,13 +122,20 @@ impl Forward<'_> {
             None => Ring { data: &mut [], rows: p.h },
             Some(_) => Ring { rows: ring_rows(&p, height), data: first(expanded, ring_rows(&p, height) * row) },
         };
-        let keeps = kept.is_some();
-        let mut keep = |rows: Range<usize>, made: &[f32]| {
+        let keeps = !keep.is_nothing();
+        let mut keep_rows = |rows: Range<usize>, made: &[f32]| {
             let mine = rows.start.max(own.start)..rows.end.min(own.end);
-            if let Some(kept) = kept.as_mut().filter(|_| !mine.is_empty()) {
-                let len = mine.len() * row;
-                let to = &mut kept[(mine.start - own.start) * row..][..len];
-                narrow(self.isa, &made[(mine.start - rows.start) * row..][..len], to);
+            if mine.is_empty() {
+                return;
+            }
+            if let Some(kept) = &mut keep.expansion {
+                let made = &made[(mine.start - rows.start) * row..][..mine.len() * row];
+                narrow(self.isa, made, &mut kept[(mine.start - own.start) * row..][..made.len()]);
+            }
+            if let Some(kept) = &mut keep.input {
+                let row = p.w * block.input().cin;
+                let read = &x[mine.start * row..mine.end * row];
+                narrow(self.isa, read, &mut kept[(mine.start - own.start) * row..][..read.len()]);
             }
         };
         let mut counted = own.start;
@@ -135,8 +145,8 @@ impl Forward<'_> {
             if let Some(layer) = &block.expand {
                 for piece in ring.pieces(new_rows(&mut made, need.clone())) {
                     let to = &mut ring.data[piece.start % ring.rows * row..];
-                    expand_rows(self.isa, layer, self.expand, x, piece.clone(), patches, to);
-                    keep(piece, to);
+                    expand_rows(self.isa, layer, self.expand, Input::Whole(x), piece.clone(), patches, to);
+                    keep_rows(piece, to);
                 }
             }
             let band = if block.expand.is_some() { ring.band() } else { Band::whole(x, p.h) };
@@ -164,11 +174,11 @@ impl Forward<'_> {
         if let (Some(layer), true) = (&block.expand, counted_to(&made, &own) < own.end && (watch || keeps)) {
             for y in counted_to(&made, &own)..own.end {
                 let to = &mut ring.data[y % ring.rows * row..];
-                expand_rows(self.isa, layer, self.expand, x, y..y + 1, patches, to);
+                expand_rows(self.isa, layer, self.expand, Input::Whole(x), y..y + 1, patches, to);
                 if watch {
                     seen[0].add(&to[..row], p.c);
                 }
-                keep(y..y + 1, to);
+                keep_rows(y..y + 1, to);
             }
         } else if watch && block.expand.is_none() && counted < own.end {
             seen[0].add(&x[counted * row..own.end * row], p.c);

@@ -59,7 +59,11 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
         let rows = height * p.stride + 2;
         let back = |numbers: usize| if copies == 2 { numbers } else { 0 };
         let ring = if expand.is_empty() { 0 } else { ring_rows(&p, height) * row };
-        let patches = expand.iter().filter(|e| e.kind == Kind::Dense).map(|e| rows * e.ow * e.weight_len() / e.cout);
+        // What an expansion is made from: unrolled, or made wide.
+        let patches = expand.iter().map(|e| match e.kind {
+            Kind::Dense => rows * e.ow * e.weight_len() / e.cout,
+            _ => back(rows * e.w * e.cin),
+        });
         let masked = if project.relu6 { height * p.ow * project.cout } else { 0 };
         let d_expanded = if expand.is_empty() { 0 } else { rows * row };
         let tiles = [
@@ -79,7 +83,8 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
     // Any of the threads' buffers may be the one that stages run in.
     let whole = |numbers: usize| if kept && is_staged(layers, threads) { numbers } else { 0 };
     let outputs = whole(p.oh * row_out);
-    let tiles = [whole(p.h * row), outputs, outputs, whole(p.h * row), 0, 0];
+    let input: usize = expand.iter().map(|e| e.w * e.cin).sum();
+    let tiles = [whole(p.h * (row + input)), outputs, outputs, whole(p.h * row), 0, 0];
     let staged = BlockWorkspace { tiles, ..BlockWorkspace::default() };
     BlockWorkspace { partial, ..of_pass(1).max(of_pass(2)).max(staged) }
 }

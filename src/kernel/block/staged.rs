@@ -3,7 +3,7 @@
 
 use super::backward::{Backward, Piece};
 use super::forward::Forward;
-use super::{Block, FORK_MACS, LayerSums, expand_rows};
+use super::{Block, FORK_MACS, Input, Keep, LayerSums, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::activation;
 use crate::kernel::depthwise::{Band, Mask, backward_input_rows, backward_weight_rows, forward_rows};
@@ -37,16 +37,21 @@ fn task_rows(rows: usize) -> usize {
 impl Forward<'_> {
     /// One image: all expanded rows, then the rest by output rows. Returns the sums of the inputs of depthwise and project
     /// where `watch`.
-    pub(super) fn staged(&self, x: &[f32], y: &mut [f32], kept: &mut [u16], watch: bool) -> [ChannelSums; 2] {
+    pub(super) fn staged(&self, x: &[f32], y: &mut [f32], keep: Keep, watch: bool) -> [ChannelSums; 2] {
         let (p, block) = (self.block.plane(), self.block);
-        let Some(layer) = &block.expand else { unreachable!("there is nothing to keep") };
+        let (Some(layer), Some(kept)) = (&block.expand, keep.expansion) else {
+            unreachable!("stages keep what they make")
+        };
+        if let Some(input) = keep.input {
+            narrow(self.isa, x, input);
+        }
         let (row, row_out, task) = (p.w * p.c, p.ow * block.project.geometry.cout, task_rows(p.h));
         let mut workspace = Workspace::take();
         let expanded = first(&mut workspace.expanded, p.h * row);
         let tasks = expanded.par_chunks_mut(task * row).zip(kept.par_chunks_mut(task * row)).enumerate();
         tasks.for_each(|(i, (to, kept))| {
             let rows = i * task..i * task + to.len() / row;
-            expand_rows(self.isa, layer, self.expand, x, rows, &mut Vec::new(), to);
+            expand_rows(self.isa, layer, self.expand, Input::Whole(x), rows, &mut Vec::new(), to);
             narrow(self.isa, to, kept);
         });
         let behind = Block { expand: None, ..*block };
@@ -55,7 +60,7 @@ impl Forward<'_> {
         let seen: Vec<[ChannelSums; 2]> = y
             .par_chunks_mut(task * row_out)
             .enumerate()
-            .map(|(i, y)| rest.band((expanded, x), i * task..i * task + y.len() / row_out, y, watch, None))
+            .map(|(i, y)| rest.band((expanded, x), i * task..i * task + y.len() / row_out, y, watch, Keep::default()))
             .collect();
         let mut all = [ChannelSums::default(), ChannelSums::default()];
         seen.iter().for_each(|seen| all.iter_mut().zip(seen).for_each(|(all, seen)| all.merge(seen)));
@@ -68,7 +73,7 @@ impl Backward<'_> {
     /// weight gradients by channels.
     pub(super) fn staged(&self, piece: Piece, mut sums: Option<&mut Vec<LayerSums>>) {
         let (isa, block, p, mut workspace) = (self.isa, self.block, self.block.plane(), Workspace::take());
-        let Workspace { expanded, wide, d_wide, d_expanded, masked, zeros, .. } = &mut *workspace;
+        let Workspace { expanded, wide, d_wide, d_expanded, masked, patches, zeros, .. } = &mut *workspace;
         let Piece { x, y, dy, kept, dx, .. } = piece;
         let (Some(kept), Some(layer)) = (kept, &block.expand) else { unreachable!("the stages read what was kept") };
         let (input, project) = (layer.geometry, block.project.geometry);
@@ -152,7 +157,7 @@ impl Backward<'_> {
         let [expand_layer, last_layer] = [layer, &block.project].map(of_one_image);
         rayon::join(
             || pointwise::backward_weight(isa, &last_layer, wide, g, last.dw),
-            || pointwise::backward_weight(isa, &expand_layer, x, d_expanded, expand.dw),
+            || pointwise::backward_weight(isa, &expand_layer, x.wide(isa, patches), d_expanded, expand.dw),
         );
     }
 }
