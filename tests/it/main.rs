@@ -8,6 +8,7 @@ mod demo;
 mod diagnose;
 mod eval_golden;
 mod gradients;
+mod half_float;
 mod heat;
 mod kernels;
 mod layering;
