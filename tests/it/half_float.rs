@@ -61,7 +61,10 @@ fn every_number_of_16_bits_is_made_wide_exactly() {
     for isa in Isa::available() {
         for (&bits, wide) in all.iter().zip(widened(isa, &all)) {
             let wanted = f16::from_bits(bits).to_f32();
-            assert!(wide == wanted || wide.is_nan() && wanted.is_nan(), "{isa:?} {bits:#06x}: {wide}, expected {wanted}");
+            assert!(
+                wide == wanted || wide.is_nan() && wanted.is_nan(),
+                "{isa:?} {bits:#06x}: {wide}, expected {wanted}"
+            );
         }
     }
 }

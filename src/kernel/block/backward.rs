@@ -278,7 +278,7 @@ impl Backward<'_> {
             if let Some(sums) = &mut sums {
                 let g = layer.geometry;
                 let depth = g.kh * g.kw * g.cin;
-                let x = expanded_from(isa, &g, &x, ready.clone(), patches);
+                let x = expanded_from(isa, &g, x, ready.clone(), patches);
                 weight_product(isa, [pixels, depth, g.cout], x, d, layer.scale, sums[0].dw);
             }
             if let Some(dx) = &mut dx {

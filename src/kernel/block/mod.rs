@@ -11,6 +11,7 @@
 
 mod backward;
 mod forward;
+mod kept;
 mod memory;
 mod ring;
 mod staged;
@@ -18,87 +19,14 @@ mod staged;
 use super::dense;
 use super::depthwise::Plane;
 use super::gemm::{End, Panels, Rows, product};
-use super::half_float::widen;
 use super::isa::Isa;
 use super::shape::{ConvGeometry, Kind, Layer};
-use super::workspace::first;
 use std::ops::Range;
 
 pub use backward::block_backward;
 pub use forward::block_forward;
+pub use kept::{Input, Keep};
 pub use memory::{BlockWorkspace, block_workspace};
-
-/// Where a block's forward pass leaves what its way back is to read instead, rounded to 16 bits ([`narrow`]).
-///
-/// [`narrow`]: crate::kernel::narrow
-#[derive(Debug, Default)]
-pub struct Keep<'a> {
-    /// Of a block with a pointwise expansion.
-    pub input: Option<&'a mut [u16]>,
-    /// The expanded tensor.
-    pub expansion: Option<&'a mut [u16]>,
-}
-
-impl<'a> Keep<'a> {
-    fn is_nothing(&self) -> bool {
-        self.input.is_none() && self.expansion.is_none()
-    }
-
-    /// Takes away the first of each: so many numbers of the input and of the expanded tensor.
-    fn take(&mut self, input: usize, expansion: usize) -> Keep<'a> {
-        fn first<'a>(of: &mut Option<&'a mut [u16]>, len: usize) -> Option<&'a mut [u16]> {
-            let (first, rest) = of.take()?.split_at_mut(len);
-            *of = Some(rest);
-            Some(first)
-        }
-        Keep { input: first(&mut self.input, input), expansion: first(&mut self.expansion, expansion) }
-    }
-}
-
-/// A block's input on the way back.
-#[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
-    Whole(&'a [f32]),
-    /// As forward kept it.
-    Half(&'a [u16]),
-}
-
-impl Input<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Input::Whole(x) => x.len(),
-            Input::Half(x) => x.len(),
-        }
-    }
-
-    /// Some of its numbers.
-    fn part(&self, numbers: Range<usize>) -> Self {
-        match self {
-            Input::Whole(x) => Input::Whole(&x[numbers]),
-            Input::Half(x) => Input::Half(&x[numbers]),
-        }
-    }
-
-    /// Its numbers, which a buffer takes where they have to be made wide.
-    fn wide<'b>(&'b self, isa: Isa, buffer: &'b mut Vec<f32>) -> &'b [f32] {
-        match self {
-            Input::Whole(x) => x,
-            Input::Half(x) => {
-                let wide = first(buffer, x.len());
-                widen(isa, x, wide);
-                wide
-            }
-        }
-    }
-
-    /// Its numbers, where nothing rounds them.
-    fn whole(&self) -> &[f32] {
-        match self {
-            Input::Whole(x) => x,
-            Input::Half(_) => panic!("only inputs of pointwise expansions are kept in 16 bits"),
-        }
-    }
-}
 
 /// The layers of a block and how they hang together: `y = project(depthwise(expand(x))) (+ x)`.
 #[derive(Clone, Copy, Debug)]
@@ -239,26 +167,22 @@ fn expand_rows(
         return;
     }
     let (pixels, end) = (rows.len() * g.ow, activated(&g));
-    let x = expanded_from(isa, &g, &x, rows, patches);
+    let x = expanded_from(isa, &g, x, rows, patches);
     product(isa, pixels, x, panels, &mut to[..pixels * g.cout], end, None);
 }
 
-/// What those rows of the expanded tensor are products of, one row for each pixel.
+/// What those rows of the expanded tensor are products of, one row for each pixel; made in `buffer` where they do not lie
+/// in the input as they are.
 fn expanded_from<'a>(
     isa: Isa,
     g: &ConvGeometry,
-    x: &'a Input,
+    x: Input<'a>,
     rows: Range<usize>,
     buffer: &'a mut Vec<f32>,
 ) -> Rows<'a> {
     let row = g.w * g.cin;
-    match (g.kind, x) {
-        (Kind::Dense, x) => Rows { data: dense::unroll(g, x.whole(), rows, buffer), stride: g.kh * g.kw * g.cin },
-        (_, Input::Whole(x)) => Rows { data: &x[rows.start * row..rows.end * row], stride: g.cin },
-        (_, Input::Half(x)) => {
-            let wide = first(buffer, rows.len() * row);
-            widen(isa, &x[rows.start * row..rows.end * row], wide);
-            Rows { data: wide, stride: g.cin }
-        }
+    match g.kind {
+        Kind::Dense => Rows { data: dense::unroll(g, x.whole(), rows, buffer), stride: g.kh * g.kw * g.cin },
+        _ => Rows { data: x.part(rows.start * row..rows.end * row).wide(isa, buffer), stride: g.cin },
     }
 }

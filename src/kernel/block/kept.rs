@@ -1,0 +1,81 @@
+//! What a block keeps for its way back, in 16 bits.
+
+use crate::kernel::half_float::widen;
+use crate::kernel::isa::Isa;
+use crate::kernel::workspace::first;
+use std::ops::Range;
+
+/// Where a block's forward pass leaves what its way back is to read instead, rounded to 16 bits ([`narrow`]).
+///
+/// [`narrow`]: crate::kernel::narrow
+#[derive(Debug, Default)]
+pub struct Keep<'a> {
+    /// Of a block with a pointwise expansion.
+    pub input: Option<&'a mut [u16]>,
+    /// The expanded tensor.
+    pub expansion: Option<&'a mut [u16]>,
+}
+
+impl<'a> Keep<'a> {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.input.is_none() && self.expansion.is_none()
+    }
+
+    /// Takes away the first of each: so many numbers of the input and of the expanded tensor.
+    pub(super) fn take(&mut self, input: usize, expansion: usize) -> Keep<'a> {
+        fn first<'a>(of: &mut Option<&'a mut [u16]>, len: usize) -> Option<&'a mut [u16]> {
+            let (first, rest) = of.take()?.split_at_mut(len);
+            *of = Some(rest);
+            Some(first)
+        }
+        Keep { input: first(&mut self.input, input), expansion: first(&mut self.expansion, expansion) }
+    }
+}
+
+/// A block's input on the way back.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    Whole(&'a [f32]),
+    /// As forward kept it.
+    Half(&'a [u16]),
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Input::Whole(x) => x.len(),
+            Input::Half(x) => x.len(),
+        }
+    }
+
+    /// Some of its numbers.
+    pub(super) fn part(self, numbers: Range<usize>) -> Self {
+        match self {
+            Input::Whole(x) => Input::Whole(&x[numbers]),
+            Input::Half(x) => Input::Half(&x[numbers]),
+        }
+    }
+
+    /// Its numbers, which a buffer takes where they have to be made wide.
+    pub(super) fn wide<'b>(self, isa: Isa, buffer: &'b mut Vec<f32>) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match self {
+            Input::Whole(x) => x,
+            Input::Half(x) => {
+                let wide = first(buffer, x.len());
+                widen(isa, x, wide);
+                wide
+            }
+        }
+    }
+
+    /// Its numbers, where nothing rounds them.
+    pub(super) fn whole(self) -> &'a [f32] {
+        match self {
+            Input::Whole(x) => x,
+            Input::Half(_) => panic!("only inputs of pointwise expansions are kept in 16 bits"),
+        }
+    }
+}
