@@ -26,6 +26,9 @@ pub fn widen(isa: Isa, from: &[u16], to: &mut [f32]) {
 /// Lanes of the widest vector.
 const MOST_LANES: usize = 16;
 
+/// Vectors that a round takes: what a loop costs besides falls on all of them.
+const ROUND: usize = 4;
+
 per_simd! {
     unsafe fn narrow_raw(len: usize, from: *const f32, to: *mut u16) = narrow_body
 }
@@ -33,9 +36,17 @@ per_simd! {
 #[inline(always)]
 unsafe fn narrow_body<S: Simd>(len: usize, from: *const f32, to: *mut u16) {
     let whole = len / S::LANES * S::LANES;
+    let rounds = len / (ROUND * S::LANES);
     // SAFETY: the caller vouches for `len` numbers of both; what is left goes through a buffer of a whole vector.
     unsafe {
-        for i in (0..whole).step_by(S::LANES) {
+        for round in 0..rounds {
+            let at = round * ROUND * S::LANES;
+            let vectors: [S::V; ROUND] = std::array::from_fn(|v| S::load(from.add(at + v * S::LANES)));
+            for (v, &vector) in vectors.iter().enumerate() {
+                S::store_half(to.add(at + v * S::LANES), vector);
+            }
+        }
+        for i in (rounds * ROUND * S::LANES..whole).step_by(S::LANES) {
             S::store_half(to.add(i), S::load(from.add(i)));
         }
         let mut rest = [0u16; MOST_LANES];
@@ -51,9 +62,17 @@ per_simd! {
 #[inline(always)]
 unsafe fn widen_body<S: Simd>(len: usize, from: *const u16, to: *mut f32) {
     let whole = len / S::LANES * S::LANES;
+    let rounds = len / (ROUND * S::LANES);
     // SAFETY: as above.
     unsafe {
-        for i in (0..whole).step_by(S::LANES) {
+        for round in 0..rounds {
+            let at = round * ROUND * S::LANES;
+            let vectors: [S::V; ROUND] = std::array::from_fn(|v| S::load_half(from.add(at + v * S::LANES)));
+            for (v, &vector) in vectors.iter().enumerate() {
+                S::store(to.add(at + v * S::LANES), vector);
+            }
+        }
+        for i in (rounds * ROUND * S::LANES..whole).step_by(S::LANES) {
             S::store(to.add(i), S::load_half(from.add(i)));
         }
         let mut rest = [0u16; MOST_LANES];

@@ -149,16 +149,23 @@ unsafe fn transposed_body<S: Simd>(k: usize, n: usize, weight: *const f32, scale
             // No bias, and nothing behind the last column.
             std::ptr::write_bytes(to, 0, if width < stride { (k + 1) * stride } else { stride });
             let panel = to.add(stride);
-            // Along the panel, each line of which is written once.
-            let (rows, columns) = (k / 4 * 4, width / 4 * 4);
-            for p in (0..rows).step_by(4) {
-                for c in (0..columns).step_by(4) {
-                    let from = weight.add((first + c) * k + p);
-                    S::transpose(from, k, scale.add(p), panel.add(p * stride + c), stride);
+            let mut c = 0;
+            while c + 4 <= width {
+                let from = weight.add((first + c) * k);
+                let mut p = 0;
+                while p + 4 <= k {
+                    S::transpose(from.add(p), k, scale.add(p), panel.add(p * stride + c), stride);
+                    p += 4;
                 }
+                for p in p..k {
+                    for r in 0..4 {
+                        *panel.add(p * stride + c + r) = *from.add(r * k + p) * *scale.add(p);
+                    }
+                }
+                c += 4;
             }
-            for (p, columns) in (0..k).map(|p| (p, if p < rows { columns } else { 0 })) {
-                for c in columns..width {
+            for c in c..width {
+                for p in 0..k {
                     *panel.add(p * stride + c) = *weight.add((first + c) * k + p) * *scale.add(p);
                 }
             }
