@@ -1,11 +1,8 @@
 //! The `fieldtune` program.
 
 use clap::Parser;
-use fieldtune::cli::{Arguments, LineAllocator, run};
+use fieldtune::cli::{Arguments, run};
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: LineAllocator = LineAllocator;
 
 fn main() -> ExitCode {
     fieldtune::cli::prepare_process();

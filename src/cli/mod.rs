@@ -1,6 +1,5 @@
 //! The command line: typed arguments, one plain function per verb, and the mapping of results to exit codes.
 
-mod allocator;
 mod attendant;
 mod bench;
 mod board_settings;
@@ -30,7 +29,6 @@ mod train_report;
 mod val;
 mod watchdog_report;
 
-pub use allocator::LineAllocator;
 pub use process::prepare_process;
 
 use crate::kernel::Isa;

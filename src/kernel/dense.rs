@@ -5,8 +5,9 @@
 
 use super::gemm::{End, Rows, product, weight_product};
 use super::isa::Isa;
+use super::line_buffer::LineBuffer;
 use super::shape::{ConvGeometry, Layer};
-use super::workspace::{Packed, Pooled, Workspace, first};
+use super::workspace::{Packed, Pooled, Workspace};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -17,10 +18,10 @@ const STEM_LINE: usize = 9;
 const ROWS: usize = 4;
 
 /// Unrolls output rows `rows` of one image `x` `[h, w, cin]` into `patches` `[rows, ow, kh·kw·cin]`, zeros on padding.
-pub(super) fn unroll<'a>(g: &ConvGeometry, x: &[f32], rows: Range<usize>, patches: &'a mut Vec<f32>) -> &'a [f32] {
+pub(super) fn unroll<'a>(g: &ConvGeometry, x: &[f32], rows: Range<usize>, patches: &'a mut LineBuffer) -> &'a [f32] {
     let line = g.kw * g.cin;
     let depth = g.kh * line;
-    let patches = first(patches, rows.len() * g.ow * depth);
+    let patches = patches.first(rows.len() * g.ow * depth);
     // Outputs whose columns all lie inside: their taps lie side by side.
     let begin = g.left.div_ceil(g.stride).min(g.ow);
     let end = if g.w + g.left < g.kw { 0 } else { (g.w + g.left - g.kw) / g.stride + 1 };

@@ -16,6 +16,7 @@ mod depthwise;
 mod gemm;
 mod half_float;
 mod isa;
+mod line_buffer;
 mod peak;
 mod pointwise;
 pub mod reference;

@@ -6,22 +6,36 @@
 
 use super::depthwise::Weights;
 use super::gemm::Panels;
+use super::line_buffer::LineBuffer;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 /// Buffers of one kernel call on one thread. They only ever grow; what they hold at first is arbitrary.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
-    pub expanded: Vec<f32>,
-    pub wide: Vec<f32>,
-    pub d_wide: Vec<f32>,
-    pub d_expanded: Vec<f32>,
-    pub masked: Vec<f32>,
-    pub patches: Vec<f32>,
+    pub expanded: LineBuffer,
+    pub wide: LineBuffer,
+    pub d_wide: LineBuffer,
+    pub d_expanded: LineBuffer,
+    pub masked: LineBuffer,
+    pub patches: LineBuffer,
     /// Nothing but zeros.
-    pub zeros: Vec<f32>,
+    pub zeros: LineBuffer,
     /// Takes what nobody asked for.
-    pub unused: Vec<f32>,
+    pub unused: LineBuffer,
+}
+
+/// Whole maps of a block that runs in stages: one set, however many threads share the work.
+#[derive(Debug, Default)]
+pub(super) struct Stages {
+    pub expanded: LineBuffer,
+    pub wide: LineBuffer,
+    pub d_wide: LineBuffer,
+    pub d_expanded: LineBuffer,
+    pub masked: LineBuffer,
+    pub input: LineBuffer,
+    /// Nothing but zeros.
+    pub zeros: LineBuffer,
 }
 
 /// The weights of one kernel call, packed for all its threads.
@@ -34,7 +48,7 @@ pub(super) struct Packed {
 /// A thread's share of weight gradients.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
-    pub sums: Vec<f32>,
+    pub sums: LineBuffer,
 }
 
 type Pool<T> = Mutex<Vec<T>>;
@@ -61,7 +75,7 @@ macro_rules! pooled {
     )*};
 }
 
-pooled!(Workspace, Packed, Partial);
+pooled!(Workspace, Stages, Packed, Partial);
 
 /// On loan from a pool until it is dropped.
 pub(super) struct Loan<T: Pooled>(Option<T>);
@@ -85,12 +99,4 @@ impl<T: Pooled> DerefMut for Loan<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.0.as_mut().expect("a loan holds what was lent until it is dropped")
     }
-}
-
-/// The first `len` numbers of a buffer that grows where it has to.
-pub(super) fn first(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
 }

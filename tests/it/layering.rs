@@ -40,7 +40,7 @@ const CONFINED: [(&str, &[&str], &str); 7] = [
     ("Mmap", &["data/pack/reader"], "only the pack reader maps files"),
     (
         "unsafe",
-        &["kernel/", "data/pack/reader", "cli/allocator", "cli/process", "board/memory", "board/storage"],
+        &["kernel/", "data/pack/reader", "cli/process", "board/memory", "board/storage"],
         "unsafe lives in one folder and explains itself",
     ),
     ("burn::backend", &["ops/"], "the backend is named in one folder"),

@@ -9,7 +9,7 @@ use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
 use crate::kernel::half_float::widen;
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
-use crate::kernel::workspace::{Packed, Partial, Pooled, Workspace, first};
+use crate::kernel::workspace::{Packed, Partial, Pooled, Workspace};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -108,7 +108,7 @@ pub fn block_backward(
         || {
             let run = |group: Vec<Piece>| {
                 let mut loan = Partial::take();
-                let mut rest = first(&mut loan.sums, total);
+                let mut rest = loan.sums.first(total);
                 rest.fill(0.0);
                 let mut partial = Vec::with_capacity(lengths.len());
                 for &[w, b] in &lengths {
@@ -124,7 +124,7 @@ pub fn block_backward(
         },
     );
     for partial in partials {
-        let mut rest = &partial.sums[..total];
+        let mut rest = partial.sums.filled(total);
         for s in &mut sums {
             for to in [&mut *s.dw, &mut *s.db] {
                 activation::add(isa, to, &rest[..to.len()]);
@@ -175,7 +175,7 @@ impl Backward<'_> {
         let Piece { x, y, dy, kept, rows, mut dx } = piece;
         let (input, project) = (*block.input(), block.project.geometry);
         let (cin, cout, row, row_out) = (project.cin, project.cout, p.w * p.c, p.ow * project.cin);
-        let zeros = first(zeros, row.max(row_out));
+        let zeros = zeros.first(row.max(row_out));
         let inner = usize::from(block.expand.is_some());
         let own = self.owned(&rows);
         let touched = p.outputs(rows.clone());
@@ -183,10 +183,10 @@ impl Backward<'_> {
         let (height, mut made, mut done) = (block.tile_rows(2), 0..0, rows.start);
         let ring_e = ring_rows(&p, height);
         let ring = if inner == 0 { 0 } else { ring_e * row };
-        let ring = Ring { data: first(expanded, ring), rows: ring_e };
+        let ring = Ring { data: expanded.first(ring), rows: ring_e };
         // Two rows of the last tile reach into the input rows of the next.
         let ring_d = height + 2;
-        let d_wide = first(d_wide, ring_d * row_out);
+        let d_wide = d_wide.first(ring_d * row_out);
         for start in all.clone().step_by(height) {
             let out = start..(start + height).min(all.end);
             // Input rows that no later output reaches.
@@ -213,11 +213,11 @@ impl Backward<'_> {
                 }
             };
             let pixels = out.len() * p.ow;
-            let wide = first(wide, pixels * cin);
+            let wide = wide.first(pixels * cin);
             forward_rows(isa, &p, band, self.taps, zeros, out.clone(), wide, block.depthwise.geometry.relu6);
             let mut g = &dy[start * p.ow * cout..][..pixels * cout];
             if let Some(y) = y {
-                let masked = first(masked, g.len());
+                let masked = masked.first(g.len());
                 activation::mask(isa, masked, g, &y[start * p.ow * cout..][..g.len()]);
                 g = masked;
             }
@@ -261,11 +261,11 @@ impl Backward<'_> {
                 continue;
             };
             let pixels = ready.len() * p.w;
-            let d_expanded = first(d_expanded, pixels * p.c);
+            let d_expanded = d_expanded.first(pixels * p.c);
             let db = sums.as_mut().map(|s| &mut *s[0].db);
             if layer.geometry.relu6 {
                 // A frozen layer's sums go nowhere.
-                let sums = db.unwrap_or_else(|| first(unused, p.c));
+                let sums = db.unwrap_or_else(|| unused.first(p.c));
                 let mask = Some(Mask { outputs: band, sums });
                 backward_input_rows(isa, &p, d_band, self.taps_back, zeros, ready.clone(), d_expanded, mask);
             } else {

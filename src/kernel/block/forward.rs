@@ -9,7 +9,7 @@ use crate::kernel::gemm::{End, Panels, Rows, product};
 use crate::kernel::half_float::narrow;
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
-use crate::kernel::workspace::{Packed, Pooled, Workspace, first};
+use crate::kernel::workspace::{Packed, Pooled, Workspace};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -115,12 +115,12 @@ impl Forward<'_> {
         let Workspace { expanded, wide, patches, zeros, .. } = &mut *workspace;
         let project = block.project.geometry;
         let (cin, cout, row) = (project.cin, project.cout, p.w * p.c);
-        let zeros = first(zeros, row);
+        let zeros = zeros.first(row);
         let (height, mut made, mut seen) = (block.tile_rows(1), 0..0, [ChannelSums::default(), ChannelSums::default()]);
         let own = p.share(&rows);
         let ring = match block.expand {
             None => Ring { data: &mut [], rows: p.h },
-            Some(_) => Ring { rows: ring_rows(&p, height), data: first(expanded, ring_rows(&p, height) * row) },
+            Some(_) => Ring { rows: ring_rows(&p, height), data: expanded.first(ring_rows(&p, height) * row) },
         };
         let keeps = !keep.is_nothing();
         let mut keep_rows = |rows: Range<usize>, made: &[f32]| {
@@ -157,7 +157,7 @@ impl Forward<'_> {
                 }
             }
             let pixels = out.len() * p.ow;
-            let wide = first(wide, pixels * cin);
+            let wide = wide.first(pixels * cin);
             forward_rows(self.isa, &p, band, self.taps, zeros, out.clone(), wide, block.depthwise.geometry.relu6);
             if watch {
                 seen[1].add(wide, cin);

@@ -2,7 +2,7 @@
 
 use crate::kernel::half_float::widen;
 use crate::kernel::isa::Isa;
-use crate::kernel::workspace::first;
+use crate::kernel::line_buffer::LineBuffer;
 use std::ops::Range;
 
 /// Where a block's forward pass leaves what its way back is to read instead, rounded to 16 bits ([`narrow`]).
@@ -57,14 +57,14 @@ impl<'a> Input<'a> {
     }
 
     /// Its numbers, which a buffer takes where they have to be made wide.
-    pub(super) fn wide<'b>(self, isa: Isa, buffer: &'b mut Vec<f32>) -> &'b [f32]
+    pub(super) fn wide<'b>(self, isa: Isa, buffer: &'b mut LineBuffer) -> &'b [f32]
     where
         'a: 'b,
     {
         match self {
             Input::Whole(x) => x,
             Input::Half(x) => {
-                let wide = first(buffer, x.len());
+                let wide = buffer.first(x.len());
                 widen(isa, x, wide);
                 wide
             }

@@ -15,6 +15,8 @@ pub struct BlockWorkspace {
     packed: [usize; 3],
     /// Rings, tiles and their gradients, on every thread.
     tiles: [usize; 6],
+    /// Whole maps of a block in stages, once.
+    stages: [usize; 6],
     /// A share of the weight gradients, on every thread but one.
     partial: usize,
 }
@@ -25,14 +27,15 @@ impl BlockWorkspace {
         Self {
             packed: std::array::from_fn(|i| self.packed[i].max(other.packed[i])),
             tiles: std::array::from_fn(|i| self.tiles[i].max(other.tiles[i])),
+            stages: std::array::from_fn(|i| self.stages[i].max(other.stages[i])),
             partial: self.partial.max(other.partial),
         }
     }
 
     /// All of it, for so many threads.
     pub fn numbers(&self, threads: usize) -> usize {
-        let [packed, tiles]: [usize; 2] = [self.packed.iter().sum(), self.tiles.iter().sum()];
-        packed + threads * tiles + threads.saturating_sub(1) * self.partial
+        let [packed, tiles] = [self.packed.iter().sum::<usize>(), self.tiles.iter().sum()];
+        packed + threads * tiles + self.stages.iter().sum::<usize>() + threads.saturating_sub(1) * self.partial
     }
 }
 
@@ -74,17 +77,16 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
             back(masked),
             row.max(row_out),
         ];
-        BlockWorkspace { packed, tiles, partial: 0 }
+        BlockWorkspace { packed, tiles, ..BlockWorkspace::default() }
     };
     if !backward {
         return of_pass(1);
     }
     let partial = layers.iter().map(|g| g.weight_len() + g.cout).sum();
-    // Any of the threads' buffers may be the one that stages run in.
     let whole = |numbers: usize| if kept && is_staged(layers, threads) { numbers } else { 0 };
-    let outputs = whole(p.oh * row_out);
-    let input: usize = expand.iter().map(|e| e.w * e.cin).sum();
-    let tiles = [whole(p.h * (row + input)), outputs, outputs, whole(p.h * row), 0, 0];
-    let staged = BlockWorkspace { tiles, ..BlockWorkspace::default() };
-    BlockWorkspace { partial, ..of_pass(1).max(of_pass(2)).max(staged) }
+    let (outputs, inputs) = (whole(p.oh * row_out), whole(p.h * row));
+    let masked = if project.relu6 { whole(p.oh * p.ow * project.cout) } else { 0 };
+    let input = expand.iter().map(|e| whole(e.input_len() / e.n)).sum();
+    let stages = [inputs, outputs, outputs, inputs, masked, input];
+    BlockWorkspace { stages, partial, ..of_pass(1).max(of_pass(2)) }
 }

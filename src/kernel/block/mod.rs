@@ -20,6 +20,7 @@ use super::dense;
 use super::depthwise::Plane;
 use super::gemm::{End, Panels, Rows, product};
 use super::isa::Isa;
+use super::line_buffer::LineBuffer;
 use super::shape::{ConvGeometry, Kind, Layer};
 use std::ops::Range;
 
@@ -159,7 +160,7 @@ fn expand_rows(
     panels: &Panels,
     x: Input,
     rows: Range<usize>,
-    patches: &mut Vec<f32>,
+    patches: &mut LineBuffer,
     to: &mut [f32],
 ) {
     let g = layer.geometry;
@@ -178,7 +179,7 @@ fn expanded_from<'a>(
     g: &ConvGeometry,
     x: Input<'a>,
     rows: Range<usize>,
-    buffer: &'a mut Vec<f32>,
+    buffer: &'a mut LineBuffer,
 ) -> Rows<'a> {
     let row = g.w * g.cin;
     match g.kind {

@@ -9,9 +9,10 @@ use crate::kernel::activation;
 use crate::kernel::depthwise::{Band, Mask, backward_input_rows, backward_weight_rows, forward_rows};
 use crate::kernel::gemm::{End, Rows, product};
 use crate::kernel::half_float::{narrow, widen};
+use crate::kernel::line_buffer::LineBuffer;
 use crate::kernel::pointwise;
 use crate::kernel::shape::{ConvGeometry, Kind, Layer};
-use crate::kernel::workspace::{Loan, Partial, Pooled, Workspace, first};
+use crate::kernel::workspace::{Loan, Partial, Pooled, Stages};
 use rayon::prelude::*;
 
 /// Numbers of the expanded map up to which stages run over it: a small second-level cache holds as many.
@@ -46,12 +47,12 @@ impl Forward<'_> {
             narrow(self.isa, x, input);
         }
         let (row, row_out, task) = (p.w * p.c, p.ow * block.project.geometry.cout, task_rows(p.h));
-        let mut workspace = Workspace::take();
-        let expanded = first(&mut workspace.expanded, p.h * row);
+        let mut stages = Stages::take();
+        let expanded = stages.expanded.first(p.h * row);
         let tasks = expanded.par_chunks_mut(task * row).zip(kept.par_chunks_mut(task * row)).enumerate();
         tasks.for_each(|(i, (to, kept))| {
             let rows = i * task..i * task + to.len() / row;
-            expand_rows(self.isa, layer, self.expand, Input::Whole(x), rows, &mut Vec::new(), to);
+            expand_rows(self.isa, layer, self.expand, Input::Whole(x), rows, &mut LineBuffer::default(), to);
             narrow(self.isa, to, kept);
         });
         let behind = Block { expand: None, ..*block };
@@ -72,21 +73,21 @@ impl Backward<'_> {
     /// One image: back to the depthwise layer's output by output rows, to the block's input by input rows, then the large
     /// weight gradients by channels.
     pub(super) fn staged(&self, piece: Piece, mut sums: Option<&mut Vec<LayerSums>>) {
-        let (isa, block, p, mut workspace) = (self.isa, self.block, self.block.plane(), Workspace::take());
-        let Workspace { expanded, wide, d_wide, d_expanded, masked, patches, zeros, .. } = &mut *workspace;
+        let (isa, block, p, mut stages) = (self.isa, self.block, self.block.plane(), Stages::take());
+        let Stages { expanded, wide, d_wide, d_expanded, masked, input: input_wide, zeros } = &mut *stages;
         let Piece { x, y, dy, kept, dx, .. } = piece;
         let (Some(kept), Some(layer)) = (kept, &block.expand) else { unreachable!("the stages read what was kept") };
         let (input, project) = (layer.geometry, block.project.geometry);
         let (cout, row, row_out) = (project.cout, p.w * p.c, p.ow * project.cin);
-        let zeros = &*first(zeros, row.max(row_out));
-        let expanded = first(expanded, p.h * row);
+        let zeros = &*zeros.first(row.max(row_out));
+        let expanded = expanded.first(p.h * row);
         let task = task_rows(p.h) * row;
         expanded.par_chunks_mut(task).zip(kept.par_chunks(task)).for_each(|(to, kept)| widen(isa, kept, to));
         let band = Band::whole(expanded, p.h);
-        let (wide, d_wide) = (first(wide, p.oh * row_out), first(d_wide, p.oh * row_out));
+        let (wide, d_wide) = (wide.first(p.oh * row_out), d_wide.first(p.oh * row_out));
 
         let dy_masked = y.map(|y| {
-            let masked = first(masked, dy.len());
+            let masked = masked.first(dy.len());
             activation::mask(isa, masked, dy, y);
             &*masked
         });
@@ -104,7 +105,7 @@ impl Backward<'_> {
         let (wide, d_wide) = (&*wide, &*d_wide);
 
         let d_band = Band::whole(d_wide, p.oh);
-        let d_expanded = first(d_expanded, p.h * row);
+        let d_expanded = d_expanded.first(p.h * row);
         let (task, learns) = (task_rows(p.h), sums.is_some());
         let dx_rows: Vec<Option<&mut [f32]>> = match dx {
             Some(dx) => dx.chunks_mut(task * p.w * input.cin).map(Some).collect(),
@@ -116,7 +117,7 @@ impl Backward<'_> {
                 let rows = i * task..i * task + d_expanded.len() / row;
                 // Of the expansion's bias, the depthwise weight and its bias.
                 let mut loan = Partial::take();
-                let mine = first(&mut loan.sums, 11 * p.c);
+                let mine = loan.sums.first(11 * p.c);
                 mine.fill(0.0);
                 let (db, depthwise) = mine.split_at_mut(p.c);
                 if layer.geometry.relu6 {
@@ -145,7 +146,7 @@ impl Backward<'_> {
         let Some(sums) = &mut sums else { return };
         let [expand, depthwise, last] = &mut sums[..] else { unreachable!("a block of three layers") };
         for partial in &partials {
-            let (db, rest) = partial.sums[..11 * p.c].split_at(p.c);
+            let (db, rest) = partial.sums.filled(11 * p.c).split_at(p.c);
             let (dw, own_db) = rest.split_at(9 * p.c);
             for (to, from) in [(&mut *expand.db, db), (&mut *depthwise.dw, dw), (&mut *depthwise.db, own_db)] {
                 activation::add(isa, to, from);
@@ -157,7 +158,7 @@ impl Backward<'_> {
         let [expand_layer, last_layer] = [layer, &block.project].map(of_one_image);
         rayon::join(
             || pointwise::backward_weight(isa, &last_layer, wide, g, last.dw),
-            || pointwise::backward_weight(isa, &expand_layer, x.wide(isa, patches), d_expanded, expand.dw),
+            || pointwise::backward_weight(isa, &expand_layer, x.wide(isa, input_wide), d_expanded, expand.dw),
         );
     }
 }

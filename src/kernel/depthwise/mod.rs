@@ -13,7 +13,7 @@ mod weight;
 
 use super::isa::Isa;
 use super::shape::Layer;
-use super::workspace::{Packed, Pooled, Workspace, first};
+use super::workspace::{Packed, Pooled, Workspace};
 use rayon::prelude::*;
 
 pub(super) use any::MAX_TAPS;
@@ -35,7 +35,7 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
     let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
     let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.forward(isa, layer.weight, layer.scale, layer.bias);
-    let (zeros, taps) = (&*first(zeros, p.w * p.c), &*taps);
+    let (zeros, taps) = (&*zeros.first(p.w * p.c), &*taps);
     let (image, row) = (g.h * g.w * g.cin, g.ow * g.cout);
     let rows = (TASK_FLOATS / row).max(1);
     for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(g.oh * row)) {
@@ -56,7 +56,7 @@ pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]
     let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
     let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.backward(isa, layer.weight, layer.scale, p.stride);
-    let (zeros, taps) = (&*first(zeros, p.ow * p.c), &*taps);
+    let (zeros, taps) = (&*zeros.first(p.ow * p.c), &*taps);
     let (image, row) = (g.oh * g.ow * g.cout, g.w * g.cin);
     let rows = (TASK_FLOATS / row).max(1);
     for (dy, dx) in dy.chunks_exact(image).zip(dx.chunks_exact_mut(g.h * row)) {
@@ -76,7 +76,7 @@ pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw
     let p = Plane::of(g);
     let mut workspace = Workspace::take();
     let Workspace { zeros, unused, .. } = &mut *workspace;
-    let (zeros, db) = (&*first(zeros, p.w * p.c), first(unused, p.c));
+    let (zeros, db) = (&*zeros.first(p.w * p.c), unused.first(p.c));
     let (image_in, image_out) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     for (x, dy) in x.chunks_exact(image_in).zip(dy.chunks_exact(image_out)) {
         let (x, dy) = (Band::whole(x, g.h), Band::whole(dy, g.oh));

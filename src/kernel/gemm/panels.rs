@@ -1,15 +1,17 @@
 //! The right-hand side of a product, packed.
 
 use crate::kernel::isa::{Isa, per_simd};
+use crate::kernel::line_buffer::LineBuffer;
 use crate::kernel::simd::Simd;
 
 /// A packed right-hand side.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(in crate::kernel) struct Panels {
-    pub(super) data: Vec<f32>,
+    numbers: LineBuffer,
     pub(super) k: usize,
     pub(super) n: usize,
     pub(super) lanes: usize,
+    len: usize,
 }
 
 impl Panels {
@@ -24,9 +26,9 @@ impl Panels {
     /// If the lengths do not fit.
     pub(in crate::kernel) fn pack(&mut self, isa: Isa, weight: &[f32], scale: &[f32], bias: &[f32]) {
         let n = scale.len();
-        self.reset(isa, weight.len() / n, n);
-        assert!(weight.len() == self.k * n && bias.len() == n, "packing of [{}, {n}]", self.k);
-        let (k, to) = (self.k, self.data.as_mut_ptr());
+        let k = weight.len() / n;
+        assert!(weight.len() == k * n && bias.len() == n, "packing of [{k}, {n}]");
+        let to = self.reset(isa, k, n).as_mut_ptr();
         // SAFETY: the assertion above; `reset` made room for k + 1 rows of whole vectors.
         unsafe { pack_raw(isa, k, n, weight.as_ptr(), scale.as_ptr(), bias.as_ptr(), to) }
     }
@@ -38,16 +40,20 @@ impl Panels {
     pub(in crate::kernel) fn pack_transposed(&mut self, isa: Isa, weight: &[f32], scale: &[f32]) {
         let k = scale.len();
         let n = weight.len() / k;
-        self.reset(isa, k, n);
         assert!(weight.len() == n * k, "packing of [{n}, {k}]");
+        let to = self.reset(isa, k, n).as_mut_ptr();
         // SAFETY: the assertion above; `reset` made room for k + 1 rows of whole vectors.
-        unsafe { transposed_raw(isa, k, n, weight.as_ptr(), scale.as_ptr(), self.data.as_mut_ptr()) }
+        unsafe { transposed_raw(isa, k, n, weight.as_ptr(), scale.as_ptr(), to) }
     }
 
-    fn reset(&mut self, isa: Isa, k: usize, n: usize) {
-        (self.k, self.n, self.lanes) = (k, n, isa.lanes());
-        // Contents do not matter: packing writes all of it.
-        self.data.resize(Self::len_of(isa, k, n), 0.0);
+    /// Room for a packed `[k, n]`, all of which packing writes.
+    fn reset(&mut self, isa: Isa, k: usize, n: usize) -> &mut [f32] {
+        (self.k, self.n, self.lanes, self.len) = (k, n, isa.lanes(), Self::len_of(isa, k, n));
+        self.numbers.first(self.len)
+    }
+
+    pub(super) fn as_ptr(&self) -> *const f32 {
+        self.numbers.filled(self.len).as_ptr()
     }
 }
 

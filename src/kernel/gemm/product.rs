@@ -25,7 +25,7 @@ pub(in crate::kernel) fn product(
     let aux = aux.map_or(std::ptr::null(), <[f32]>::as_ptr);
     // SAFETY: the assertions above; the panels have the layout that `pack` gave them for these vectors.
     unsafe {
-        product_raw(isa, m, b.k, b.n, x.data.as_ptr(), x.stride, b.data.as_ptr(), y.as_mut_ptr(), b.n, end, aux);
+        product_raw(isa, m, b.k, b.n, x.data.as_ptr(), x.stride, b.as_ptr(), y.as_mut_ptr(), b.n, end, aux);
     }
 }
 
