@@ -179,7 +179,7 @@ impl SsdModel {
                 }
                 Step::Sum(a, b) => {
                     let a = value(*a);
-                    a.add(value(*b))
+                    a.plus(value(*b))
                 }
             };
             values.push(Some(out));

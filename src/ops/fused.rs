@@ -309,7 +309,7 @@ impl Flow {
     }
 
     /// Both added.
-    pub fn add(self, other: Flow) -> Flow {
+    pub fn plus(self, other: Flow) -> Flow {
         let tracked = self.tracked || other.tracked;
         let [a, b] = alike([self.x, other.x]);
         Flow { x: a + b, tracked, kept: false }

@@ -259,7 +259,7 @@ fn check(sizes: Sizes, seed: u64) -> f64 {
             if input {
                 worst = worst.max(close(&got, &wanted.dx, &what("dx")));
             }
-            worst = worst.max(wanted.compare(&sums, &what));
+            worst = worst.max(wanted.compare(&sums, what));
             for (input_kept, expansion_kept, wanted) in &from_half {
                 let what = |part: &str| {
                     what(&format!("{part} from what is kept, input {input_kept}, expansion {expansion_kept}"))
