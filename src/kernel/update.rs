@@ -65,7 +65,7 @@ fn halves(numbers: &mut [f32], at: usize) -> [&mut [f32]; 2] {
 /// result does not depend on them.
 ///
 /// # Panics
-/// If the lengths differ.
+/// If anything is shorter than the parameter.
 pub fn adamw(isa: Isa, step: AdamwStep, mut parameter: AdamwParameter) {
     if rayon::current_num_threads() > 1 && parameter.w.len() >= 2 * TASK_FLOATS {
         let half = parameter.w.len() / 2;

@@ -66,7 +66,8 @@ pub struct Recipe {
     pub hold: f64,
     /// Take each layer's mean input out of its weight updates.
     pub centred: bool,
-    /// Whether expansions that are kept for the way back are kept in 16 bits; all are made again otherwise.
+    /// Whether what blocks keep for the way back, inputs and some expansions, is rounded to 16 bits; inputs are kept as they
+    /// are and expansions made again otherwise.
     pub half_activations: bool,
     pub loss: LossKind,
     /// Multiplies the box part of the loss.

@@ -13,8 +13,7 @@ use crate::kernel::workspace::{Packed, Partial, Pooled, Workspace};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The way back. `y` is the output where it ends in ReLU6, `kept` the expanded tensor where
-/// forward kept it.
+/// The way back. `y` is the output where it ends in ReLU6, `kept` the expanded tensor where forward kept it.
 ///
 /// # Panics
 /// If a buffer's length disagrees with the geometry, or the input gradient of a dense expansion is asked for.
