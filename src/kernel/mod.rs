@@ -22,6 +22,8 @@ mod pointwise;
 pub mod reference;
 mod shape;
 mod simd;
+mod squares;
+mod state_slice;
 mod update;
 mod workspace;
 
@@ -35,4 +37,6 @@ pub use half_float::{narrow, widen};
 pub use isa::Isa;
 pub use peak::{memory_gb_per_s, peak_gflops};
 pub use shape::{ConvGeometry, Gradients, Kind, Layer};
-pub use update::{AdamwParameter, AdamwStep, Average, SgdStep, adamw, lerp, sgd, squared_sum, squared_sums};
+pub use squares::{squared_sum, squared_sums};
+pub use state_slice::{Bf16, StateSlice};
+pub use update::{AdamwParameter, AdamwStep, Average, SgdStep, adamw, follow, sgd};

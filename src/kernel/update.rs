@@ -1,6 +1,7 @@
-//! The arithmetic of an optimiser step over one parameter, each in a single pass.
+//! The arithmetic of an optimiser step over one parameter, in a single pass.
 
 use super::isa::{Isa, fma, per_isa};
+use super::state_slice::{Bf16, StateSlice, Stored};
 
 /// One step of AdamW (Loshchilov & Hutter 2019, decoupled weight decay), bias corrections already worked in.
 #[derive(Clone, Copy, Debug)]
@@ -18,92 +19,6 @@ pub struct AdamwStep {
     pub keep: f32,
 }
 
-/// What an average follows its parameter with: `average += (number - average)·weight`.
-#[derive(Debug)]
-pub struct Average<'a> {
-    pub numbers: &'a mut [f32],
-    pub weight: f32,
-}
-
-/// A parameter and what AdamW knows of it; all of the same length.
-#[derive(Debug)]
-pub struct AdamwParameter<'a> {
-    /// Updated in place.
-    pub w: &'a mut [f32],
-    pub g: &'a [f32],
-    /// Running first moment.
-    pub m: &'a mut [f32],
-    /// Running second moment.
-    pub v: &'a mut [f32],
-    pub average: Option<Average<'a>>,
-}
-
-/// Numbers of a parameter that one task moves: below, a fork costs more than it gains.
-const TASK_FLOATS: usize = 1 << 15;
-
-/// Numbers that are moved and averaged while they are near: all there is of them fits the first-level cache.
-const NEAR_FLOATS: usize = 1 << 10;
-
-impl AdamwParameter<'_> {
-    /// The first `at` numbers and the others.
-    fn split_at(self, at: usize) -> [Self; 2] {
-        let ([w, w_rest], (g, g_rest)) = (halves(self.w, at), self.g.split_at(at));
-        let ([m, m_rest], [v, v_rest]) = (halves(self.m, at), halves(self.v, at));
-        let [average, average_rest] = match self.average {
-            Some(Average { numbers, weight }) => halves(numbers, at).map(|numbers| Some(Average { numbers, weight })),
-            None => [None, None],
-        };
-        [Self { w, g, m, v, average }, Self { w: w_rest, g: g_rest, m: m_rest, v: v_rest, average: average_rest }]
-    }
-}
-
-fn halves(numbers: &mut [f32], at: usize) -> [&mut [f32]; 2] {
-    numbers.split_at_mut(at).into()
-}
-
-/// One step, and the average behind it. Threads share what is long; each number's arithmetic is its own, so that the
-/// result does not depend on them.
-///
-/// # Panics
-/// If anything is shorter than the parameter.
-pub fn adamw(isa: Isa, step: AdamwStep, mut parameter: AdamwParameter) {
-    if rayon::current_num_threads() > 1 && parameter.w.len() >= 2 * TASK_FLOATS {
-        let half = parameter.w.len() / 2;
-        let [one, other] = parameter.split_at(half);
-        rayon::join(|| adamw(isa, step, one), || adamw(isa, step, other));
-        return;
-    }
-    loop {
-        let near = parameter.w.len().min(NEAR_FLOATS);
-        let [AdamwParameter { w, g, m, v, average }, rest] = parameter.split_at(near);
-        adamw_piece(isa, step, w, g, m, v);
-        if let Some(Average { numbers, weight }) = average {
-            lerp(isa, numbers, w, weight);
-        }
-        if rest.w.is_empty() {
-            return;
-        }
-        parameter = rest;
-    }
-}
-
-per_isa! {
-    fn adamw_piece(step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) = adamw_body
-}
-
-#[inline(always)]
-fn adamw_body<const FUSED: bool>(step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-    let n = w.len();
-    let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
-    for i in 0..n {
-        let d = g[i] * step.gradient_scale;
-        m[i] = fma::<FUSED>(step.beta1, m[i] - d, d);
-        v[i] = fma::<FUSED>(step.beta2, v[i], (1.0 - step.beta2) * d * d);
-        let root = fma::<FUSED>(v[i].sqrt(), step.root_correction, step.epsilon);
-        w[i] = w[i] * step.keep - step.step_size * m[i] / root;
-    }
-}
-
 /// One step of SGD with momentum, as PyTorch writes it: `v = momentum·v + g + decay·w`, `w -= lr·v`.
 #[derive(Clone, Copy, Debug)]
 pub struct SgdStep {
@@ -113,100 +28,206 @@ pub struct SgdStep {
     pub weight_decay: f32,
 }
 
-per_isa! {
-    pub fn sgd(step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [f32]) = sgd_body
+/// An exponential moving average of a parameter, held as how far it lags behind: parameter minus average. That is small
+/// where the parameter is large, so that few bits tell it well.
+#[derive(Debug)]
+pub struct Average<'a> {
+    pub lag: StateSlice<'a>,
+    /// Share of the old average kept: `lag = keep·(lag + move)`.
+    pub keep: f32,
 }
 
-#[inline(always)]
-fn sgd_body<const FUSED: bool>(step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [f32]) {
-    let n = w.len();
-    let (g, v) = (&g[..n], &mut v[..n]);
-    for i in 0..n {
-        let d = fma::<FUSED>(step.weight_decay, w[i], g[i] * step.gradient_scale);
-        v[i] = fma::<FUSED>(step.momentum, v[i], d);
-        w[i] = fma::<FUSED>(-step.lr, v[i], w[i]);
+/// A parameter and what AdamW knows of it; all of the same length, all state held alike.
+#[derive(Debug)]
+pub struct AdamwParameter<'a> {
+    /// Updated in place.
+    pub w: &'a mut [f32],
+    pub g: &'a [f32],
+    /// Running first moment.
+    pub m: StateSlice<'a>,
+    /// Running second moment.
+    pub v: StateSlice<'a>,
+    pub average: Option<Average<'a>>,
+}
+
+/// Numbers of a parameter that one task moves: below, a fork costs more than it gains.
+const TASK_FLOATS: usize = 1 << 15;
+
+impl AdamwParameter<'_> {
+    /// Two halves.
+    fn split(self) -> [Self; 2] {
+        let at = self.w.len() / 2;
+        let ([w, w_rest], (g, g_rest)) = (self.w.split_at_mut(at).into(), self.g.split_at(at));
+        let ([m, m_rest], [v, v_rest]) = (self.m.split_at(at), self.v.split_at(at));
+        let [average, average_rest] = match self.average {
+            Some(Average { lag, keep }) => lag.split_at(at).map(|lag| Some(Average { lag, keep })),
+            None => [None, None],
+        };
+        [Self { w, g, m, v, average }, Self { w: w_rest, g: g_rest, m: m_rest, v: v_rest, average: average_rest }]
     }
 }
 
-per_isa! {
-    /// `average += (value - average)·weight`.
-    pub fn lerp(average: &mut [f32], value: &[f32], weight: f32) = lerp_body
+/// The lag, empty where there is no average, and the share kept.
+fn parts<'a>(average: Option<Average<'a>>, like: &StateSlice) -> (StateSlice<'a>, f32) {
+    average.map_or((like.nothing(), 0.0), |Average { lag, keep }| (lag, keep))
 }
 
-#[inline(always)]
-fn lerp_body<const FUSED: bool>(average: &mut [f32], value: &[f32], weight: f32) {
-    for (a, &v) in average.iter_mut().zip(value) {
-        *a = fma::<FUSED>(v - *a, weight, *a);
-    }
-}
-
-/// `Σ x²` in `f64`, eight interleaved partial sums. The square of an `f32` is exact in `f64`, so that fused or not is the
-/// same, and the result does not depend on the machine.
-pub fn squared_sum(x: &[f32]) -> f64 {
-    let mut sums = [0f64; 8];
-    let chunks = x.chunks_exact(8);
-    let tail: f64 = chunks.remainder().iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-    add_squares(Isa::best(), &x[..x.len() - chunks.remainder().len()], &mut sums);
-    sums.iter().sum::<f64>() + tail
-}
-
-/// As [`squared_sum`], of `before` and of what is left of it when `after` is taken away, in one pass.
+/// One step, and the average behind it. Threads share what is long; each number's arithmetic is its own, so that the
+/// result does not depend on them. `dither` as for [`StateSlice`].
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn squared_sums(before: &[f32], after: &[f32]) -> [f64; 2] {
-    assert_eq!(before.len(), after.len(), "numbers before and after");
-    let mut sums = [[0f64; 8]; 2];
-    add_both_squares(Isa::best(), before, after, &mut sums);
-    sums.map(|sums| sums.iter().sum())
+/// If anything is shorter than the parameter, or not held alike.
+pub fn adamw(isa: Isa, step: AdamwStep, parameter: AdamwParameter, dither: u16) {
+    if rayon::current_num_threads() > 1 && parameter.w.len() >= 2 * TASK_FLOATS {
+        let [one, other] = parameter.split();
+        rayon::join(|| adamw(isa, step, one, dither), || adamw(isa, step, other, dither));
+        return;
+    }
+    let AdamwParameter { w, g, m, v, average } = parameter;
+    let (lag, keep) = parts(average, &m);
+    match (m, v, lag) {
+        (StateSlice::F32(m), StateSlice::F32(v), StateSlice::F32(lag)) => {
+            adamw_f32(isa, step, w, g, m, v, lag, keep, dither);
+        }
+        (StateSlice::Bf16(m), StateSlice::Bf16(v), StateSlice::Bf16(lag)) => {
+            adamw_bf16(isa, step, w, g, m, v, lag, keep, dither);
+        }
+        other => panic!("state held alike, found {other:?}"),
+    }
 }
 
 per_isa! {
-    fn add_both_squares(before: &[f32], after: &[f32], sums: &mut [[f64; 8]; 2]) = both_squares_body
-}
-
-#[inline(always)]
-fn both_squares_body<const FUSED: bool>(before: &[f32], after: &[f32], sums: &mut [[f64; 8]; 2]) {
-    let [mut of_before, mut of_moves] = *sums;
-    for (before, after) in before.chunks(8).zip(after.chunks(8)) {
-        for (((old, new), square), moved) in before.iter().zip(after).zip(&mut of_before).zip(&mut of_moves) {
-            let (v, m) = (f64::from(*old), f64::from(*old - *new));
-            (*square, *moved) = (v * v + *square, m * m + *moved);
-        }
-    }
-    *sums = [of_before, of_moves];
+    fn adamw_f32(
+        step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], lag: &mut [f32], keep: f32, dither: u16
+    ) = adamw_body
 }
 
 per_isa! {
-    fn add_squares(x: &[f32], sums: &mut [f64; 8]) = squares_body
+    fn adamw_bf16(
+        step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [Bf16], v: &mut [Bf16], lag: &mut [Bf16], keep: f32, dither: u16
+    ) = adamw_body
 }
 
 #[inline(always)]
-fn squares_body<const FUSED: bool>(x: &[f32], sums: &mut [f64; 8]) {
-    let mut own = *sums;
-    for chunk in x.chunks_exact(8) {
-        for (sum, &v) in own.iter_mut().zip(chunk) {
-            let v = f64::from(v);
-            *sum = if FUSED { v.mul_add(v, *sum) } else { v * v + *sum };
+#[allow(clippy::too_many_arguments)]
+fn adamw_body<const FUSED: bool>(
+    step: AdamwStep,
+    w: &mut [f32],
+    g: &[f32],
+    m: &mut [impl Stored],
+    v: &mut [impl Stored],
+    lag: &mut [impl Stored],
+    keep: f32,
+    dither: u16,
+) {
+    let n = w.len();
+    let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
+    // The weight after the step.
+    let mut moved = |i: usize, w: f32| {
+        let d = g[i] * step.gradient_scale;
+        let first = fma::<FUSED>(step.beta1, m[i].number() - d, d);
+        let second = fma::<FUSED>(step.beta2, v[i].number(), (1.0 - step.beta2) * d * d);
+        m[i] = Stored::rounded(first, dither);
+        v[i] = Stored::rounded(second, dither);
+        let root = fma::<FUSED>(second.sqrt(), step.root_correction, step.epsilon);
+        w * step.keep - step.step_size * first / root
+    };
+    if lag.is_empty() {
+        for (i, w) in w.iter_mut().enumerate() {
+            *w = moved(i, *w);
         }
+        return;
     }
-    *sums = own;
+    let lag = &mut lag[..n];
+    for i in 0..n {
+        let after = moved(i, w[i]);
+        lag[i] = Stored::rounded(keep * (lag[i].number() + (after - w[i])), dither);
+        w[i] = after;
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// One step, and the average behind it. `dither` as for [`StateSlice`].
+///
+/// # Panics
+/// If anything is shorter than the parameter, or not held alike.
+pub fn sgd(isa: Isa, step: SgdStep, w: &mut [f32], g: &[f32], v: StateSlice, average: Option<Average>, dither: u16) {
+    let (lag, keep) = parts(average, &v);
+    match (v, lag) {
+        (StateSlice::F32(v), StateSlice::F32(lag)) => sgd_f32(isa, step, w, g, v, lag, keep, dither),
+        (StateSlice::Bf16(v), StateSlice::Bf16(lag)) => sgd_bf16(isa, step, w, g, v, lag, keep, dither),
+        other => panic!("state held alike, found {other:?}"),
+    }
+}
 
-    #[test]
-    fn squares_before_and_of_the_move_are_those_of_two_passes() {
-        for len in [0, 1, 7, 8, 100, 1003] {
-            let before: Vec<f32> = (0..len).map(|i| ((i * 37 % 101) as f32 - 50.0) / 7.0).collect();
-            let after: Vec<f32> = before.iter().map(|v| v * 0.99 + 0.01).collect();
-            let moved: Vec<f32> = before.iter().zip(&after).map(|(b, a)| b - a).collect();
-            let wanted = [squared_sum(&before), squared_sum(&moved)];
-            for (found, wanted) in squared_sums(&before, &after).iter().zip(wanted) {
-                assert!((found - wanted).abs() <= 1e-12 * wanted, "{len}: {found} and {wanted}");
-            }
+per_isa! {
+    fn sgd_f32(
+        step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [f32], lag: &mut [f32], keep: f32, dither: u16
+    ) = sgd_body
+}
+
+per_isa! {
+    fn sgd_bf16(
+        step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [Bf16], lag: &mut [Bf16], keep: f32, dither: u16
+    ) = sgd_body
+}
+
+#[inline(always)]
+fn sgd_body<const FUSED: bool>(
+    step: SgdStep,
+    w: &mut [f32],
+    g: &[f32],
+    v: &mut [impl Stored],
+    lag: &mut [impl Stored],
+    keep: f32,
+    dither: u16,
+) {
+    let n = w.len();
+    let (g, v) = (&g[..n], &mut v[..n]);
+    let mut moved = |i: usize, w: f32| {
+        let d = fma::<FUSED>(step.weight_decay, w, g[i] * step.gradient_scale);
+        let velocity = fma::<FUSED>(step.momentum, v[i].number(), d);
+        v[i] = Stored::rounded(velocity, dither);
+        fma::<FUSED>(-step.lr, velocity, w)
+    };
+    if lag.is_empty() {
+        for (i, w) in w.iter_mut().enumerate() {
+            *w = moved(i, *w);
         }
+        return;
+    }
+    let lag = &mut lag[..n];
+    for i in 0..n {
+        let after = moved(i, w[i]);
+        lag[i] = Stored::rounded(keep * (lag[i].number() + (after - w[i])), dither);
+        w[i] = after;
+    }
+}
+
+/// The average of a parameter that went from `before` to `after`. `dither` as for [`StateSlice`].
+///
+/// # Panics
+/// If anything is shorter than `after`.
+pub fn follow(isa: Isa, average: Average, before: &[f32], after: &[f32], dither: u16) {
+    let Average { lag, keep } = average;
+    match lag {
+        StateSlice::F32(lag) => follow_f32(isa, lag, before, after, keep, dither),
+        StateSlice::Bf16(lag) => follow_bf16(isa, lag, before, after, keep, dither),
+    }
+}
+
+per_isa! {
+    fn follow_f32(lag: &mut [f32], before: &[f32], after: &[f32], keep: f32, dither: u16) = follow_body
+}
+
+per_isa! {
+    fn follow_bf16(lag: &mut [Bf16], before: &[f32], after: &[f32], keep: f32, dither: u16) = follow_body
+}
+
+#[inline(always)]
+fn follow_body<const FUSED: bool>(lag: &mut [impl Stored], before: &[f32], after: &[f32], keep: f32, dither: u16) {
+    let n = after.len();
+    let (lag, before) = (&mut lag[..n], &before[..n]);
+    for i in 0..n {
+        lag[i] = Stored::rounded(keep * (lag[i].number() + (after[i] - before[i])), dither);
     }
 }

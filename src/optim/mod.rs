@@ -6,8 +6,10 @@ mod centring;
 mod ema;
 mod optimizer;
 mod schedule;
+mod state_vec;
 
 pub use centring::InputMean;
 pub use ema::Ema;
 pub use optimizer::{LayerSlots, LayerUpdate, Optimizer, OptimizerKind, Rates, Slot};
 pub use schedule::{Decay, Restart, Schedule};
+pub use state_vec::{StateVec, dither};

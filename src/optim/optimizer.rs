@@ -1,7 +1,8 @@
 //! The optimizers, layer by layer: a layer's weight and bias move together, because centring couples them.
 
 use super::centring::InputMean;
-use crate::kernel::{AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, lerp, sgd};
+use super::state_vec::{StateVec, dither};
+use crate::kernel::{self, AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, sgd};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,14 +49,14 @@ pub struct Rates {
 }
 
 /// The optimizer's memory of one parameter: first and second moment for AdamW, velocity (and nothing) for SGD.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
-    pub first: Vec<f32>,
-    pub second: Vec<f32>,
+    pub first: StateVec,
+    pub second: StateVec,
 }
 
 /// The optimizer's memory of one layer.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LayerSlots {
     /// Steps this layer took part in: bias correction starts when a held layer starts.
     pub steps: u64,
@@ -67,6 +68,8 @@ pub struct LayerSlots {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     pub kind: OptimizerKind,
+    /// Whether moments are held in 16 bits.
+    pub half: bool,
     pub layers: Vec<LayerSlots>,
 }
 
@@ -81,19 +84,22 @@ pub struct LayerUpdate<'a> {
     pub depthwise: bool,
     /// Present where the layer's updates are centred; `dw` is centred already.
     pub mean: Option<&'a InputMean>,
-    /// What follows weight and bias.
+    /// The averages of weight and bias.
     pub averages: Option<[Average<'a>; 2]>,
 }
 
 impl Optimizer {
-    /// `sizes` gives the weight and bias length of each layer, 0 for one that is never trained.
-    pub fn new(kind: OptimizerKind, sizes: impl IntoIterator<Item = [usize; 2]>) -> Self {
+    /// `sizes` gives the weight and bias length of each layer, 0 for one that is never trained; moments have 16 bits where
+    /// `half`.
+    pub fn new(kind: OptimizerKind, half: bool, sizes: impl IntoIterator<Item = [usize; 2]>) -> Self {
         let slot = |len| match kind {
-            OptimizerKind::Adamw { .. } => Slot { first: vec![0.0; len], second: vec![0.0; len] },
-            OptimizerKind::Sgd { .. } => Slot { first: vec![0.0; len], second: Vec::new() },
+            OptimizerKind::Adamw { .. } => {
+                Slot { first: StateVec::zeros(len, half), second: StateVec::zeros(len, half) }
+            }
+            OptimizerKind::Sgd { .. } => Slot { first: StateVec::zeros(len, half), second: StateVec::zeros(0, half) },
         };
         let layer = |[w, b]: [usize; 2]| LayerSlots { steps: 0, slots: [slot(w), slot(b)] };
-        Self { kind, layers: sizes.into_iter().map(layer).collect() }
+        Self { kind, half, layers: sizes.into_iter().map(layer).collect() }
     }
 }
 
@@ -103,7 +109,7 @@ impl LayerSlots {
         let before = layer.mean.map(|m| m.response(layer.weight, layer.scale, layer.depthwise));
         let LayerSlots { steps, slots: [weight_slot, bias_slot] } = self;
         *steps += 1;
-        let step = *steps;
+        let (step, dither) = (*steps, dither(*steps));
         let [weight_average, bias_average] = layer.averages.map_or([None, None], |averages| averages.map(Some));
         let apply =
             |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64, average: Option<Average>| match kind {
@@ -117,8 +123,8 @@ impl LayerSlots {
                         epsilon: epsilon as f32,
                         keep: (1.0 - lr * decay) as f32,
                     };
-                    let (m, v) = (&mut slot.first[..], &mut slot.second[..]);
-                    adamw(Isa::best(), step, AdamwParameter { w, g, m, v, average });
+                    let (m, v) = (slot.first.as_mut(), slot.second.as_mut());
+                    adamw(Isa::best(), step, AdamwParameter { w, g, m, v, average }, dither);
                 }
                 OptimizerKind::Sgd { momentum } => {
                     let step = SgdStep {
@@ -127,12 +133,12 @@ impl LayerSlots {
                         lr: lr as f32,
                         weight_decay: decay as f32,
                     };
-                    sgd(Isa::best(), step, w, g, &mut slot.first);
-                    follow(average, w);
+                    sgd(Isa::best(), step, w, g, slot.first.as_mut(), average, dither);
                 }
             };
         apply(weight_slot, layer.weight, layer.dw, rates.weight, rates.decay, weight_average);
-        // The bias has not arrived yet where updates are centred.
+        // Where updates are centred the bias has not arrived after its own.
+        let bias_before = bias_average.as_ref().map(|_| layer.bias.to_vec());
         apply(bias_slot, layer.bias, layer.db, rates.bias, if rates.decay_bias { rates.decay } else { 0.0 }, None);
         if let (Some(mean), Some(before)) = (layer.mean, before) {
             let after = mean.response(layer.weight, layer.scale, layer.depthwise);
@@ -140,12 +146,8 @@ impl LayerSlots {
                 *b -= after - before;
             }
         }
-        follow(bias_average, layer.bias);
-    }
-}
-
-fn follow(average: Option<Average>, numbers: &[f32]) {
-    if let Some(Average { numbers: average, weight }) = average {
-        lerp(Isa::best(), average, numbers, weight);
+        if let (Some(average), Some(before)) = (bias_average, bias_before) {
+            kernel::follow(Isa::best(), average, &before, layer.bias, dither);
+        }
     }
 }

@@ -10,9 +10,10 @@ use super::progress::Progress;
 use super::recipe::Recipe;
 use super::saved_tensors::SavedTensors;
 use super::state::TrainState;
+use crate::kernel::Bf16;
 use crate::model::{ConvSpec, ConvWeights, Ssd};
 use crate::ops;
-use crate::optim::InputMean;
+use crate::optim::{InputMean, StateVec};
 use crate::watchdog::Watchdog;
 use safetensors::SafeTensorError;
 use safetensors::View;
@@ -24,7 +25,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// Raised whenever an older program could not read what this one writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Key of the header in the file's metadata: its CRC-32 in hexadecimal digits, a line end, TOML.
 const HEADER: &str = "fieldtune";
@@ -85,22 +86,33 @@ pub struct Checkpoint {
 /// board.
 struct Lazy<'a> {
     shape: [usize; 1],
+    dtype: Dtype,
     bytes: Box<dyn Fn() -> Vec<u8> + 'a>,
 }
 
 impl<'a> Lazy<'a> {
     fn new(len: usize, bytes: impl Fn() -> Vec<u8> + 'a) -> Self {
-        Self { shape: [len], bytes: Box::new(bytes) }
+        Self { shape: [len], dtype: Dtype::F32, bytes: Box::new(bytes) }
     }
 
     fn slice(values: &'a [f32]) -> Self {
         Self::new(values.len(), || bytes(values))
     }
+
+    fn state(numbers: &'a StateVec) -> Self {
+        match numbers {
+            StateVec::F32(numbers) => Self::slice(numbers),
+            StateVec::Bf16(numbers) => {
+                let bytes = || numbers.iter().flat_map(|n| n.0.to_le_bytes()).collect();
+                Self { shape: [numbers.len()], dtype: Dtype::BF16, bytes: Box::new(bytes) }
+            }
+        }
+    }
 }
 
 impl View for &Lazy<'_> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        self.dtype
     }
 
     fn shape(&self) -> &[usize] {
@@ -112,7 +124,7 @@ impl View for &Lazy<'_> {
     }
 
     fn data_len(&self) -> usize {
-        self.shape[0] * 4
+        self.shape[0] * self.dtype.bitsize() / 8
     }
 }
 
@@ -125,12 +137,12 @@ fn tensors(state: &TrainState) -> BTreeMap<String, Lazy<'_>> {
         all.insert(format!("bias.{i}"), Lazy::new(bias, || ops::read(&layer.bias.val(), bytes)));
         all.insert(format!("scale.{i}"), Lazy::new(bias, || layer.with_scale(bytes)));
         for (part, slot) in ["weight", "bias"].iter().zip(&state.optimizer.layers[i].slots) {
-            all.insert(format!("first.{part}.{i}"), Lazy::slice(&slot.first));
-            all.insert(format!("second.{part}.{i}"), Lazy::slice(&slot.second));
+            all.insert(format!("first.{part}.{i}"), Lazy::state(&slot.first));
+            all.insert(format!("second.{part}.{i}"), Lazy::state(&slot.second));
         }
         if let Some(ema) = &state.ema {
-            all.insert(format!("ema.weight.{i}"), Lazy::slice(&ema.averages[2 * i]));
-            all.insert(format!("ema.bias.{i}"), Lazy::slice(&ema.averages[2 * i + 1]));
+            all.insert(format!("lag.weight.{i}"), Lazy::state(&ema.lags[2 * i]));
+            all.insert(format!("lag.bias.{i}"), Lazy::state(&ema.lags[2 * i + 1]));
         }
         all.insert(format!("mean.{i}"), Lazy::slice(&state.means[i].mean));
     }
@@ -272,12 +284,32 @@ impl Checkpoint {
 
     /// A tensor by name, with as many values as it should have.
     fn tensor(&self, name: &str, len: Option<usize>, path: &Path) -> Result<Vec<f32>, TrainError> {
+        let bytes = self.bytes(name, len.map(|len| len * size_of::<f32>()), path)?;
+        Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+
+    /// State by name, as much as there is and held as it is.
+    fn state(&self, name: &str, into: &mut StateVec, path: &Path) -> Result<(), TrainError> {
+        match into {
+            StateVec::F32(numbers) => *numbers = self.tensor(name, Some(numbers.len()), path)?,
+            StateVec::Bf16(numbers) => {
+                let bytes = self.bytes(name, Some(numbers.len() * size_of::<Bf16>()), path)?;
+                for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+                    *number = Bf16(u16::from_le_bytes(*bytes));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A tensor's bytes by name, as many as it should have.
+    fn bytes(&self, name: &str, len: Option<usize>, path: &Path) -> Result<Vec<u8>, TrainError> {
         match self.file.get(name).map_err(TrainError::io(path, "read the checkpoint"))? {
-            Some(values) if len.is_none_or(|len| values.len() == len) => Ok(values),
+            Some(bytes) if len.is_none_or(|len| bytes.len() == len) => Ok(bytes),
             other => Err(TrainError::Checkpoint {
                 file: path.into(),
-                found: other.map_or(format!("no tensor {name}"), |t| format!("tensor {name} with {} values", t.len())),
-                expected: len.map_or("one".into(), |len| format!("{len} values")),
+                found: other.map_or(format!("no tensor {name}"), |t| format!("tensor {name} with {} bytes", t.len())),
+                expected: len.map_or("one".into(), |len| format!("{len} bytes")),
                 help: way_out(path).into(),
             }),
         }
@@ -288,11 +320,10 @@ impl Checkpoint {
         for i in 0..state.model.layers.len() {
             for (part, name) in ["weight", "bias"].iter().enumerate() {
                 let slot = &mut state.optimizer.layers[i].slots[part];
-                slot.first = self.tensor(&format!("first.{name}.{i}"), Some(slot.first.len()), path)?;
-                slot.second = self.tensor(&format!("second.{name}.{i}"), Some(slot.second.len()), path)?;
+                self.state(&format!("first.{name}.{i}"), &mut slot.first, path)?;
+                self.state(&format!("second.{name}.{i}"), &mut slot.second, path)?;
                 if let Some(ema) = &mut state.ema {
-                    let average = &mut ema.averages[2 * i + part];
-                    *average = self.tensor(&format!("ema.{name}.{i}"), Some(average.len()), path)?;
+                    self.state(&format!("lag.{name}.{i}"), &mut ema.lags[2 * i + part], path)?;
                 }
             }
             state.means[i] = InputMean { mean: self.tensor(&format!("mean.{i}"), None, path)? };

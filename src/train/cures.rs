@@ -8,7 +8,7 @@ use super::renewal::{Sample, renew_silent};
 use super::state::TrainState;
 use crate::data::{AugmentOptions, Crop};
 use crate::model::{ConvWeights, SsdModel, initialise};
-use crate::optim::{Optimizer, Restart, Schedule};
+use crate::optim::{Optimizer, Restart, Schedule, StateVec};
 use crate::watchdog::{Action, Adjustments};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -137,14 +137,10 @@ pub(super) fn renew(state: &mut TrainState, i: usize, new: &ConvWeights) {
         weight.copy_from_slice(&new.weight);
         bias.copy_from_slice(&new.bias);
     });
-    let mut fresh = Optimizer::new(state.optimizer.kind, [sizes]);
+    let mut fresh = Optimizer::new(state.optimizer.kind, state.optimizer.half, [sizes]);
     state.optimizer.layers[i] = fresh.layers.remove(0);
     if let Some(ema) = &mut state.ema {
-        for (average, value) in [(2 * i, &new.weight), (2 * i + 1, &new.bias)] {
-            if !ema.averages[average].is_empty() {
-                ema.averages[average].clone_from(value);
-            }
-        }
+        ema.lags[2 * i..2 * i + 2].iter_mut().for_each(StateVec::set_to_zero);
     }
 }
 

@@ -67,13 +67,14 @@ impl MemoryPlan {
         // Beside those that wait, one in the making on every thread and one on its way into the network.
         let batches = loader_queue(recipe.micro_batch) + loader_threads + 1;
         let judged = state.model.footprint(JUDGED_TOGETHER, size, threads);
-        let average = if recipe.ema > 0.0 { trained } else { 0 };
+        let state = if recipe.half_state { trained / 2 } else { trained };
+        let average = if recipe.ema > 0.0 { state } else { 0 };
         Self {
             micro_batch: recipe.micro_batch,
             program: PROGRAM_BYTES,
             weights: all,
             gradients: trained,
-            optimizer: moments * trained,
+            optimizer: moments * state,
             average,
             activations: footprint.training,
             workspace: footprint.workspace,

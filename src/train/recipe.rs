@@ -69,6 +69,8 @@ pub struct Recipe {
     /// Whether what blocks keep for the way back, inputs and some expansions, is rounded to 16 bits; inputs are kept as they
     /// are and expansions made again otherwise.
     pub half_activations: bool,
+    /// Whether the optimizer's moments and what the moving average lags behind are held in 16 bits (bfloat16).
+    pub half_state: bool,
     pub loss: LossKind,
     /// Multiplies the box part of the loss.
     pub box_weight: f32,
@@ -111,6 +113,7 @@ impl Default for Recipe {
             hold: 0.1,
             centred: true,
             half_activations: true,
+            half_state: true,
             loss: LossKind::Mining,
             box_weight: 1.0,
             class_weights: Default::default(),

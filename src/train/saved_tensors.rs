@@ -67,15 +67,15 @@ impl SavedTensors {
         Ok(crc.finalize())
     }
 
-    /// A tensor's values, or `None` where there is no such tensor.
+    /// A tensor's bytes, or `None` where there is no such tensor.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub(super) fn get(&self, name: &str) -> Result<Option<Vec<f32>>> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(place) = self.tensors.get(name) else { return Ok(None) };
         let mut buffer = Vec::new();
         self.read(place, &mut buffer)?;
-        Ok(Some(buffer.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()))
+        Ok(Some(buffer))
     }
 
     fn read(&self, place: &Range<u64>, buffer: &mut Vec<u8>) -> Result<()> {

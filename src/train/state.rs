@@ -3,7 +3,6 @@
 use super::progress::Progress;
 use super::recipe::Recipe;
 use crate::model::{ConvWeights, Ssd, SsdModel};
-use crate::ops;
 use crate::optim::{Ema, InputMean, Optimizer};
 use crate::watchdog::Watchdog;
 
@@ -11,8 +10,8 @@ pub struct TrainState {
     pub model: SsdModel,
     /// Slots by layer position; empty for frozen layers.
     pub optimizer: Optimizer,
-    /// Averages of weight and bias at 2·position and 2·position + 1; empty for frozen layers. `None` where the
-    /// recipe keeps no average.
+    /// Those of weight and bias at 2·position and 2·position + 1; empty for frozen layers. `None` where the recipe keeps no
+    /// average.
     pub ema: Option<Ema>,
     /// Mean inputs by layer position; empty for frozen layers.
     pub means: Vec<InputMean>,
@@ -26,19 +25,10 @@ impl TrainState {
     pub fn new(network: &Ssd<ConvWeights>, recipe: &Recipe) -> Self {
         let mut model = SsdModel::new(network, |stage| recipe.training(stage));
         model.round_kept(recipe.half_activations);
-        let sizes = network
-            .convs()
-            .into_iter()
-            .zip(&model.layers)
-            .map(|((_, w), layer)| if layer.is_trained() { [w.weight.len(), w.bias.len()] } else { [0, 0] });
-        let optimizer = Optimizer::new(recipe.optimizer, sizes);
-        let average = |layer: &crate::model::ConvLayer| {
-            if !layer.is_trained() {
-                return [Vec::new(), Vec::new()];
-            }
-            [ops::read(&layer.weight.val(), <[f32]>::to_vec), ops::read(&layer.bias.val(), <[f32]>::to_vec)]
-        };
-        let ema = (recipe.ema > 0.0).then(|| Ema::new(recipe.ema, model.layers.iter().flat_map(average).collect()));
+        let sizes = model.layers.iter().map(|layer| if layer.is_trained() { layer.sizes() } else { [0, 0] });
+        let half = recipe.half_state;
+        let optimizer = Optimizer::new(recipe.optimizer, half, sizes.clone());
+        let ema = (recipe.ema > 0.0).then(|| Ema::new(recipe.ema, sizes.flatten(), half));
         let means = vec![InputMean::default(); model.layers.len()];
         Self { model, optimizer, ema, means, progress: Progress::default(), watchdog: None }
     }
@@ -48,13 +38,8 @@ impl TrainState {
         let mut network = self.model.weights();
         if let Some(ema) = &self.ema {
             for (i, (_, conv)) in network.convs_mut().into_iter().enumerate() {
-                for (value, average) in
-                    [(&mut conv.weight, &ema.averages[2 * i]), (&mut conv.bias, &ema.averages[2 * i + 1])]
-                {
-                    if !average.is_empty() {
-                        value.clone_from(average);
-                    }
-                }
+                ema.average(2 * i, &mut conv.weight);
+                ema.average(2 * i + 1, &mut conv.bias);
             }
         }
         network

@@ -7,7 +7,7 @@ use super::window::Window;
 use crate::kernel::{Average, squared_sum};
 use crate::model::{ConvKind, ConvLayer};
 use crate::ops::LayerGradients;
-use crate::optim::{LayerSlots, LayerUpdate, Rates, Schedule};
+use crate::optim::{LayerSlots, LayerUpdate, Rates, Schedule, StateVec};
 use rayon::prelude::*;
 
 /// What one optimizer step looked like.
@@ -60,13 +60,13 @@ pub fn apply_seen(
     let TrainState { model, optimizer, ema, means, .. } = state;
     let (kind, scale) = (optimizer.kind, clip / normaliser);
     let rates: Vec<Rates> = (0..means.len()).map(|i| recipe.rates(model.stage(i), schedule, step)).collect();
-    let forget = ema.as_ref().map_or(0.0, |ema| 1.0 - ema.keep(step));
-    let mut averages: Vec<&mut [Vec<f32>]> = ema.as_mut().map_or(Vec::new(), |e| e.averages.chunks_mut(2).collect());
-    averages.resize_with(means.len(), Default::default);
+    let keep = ema.as_ref().map_or(0.0, |ema| ema.keep(step)) as f32;
+    let mut lags: Vec<&mut [StateVec]> = ema.as_mut().map_or(Vec::new(), |e| e.lags.chunks_mut(2).collect());
+    lags.resize_with(means.len(), Default::default);
     let move_layer = |i: usize,
                       layer: &mut ConvLayer,
                       slots: &mut LayerSlots,
-                      averages: &mut [Vec<f32>],
+                      lags: &mut [StateVec],
                       mut look: Option<&mut Look>| {
         let Some(sums) = window.gradients.get(i) else { return };
         let depthwise = layer.spec().kind == ConvKind::Depthwise;
@@ -74,8 +74,8 @@ pub fn apply_seen(
         layer.update(|weight, bias, layer_scale| {
             look.iter_mut().for_each(|look| look.before(weight));
             let (dw, db) = (&sums.dw[..], &sums.db[..]);
-            let averages = match averages {
-                [weight, bias] => Some([weight, bias].map(|numbers| Average { numbers, weight: forget as f32 })),
+            let averages = match lags {
+                [weight, bias] => Some([weight, bias].map(|lag| Average { lag: lag.as_mut(), keep })),
                 _ => None,
             };
             let weight_now = &mut *weight;
@@ -87,16 +87,16 @@ pub fn apply_seen(
     match look {
         // One look at all layers, one after the other.
         Some(look) => {
-            let layers = model.layers.iter_mut().zip(&mut optimizer.layers).zip(averages).enumerate();
-            layers.for_each(|(i, ((layer, slots), averages))| move_layer(i, layer, slots, averages, Some(look)));
+            let layers = model.layers.iter_mut().zip(&mut optimizer.layers).zip(lags).enumerate();
+            layers.for_each(|(i, ((layer, slots), lags))| move_layer(i, layer, slots, lags, Some(look)));
         }
         None => model
             .layers
             .par_iter_mut()
             .zip(&mut optimizer.layers)
-            .zip(averages)
+            .zip(lags)
             .enumerate()
-            .for_each(|(i, ((layer, slots), averages))| move_layer(i, layer, slots, averages, None)),
+            .for_each(|(i, ((layer, slots), lags))| move_layer(i, layer, slots, lags, None)),
     }
     state.progress.step += 1;
     stats

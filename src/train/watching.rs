@@ -15,7 +15,7 @@ use super::state::TrainState;
 use super::update::StepStats;
 use crate::boxes::Anchors;
 use crate::eval::CocoMetrics;
-use crate::kernel::{ChannelSums, squared_sum};
+use crate::kernel::ChannelSums;
 use crate::loss::{ImageLoss, SsdLoss, TargetEncoder};
 use crate::optim::{OptimizerKind, Schedule};
 use crate::watchdog::{self, Adjustments, Entry, EpochFigures, Mode, Pace, Portion, StepSignals, Watchdog};
@@ -269,7 +269,7 @@ fn noise_scale(state: &TrainState, recipe: &Recipe, stats: &StepStats) -> Option
     let (mut mean, mut steps) = (0.0, u64::MAX);
     for layer in state.optimizer.layers.iter().filter(|l| l.steps > 0) {
         steps = steps.min(layer.steps);
-        mean += layer.slots.iter().map(|slot| squared_sum(&slot.first)).sum::<f64>();
+        mean += layer.slots.iter().map(|slot| slot.first.squared_sum()).sum::<f64>();
     }
     // The running mean starts at zero and has to fill.
     if steps == u64::MAX || steps < 20 {

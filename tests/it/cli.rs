@@ -183,8 +183,8 @@ fn nothing_is_resumed_from_what_is_no_sound_run() {
     resume("other.ckpt", &safetensors(Some(("format", "pt"))), &["a safetensors file of another program"]);
     let header = "version = 99\n";
     let future = format!("{:08x}\n{header}", crc32fast::hash(header.as_bytes()));
-    resume("future.ckpt", &safetensors(Some(("fieldtune", &future))), &["of version 99, expected version 1", "help:"]);
-    let header = "version = 1\n";
+    resume("future.ckpt", &safetensors(Some(("fieldtune", &future))), &["of version 99, expected version 2", "help:"]);
+    let header = "version = 2\n";
     let hollow = format!("{:08x}\n{header}", crc32fast::hash(header.as_bytes()));
     resume("hollow.ckpt", &safetensors(Some(("fieldtune", &hollow))), &["a header that cannot be read"]);
 

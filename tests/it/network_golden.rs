@@ -191,7 +191,7 @@ fn ten_steps_equal_pytorch() {
     {
         let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
         let sizes = imported.network.convs().into_iter().map(|(_, w)| [w.weight.len(), w.bias.len()]);
-        let mut optimizer = Optimizer::new(kind, sizes.collect::<Vec<_>>());
+        let mut optimizer = Optimizer::new(kind, false, sizes.collect::<Vec<_>>());
         let expected: Vec<[f64; 2]> = serde_json::from_value(steps[name].clone()).unwrap();
         for (step, row) in expected.iter().enumerate() {
             let mut window = Window::default();

@@ -122,6 +122,7 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
     let recipe = Recipe { freeze: arguments.freeze, batch: n, micro_batch: n, hold: 0.0, ..Recipe::default() };
     let schedule = recipe.schedule(1000);
     let mut state = TrainState::new(&network, &recipe);
+    drop(network);
     let names: Vec<String> = (0..arguments.classes).map(|i| format!("class {i}")).collect();
     let loss = recipe.ssd_loss(&names);
     let encoder = TargetEncoder {
