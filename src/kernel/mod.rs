@@ -7,6 +7,7 @@
 //! number of threads only, so results are bit-equal from run to run for a fixed thread count.
 
 mod activation;
+mod awake;
 mod block;
 mod buffer;
 mod channel_sums;
@@ -27,6 +28,7 @@ mod state_slice;
 mod update;
 mod workspace;
 
+pub use awake::awake;
 pub use block::{
     Block, BlockGradients, BlockWorkspace, Input, Keep, LayerSums, block_backward, block_forward, block_workspace,
 };

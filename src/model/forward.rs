@@ -4,7 +4,7 @@ use super::layer::{ConvLayer, Training};
 use super::program::{Program, Step};
 use super::ssd::{Ssd, Stage};
 use super::weights::{ConvSpec, ConvWeights};
-use crate::kernel::ChannelSums;
+use crate::kernel::{ChannelSums, awake};
 use crate::ops::{self, Call, Flow, GradientSums};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -102,7 +102,7 @@ impl SsdModel {
 
     /// `images` `[N,S,S,3]`, each value in [-1, 1].
     pub fn forward(&self, images: Tensor<4>) -> Predictions {
-        self.run(images, &mut Pass { sums: None, seen: None })
+        awake(|| self.run(images, &mut Pass { sums: None, seen: None }))
     }
 
     /// As [`SsdModel::forward`], ready for the way back: what it learns is added to `sums`. `seen` takes the sums of

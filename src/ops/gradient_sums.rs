@@ -30,11 +30,22 @@ impl Cell {
     pub(super) fn lock(&self) -> MutexGuard<'_, LayerGradients> {
         let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::take(&mut sums.over) {
-            sums.dw.fill(0.0);
+            zero(&mut sums.dw);
             sums.db.fill(0.0);
         }
         sums
     }
+}
+
+/// Numbers that one thread zeroes: below twice as many, a fork costs more than it gains.
+const TASK_NUMBERS: usize = 1 << 15;
+
+fn zero(numbers: &mut [f32]) {
+    if numbers.len() < 2 * TASK_NUMBERS || rayon::current_num_threads() == 1 {
+        return numbers.fill(0.0);
+    }
+    let (one, other) = numbers.split_at_mut(numbers.len() / 2);
+    rayon::join(|| zero(one), || zero(other));
 }
 
 /// Gradient sums by layer position; none for a layer that does not learn.

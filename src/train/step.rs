@@ -1,7 +1,7 @@
 //! One micro-batch, forward and backward.
 
 use super::window::Window;
-use crate::kernel::ChannelSums;
+use crate::kernel::{ChannelSums, awake};
 use crate::loss::{ImageGradients, ImageLoss, SsdLoss, Targets};
 use crate::model::SsdModel;
 use crate::ops;
@@ -34,6 +34,16 @@ pub type StepLoss = Vec<ImageLoss>;
 /// The loss and its gradient are computed on plain slices; the backward pass is started from the inner product of the
 /// predictions with that gradient, whose derivative is just it.
 pub fn micro_step(
+    model: &SsdModel,
+    loss: &SsdLoss,
+    batch: TrainBatch,
+    window: &mut Window,
+    observe: Observe,
+) -> StepLoss {
+    awake(|| forth_and_back(model, loss, batch, window, observe))
+}
+
+fn forth_and_back(
     model: &SsdModel,
     loss: &SsdLoss,
     batch: TrainBatch,

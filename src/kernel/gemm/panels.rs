@@ -3,6 +3,10 @@
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::line_buffer::LineBuffer;
 use crate::kernel::simd::Simd;
+use std::ops::Range;
+
+/// Numbers that one thread packs: below twice as many, a fork costs more than it gains.
+const TASK_NUMBERS: usize = 1 << 14;
 
 /// A packed right-hand side.
 #[derive(Debug, Default)]
@@ -28,9 +32,12 @@ impl Panels {
         let n = scale.len();
         let k = weight.len() / n;
         assert!(weight.len() == k * n && bias.len() == n, "packing of [{k}, {n}]");
-        let to = self.reset(isa, k, n).as_mut_ptr();
-        // SAFETY: the assertion above; `reset` made room for k + 1 rows of whole vectors.
-        unsafe { pack_raw(isa, k, n, weight.as_ptr(), scale.as_ptr(), bias.as_ptr(), to) }
+        let pack = |columns: Range<usize>, to: &mut [f32]| {
+            let (from, to) = (weight.as_ptr(), to.as_mut_ptr());
+            // SAFETY: the assertion above; there is room for k + 1 rows of whole vectors.
+            unsafe { pack_raw(isa, k, n, columns.start, columns.end, from, scale.as_ptr(), bias.as_ptr(), to) }
+        };
+        shared(isa, k, 0..n, self.reset(isa, k, n), &pack);
     }
 
     /// Packs the transpose of `weight` `[n, k]`, each of its columns (rows here) times its `scale` `[k]`, without bias.
@@ -41,9 +48,12 @@ impl Panels {
         let k = scale.len();
         let n = weight.len() / k;
         assert!(weight.len() == n * k, "packing of [{n}, {k}]");
-        let to = self.reset(isa, k, n).as_mut_ptr();
-        // SAFETY: the assertion above; `reset` made room for k + 1 rows of whole vectors.
-        unsafe { transposed_raw(isa, k, n, weight.as_ptr(), scale.as_ptr(), to) }
+        let pack = |columns: Range<usize>, to: &mut [f32]| {
+            let (from, to) = (weight.as_ptr(), to.as_mut_ptr());
+            // SAFETY: the assertion above; there is room for k + 1 rows of whole vectors.
+            unsafe { transposed_raw(isa, k, n, columns.start, columns.end, from, scale.as_ptr(), to) }
+        };
+        shared(isa, k, 0..n, self.reset(isa, k, n), &pack);
     }
 
     /// Room for a packed `[k, n]`, all of which packing writes.
@@ -57,6 +67,24 @@ impl Panels {
     }
 }
 
+/// Has whole panels of a matrix of `k` rows packed, each half of many on a thread of its own.
+fn shared(
+    isa: Isa,
+    k: usize,
+    columns: Range<usize>,
+    to: &mut [f32],
+    pack: &(impl Fn(Range<usize>, &mut [f32]) + Sync),
+) {
+    let panel = isa.panel_columns();
+    let half = columns.len() / panel / 2 * panel;
+    if half == 0 || k * columns.len() < 2 * TASK_NUMBERS || rayon::current_num_threads() == 1 {
+        return pack(columns, to);
+    }
+    let (to, to_rest) = to.split_at_mut((k + 1) * half);
+    let (one, other) = (columns.start..columns.start + half, columns.start + half..columns.end);
+    rayon::join(|| shared(isa, k, one, to, pack), || shared(isa, k, other, to_rest, pack));
+}
+
 /// Vectors of the next panel where so many are left: as many as fit into registers, but no single one at the end, which
 /// would have loads for each multiply-add.
 #[inline(always)]
@@ -65,20 +93,26 @@ pub(super) fn panel_vectors<S: Simd>(left: usize) -> usize {
 }
 
 per_simd! {
-    unsafe fn pack_raw(k: usize, n: usize, weight: *const f32, scale: *const f32, bias: *const f32, to: *mut f32) = pack_body
+    // Columns `first` to `end`; both lie between panels.
+    unsafe fn pack_raw(
+        k: usize, n: usize, first: usize, end: usize, weight: *const f32, scale: *const f32, bias: *const f32, to: *mut f32
+    ) = pack_body
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 unsafe fn pack_body<S: Simd>(
     k: usize,
     n: usize,
+    mut first: usize,
+    end: usize,
     weight: *const f32,
     scale: *const f32,
     bias: *const f32,
     mut to: *mut f32,
 ) {
-    let (mut first, mut left) = (0, n.div_ceil(S::LANES));
-    while left > 0 {
+    let mut left = (n - first).div_ceil(S::LANES);
+    while first < end {
         let vectors = panel_vectors::<S>(left);
         let last = (n - first).min(vectors * S::LANES) - (vectors - 1) * S::LANES;
         macro_rules! panel {
@@ -140,13 +174,24 @@ unsafe fn pack_panel<S: Simd, const NV: usize, const WHOLE: bool>(
 }
 
 per_simd! {
-    unsafe fn transposed_raw(k: usize, n: usize, weight: *const f32, scale: *const f32, to: *mut f32) = transposed_body
+    // Columns `first` to `end`; both lie between panels.
+    unsafe fn transposed_raw(
+        k: usize, n: usize, first: usize, end: usize, weight: *const f32, scale: *const f32, to: *mut f32
+    ) = transposed_body
 }
 
 #[inline(always)]
-unsafe fn transposed_body<S: Simd>(k: usize, n: usize, weight: *const f32, scale: *const f32, mut to: *mut f32) {
-    let (mut first, mut left) = (0, n.div_ceil(S::LANES));
-    while left > 0 {
+unsafe fn transposed_body<S: Simd>(
+    k: usize,
+    n: usize,
+    mut first: usize,
+    end: usize,
+    weight: *const f32,
+    scale: *const f32,
+    mut to: *mut f32,
+) {
+    let mut left = (n - first).div_ceil(S::LANES);
+    while first < end {
         let vectors = panel_vectors::<S>(left);
         let stride = vectors * S::LANES;
         let width = (n - first).min(stride);
@@ -155,24 +200,17 @@ unsafe fn transposed_body<S: Simd>(k: usize, n: usize, weight: *const f32, scale
             // No bias, and nothing behind the last column.
             std::ptr::write_bytes(to, 0, if width < stride { (k + 1) * stride } else { stride });
             let panel = to.add(stride);
-            let mut c = 0;
-            while c + 4 <= width {
-                let from = weight.add((first + c) * k);
-                let mut p = 0;
-                while p + 4 <= k {
-                    S::transpose(from.add(p), k, scale.add(p), panel.add(p * stride + c), stride);
-                    p += 4;
+            let from = weight.add(first * k);
+            let (whole, whole_rows) = (width / 4 * 4, k / 4 * 4);
+            // All columns of some rows: those are written once, and what is read lies in a line that is read next.
+            for p in (0..whole_rows).step_by(4) {
+                for c in (0..whole).step_by(4) {
+                    S::transpose(from.add(c * k + p), k, scale.add(p), panel.add(p * stride + c), stride);
                 }
-                for p in p..k {
-                    for r in 0..4 {
-                        *panel.add(p * stride + c + r) = *from.add(r * k + p) * *scale.add(p);
-                    }
-                }
-                c += 4;
             }
-            for c in c..width {
-                for p in 0..k {
-                    *panel.add(p * stride + c) = *weight.add((first + c) * k + p) * *scale.add(p);
+            for p in 0..k {
+                for c in if p < whole_rows { whole..width } else { 0..width } {
+                    *panel.add(p * stride + c) = *from.add(c * k + p) * *scale.add(p);
                 }
             }
             to = to.add((k + 1) * stride);

@@ -187,6 +187,20 @@ impl Isa {
         }
     }
 
+    /// Columns of a panel of a product's right-hand side.
+    pub(in crate::kernel) fn panel_columns(self) -> usize {
+        let vectors = match self.0 {
+            InstructionSet::Scalar => Scalar::VECTORS,
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => neon::Neon::VECTORS,
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => x86::Avx2::VECTORS,
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => x86::Avx512::VECTORS,
+        };
+        vectors * self.lanes()
+    }
+
     /// Channels that a depthwise kernel works on together.
     pub(in crate::kernel) fn channels_together(self) -> usize {
         let wide = match self.0 {
