@@ -53,6 +53,6 @@ pub use results::write_results;
 pub use run::{Ending, Event, StepReport, train};
 pub use start::{Response, Start, responses, start};
 pub use state::TrainState;
-pub use step::{Observe, StepLoss, TrainBatch, micro_step};
+pub use step::{Judged, Observe, Predicted, StepLoss, TrainBatch, micro_step};
 pub use update::{StepStats, apply, apply_seen};
 pub use window::Window;

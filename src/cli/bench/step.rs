@@ -4,11 +4,10 @@ use super::peak_rss_mb;
 use crate::board::release_freed_memory;
 use crate::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
 use crate::cli::process::set_threads;
-use crate::kernel::{Isa, peak_gflops};
+use crate::kernel::{Isa, awake, peak_gflops};
 use crate::loss::TargetEncoder;
 use crate::model::{initialise_network, ssdlite_mobilenet_v2};
-use crate::ops;
-use crate::train::{Observe, Recipe, TrainBatch, TrainState, Window, apply, micro_step};
+use crate::train::{Observe, Predicted, Recipe, TrainBatch, TrainState, Window, apply};
 use anyhow::Result;
 use clap::Args;
 use rand::SeedableRng;
@@ -34,9 +33,6 @@ pub struct StepArguments {
     /// Steps measured after one to warm up; the fastest counts
     #[arg(long, default_value_t = 10)]
     pub steps: usize,
-    /// Leave out the separate forward pass: forward and backward are then one figure, and all that is run is the step
-    #[arg(long)]
-    pub whole: bool,
     /// One JSON object a row
     #[arg(long)]
     pub json: bool,
@@ -46,6 +42,7 @@ pub struct StepArguments {
 struct Row {
     micro_batch: usize,
     forward: f64,
+    loss: f64,
     backward: f64,
     optimizer: f64,
     /// Pages that the system had to find for a step, on average over the second half of the steps; `None` where it does not
@@ -60,7 +57,7 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
     let threads = set_threads(arguments.threads)?;
     if !arguments.json {
         println!(
-            "micro-batch  threads  forward  backward  optimizer    total ms/image  peak RSS MB  faults/step  of FMA peak"
+            "micro-batch  threads  forward  loss  backward  optimizer    total ms/image  peak RSS MB  faults/step  of FMA peak"
         );
     }
     let peak = peak_gflops(Isa::best()) * threads as f64;
@@ -68,12 +65,13 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
         release_freed_memory();
         super::forget_peak_rss();
         let row = measure(&arguments, micro_batch.max(1));
-        let total = row.forward + row.backward + row.optimizer;
+        let total = row.forward + row.loss + row.backward + row.optimizer;
         let rss = peak_rss_mb();
         let share = row.flops / (total * 1e-3) / 1e9 / peak;
         if arguments.json {
             let parts = json!({
-                "forward": row.forward, "backward": row.backward, "optimizer": row.optimizer, "total": total
+                "forward": row.forward, "loss": row.loss, "backward": row.backward, "optimizer": row.optimizer,
+                "total": total
             });
             let backend = Isa::best().name();
             println!(
@@ -84,9 +82,10 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
             );
         } else {
             println!(
-                "{:>11}  {threads:>7}  {:>7.1}  {:>8.1}  {:>9.1}  {total:>17.1}  {:>11}  {:>11}  {share:>11.2}",
+                "{:>11}  {threads:>7}  {:>7.1}  {:>4.1}  {:>8.1}  {:>9.1}  {total:>17.1}  {:>11}  {:>11}  {share:>11.2}",
                 row.micro_batch,
                 row.forward,
+                row.loss,
                 row.backward,
                 row.optimizer,
                 rss.map_or("-".to_string(), |mb| format!("{mb:.0}")),
@@ -107,13 +106,12 @@ pub fn seconds_per_image(recipe: &Recipe, classes: usize, imgsz: usize) -> f64 {
         classes,
         imgsz,
         steps: 3,
-        whole: true,
         json: false,
     };
     let row = measure(&arguments, micro_batch);
     // Over a window of several micro-batches there is one step of the optimizer.
     let steps = micro_batch as f64 / recipe.batch as f64;
-    (row.forward + row.backward + row.optimizer * steps) / 1e3
+    (row.forward + row.loss + row.backward + row.optimizer * steps) / 1e3
 }
 
 fn measure(arguments: &StepArguments, n: usize) -> Row {
@@ -136,37 +134,38 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
     let size = arguments.imgsz;
     let images: Vec<f32> = (0..n * size * size * 3).map(|i| (i * 7919 % 1000) as f32 / 500.0 - 1.0).collect();
     let mut window = Window::default();
-    let mut fastest = [f64::INFINITY; 3];
+    let mut fastest = [f64::INFINITY; 4];
     let settled = arguments.steps / 2 + 1;
     let mut faults_before = None;
     for step in 0..=arguments.steps {
         if step == settled {
             faults_before = super::minor_faults();
         }
-        let began = Instant::now();
-        if !arguments.whole {
-            drop(state.model.forward(ops::tensor(images.clone(), [n, size, size, 3])));
-        }
-        let forward = if arguments.whole { 0.0 } else { began.elapsed().as_secs_f64() };
         let batch = TrainBatch { images: images.clone(), size, targets: targets.clone() };
-        let began = Instant::now();
-        window.clear();
-        micro_step(&state.model, &loss, batch, &mut window, Observe::Nothing);
-        let both = began.elapsed().as_secs_f64();
-        let began = Instant::now();
-        apply(&mut state, &mut window, &recipe, &schedule);
-        let optimizer = began.elapsed().as_secs_f64();
+        let times = awake(|| {
+            let mut began = Instant::now();
+            let mut lap = || std::mem::replace(&mut began, Instant::now()).elapsed().as_secs_f64();
+            window.clear();
+            let predicted = Predicted::new(&state.model, batch, &mut window, Observe::Nothing);
+            let forward = lap();
+            let judged = predicted.judge(&loss);
+            let judging = lap();
+            judged.back(&mut window);
+            let backward = lap();
+            apply(&mut state, &mut window, &recipe, &schedule);
+            [forward, judging, backward, lap()]
+        });
         if step > 0 {
-            for (best, time) in fastest.iter_mut().zip([forward, both, optimizer]) {
+            for (best, time) in fastest.iter_mut().zip(times) {
                 *best = best.min(time);
             }
         }
     }
     let counted = (arguments.steps + 1).saturating_sub(settled).max(1) as f64;
     let faults = super::minor_faults().zip(faults_before).map(|(after, before)| (after - before) as f64 / counted);
-    let [forward, both, optimizer] = fastest.map(|seconds| seconds * 1e3 / n as f64);
+    let [forward, loss, backward, optimizer] = fastest.map(|seconds| seconds * 1e3 / n as f64);
     let flops = flops(&state, size);
-    Row { micro_batch: n, forward, backward: (both - forward).max(0.0), optimizer, faults, flops }
+    Row { micro_batch: n, forward, loss, backward, optimizer, faults, flops }
 }
 
 /// Multiplies and adds of one image, forward and backward: two for each multiply-accumulate, and as many again for the
