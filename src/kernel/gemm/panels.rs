@@ -202,14 +202,14 @@ unsafe fn transposed_body<S: Simd>(
             let panel = to.add(stride);
             let from = weight.add(first * k);
             let (whole, whole_rows) = (width / 4 * 4, k / 4 * 4);
-            // All columns of some rows: those are written once, and what is read lies in a line that is read next.
-            for p in (0..whole_rows).step_by(4) {
-                for c in (0..whole).step_by(4) {
+            // Along four rows of the weight, which processors fetch ahead of.
+            for c in (0..whole).step_by(4) {
+                for p in (0..whole_rows).step_by(4) {
                     S::transpose(from.add(c * k + p), k, scale.add(p), panel.add(p * stride + c), stride);
                 }
             }
-            for p in 0..k {
-                for c in if p < whole_rows { whole..width } else { 0..width } {
+            for c in 0..width {
+                for p in if c < whole { whole_rows..k } else { 0..k } {
                     *panel.add(p * stride + c) = *from.add(c * k + p) * *scale.add(p);
                 }
             }
