@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use fieldtune::data::scene;
-use fieldtune::model::{initialise_network, ssdlite_mobilenet_v2};
+use fieldtune::model::{ConvWeights, Ssd, initialise_network, ssdlite_mobilenet_v2};
+use fieldtune::optim::OptimizerKind;
 use fieldtune::train::{Checkpoint, Job, Recipe, Records, TrainState, train};
 use fieldtune::watchdog::Mode;
 use rand::{Rng, SeedableRng};
@@ -238,22 +239,32 @@ fn asked_to_stop_a_run_says_75_and_goes_on_from_any_sound_checkpoint() {
     whole.assert_same(&absent, "without last.ckpt");
 }
 
-#[test]
-fn the_number_of_loader_threads_does_not_show_in_the_weights() {
-    let options = scenes();
-    let records = Records::in_memory((0..7).map(|i| scene(options.seed_of(i), &options)).collect());
-    let class_names: Vec<String> = options.class_names().iter().map(|n| n.to_string()).collect();
-    let recipe = Recipe { epochs: 2, freeze: 0, hold: 0.0, batch: 4, micro_batch: 2, ..Recipe::default() };
-    let specs = ssdlite_mobilenet_v2(0.35, class_names.len() + 1, true);
-    let network = initialise_network(&specs, &mut Pcg64Mcg::seed_from_u64(1));
-    let checkpoints = [0, 1, 2].map(|loader_threads| {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        fs::create_dir(dir.path().join("weights")).expect("a folder");
+/// Seven scenes, a small network for them, and a run over both.
+struct SmallRun {
+    records: Records,
+    class_names: Vec<String>,
+    network: Ssd<ConvWeights>,
+    recipe: Recipe,
+}
+
+impl SmallRun {
+    fn new(recipe: Recipe) -> Self {
+        let options = scenes();
+        let records = Records::in_memory((0..7).map(|i| scene(options.seed_of(i), &options)).collect());
+        let class_names: Vec<String> = options.class_names().iter().map(|n| n.to_string()).collect();
+        let specs = ssdlite_mobilenet_v2(0.35, class_names.len() + 1, true);
+        let network = initialise_network(&specs, &mut Pcg64Mcg::seed_from_u64(1));
+        Self { records, class_names, network, recipe }
+    }
+
+    /// Trains in `folder`; what comes out, and where it was saved.
+    fn train(&self, folder: &Path, loader_threads: usize) -> (TrainState, PathBuf) {
+        fs::create_dir(folder.join("weights")).expect("a folder");
         let job = Job {
-            recipe: recipe.clone(),
+            recipe: self.recipe.clone(),
             size: SIZE,
-            class_names: class_names.clone(),
-            folder: dir.path().into(),
+            class_names: self.class_names.clone(),
+            folder: folder.into(),
             checkpoint_every: Duration::from_secs(300),
             loader_threads,
             watchdog: Mode::Cure,
@@ -261,15 +272,53 @@ fn the_number_of_loader_threads_does_not_show_in_the_weights() {
             requests: Arc::default(),
             mishap: None,
         };
-        let mut state = TrainState::new(&network, &recipe);
+        let mut state = TrainState::new(&self.network, &self.recipe);
         let stop = AtomicBool::new(false);
-        train(&job, &mut state, &records, &records, &stop, &mut |_| {}).expect("it trains");
-        let loaded = Checkpoint::load(&job.checkpoint_path()).expect("it is sound");
+        train(&job, &mut state, &self.records, &self.records, &stop, &mut |_| {}).expect("it trains");
+        (state, job.checkpoint_path())
+    }
+}
+
+fn small_recipe() -> Recipe {
+    Recipe { epochs: 2, freeze: 0, hold: 0.0, batch: 4, micro_batch: 2, ..Recipe::default() }
+}
+
+#[test]
+fn the_number_of_loader_threads_does_not_show_in_the_weights() {
+    let run = SmallRun::new(small_recipe());
+    let checkpoints = [0, 1, 2].map(|loader_threads| {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (state, path) = run.train(dir.path(), loader_threads);
+        let loaded = Checkpoint::load(&path).expect("it is sound");
         // Two windows an epoch: four images, and the three that are left.
         assert_eq!(loaded.header.progress.step, 4);
         assert_eq!(loaded.header.progress, state.progress, "what is saved is the state");
-        fs::read(job.checkpoint_path()).expect("a checkpoint")
+        fs::read(path).expect("a checkpoint")
     });
     assert!(checkpoints[0] == checkpoints[1], "{}", first_difference(&checkpoints[0], &checkpoints[1]));
     assert!(checkpoints[0] == checkpoints[2], "{}", first_difference(&checkpoints[0], &checkpoints[2]));
+}
+
+#[test]
+fn state_of_either_kind_comes_back_from_a_checkpoint_as_it_was() {
+    let sgd = OptimizerKind::Sgd { momentum: 0.9 };
+    for optimizer in [OptimizerKind::adamw(), sgd] {
+        let sizes = [false, true].map(|half_state| {
+            let run = SmallRun::new(Recipe { optimizer, half_state, ..small_recipe() });
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let (state, path) = run.train(dir.path(), 1);
+            let mut back = Checkpoint::load(&path).and_then(|c| c.restore(&path)).expect("it is sound");
+            let same = |back: &TrainState| back.optimizer == state.optimizer && back.ema == state.ema;
+            assert!(same(&back), "{optimizer:?}, half: {half_state}");
+            // Going back in place, from another state of the same run.
+            back.optimizer = TrainState::new(&run.network, &run.recipe).optimizer;
+            assert!(!same(&back));
+            Checkpoint::load(&path).and_then(|c| c.revert(&mut back, &path)).expect("it is sound");
+            assert!(same(&back), "{optimizer:?}, half: {half_state}");
+            fs::metadata(path).expect("a checkpoint").len() as f64
+        });
+        // Weights have 32 bits; a moment or two and an average have 16.
+        let expected = if optimizer == sgd { 2.0 / 3.0 } else { 5.0 / 8.0 };
+        assert!((sizes[1] / sizes[0] - expected).abs() < 0.05, "{sizes:?}, expected {expected}");
+    }
 }
