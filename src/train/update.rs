@@ -4,7 +4,7 @@ use super::look::Look;
 use super::recipe::Recipe;
 use super::state::TrainState;
 use super::window::Window;
-use crate::kernel::{Average, squared_sum};
+use crate::kernel::{Average, awake, squared_sum};
 use crate::model::{ConvKind, ConvLayer};
 use crate::ops::LayerGradients;
 use crate::optim::{LayerSlots, LayerUpdate, Rates, Schedule, StateVec};
@@ -32,6 +32,16 @@ pub fn apply(state: &mut TrainState, window: &mut Window, recipe: &Recipe, sched
 
 /// As [`apply`], and `look` sees gradients and moves. A gradient that is no number moves nothing.
 pub fn apply_seen(
+    state: &mut TrainState,
+    window: &mut Window,
+    recipe: &Recipe,
+    schedule: &Schedule,
+    look: Option<&mut Look>,
+) -> StepStats {
+    awake(|| step(state, window, recipe, schedule, look))
+}
+
+fn step(
     state: &mut TrainState,
     window: &mut Window,
     recipe: &Recipe,

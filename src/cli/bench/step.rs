@@ -142,19 +142,19 @@ fn measure(arguments: &StepArguments, n: usize) -> Row {
             faults_before = super::minor_faults();
         }
         let batch = TrainBatch { images: images.clone(), size, targets: targets.clone() };
-        let times = awake(|| {
-            let mut began = Instant::now();
-            let mut lap = || std::mem::replace(&mut began, Instant::now()).elapsed().as_secs_f64();
+        let mut began = Instant::now();
+        let mut lap = || std::mem::replace(&mut began, Instant::now()).elapsed().as_secs_f64();
+        let [forward, judging, backward] = awake(|| {
             window.clear();
             let predicted = Predicted::new(&state.model, batch, &mut window, Observe::Nothing);
             let forward = lap();
             let judged = predicted.judge(&loss);
             let judging = lap();
             judged.back(&mut window);
-            let backward = lap();
-            apply(&mut state, &mut window, &recipe, &schedule);
-            [forward, judging, backward, lap()]
+            [forward, judging, lap()]
         });
+        apply(&mut state, &mut window, &recipe, &schedule);
+        let times = [forward, judging, backward, lap()];
         if step > 0 {
             for (best, time) in fastest.iter_mut().zip(times) {
                 *best = best.min(time);
