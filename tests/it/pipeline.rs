@@ -307,13 +307,14 @@ fn state_of_either_kind_comes_back_from_a_checkpoint_as_it_was() {
             let run = SmallRun::new(Recipe { optimizer, half_state, ..small_recipe() });
             let dir = tempfile::tempdir().expect("a temporary folder");
             let (state, path) = run.train(dir.path(), 1);
-            let mut back = Checkpoint::load(&path).and_then(|c| c.restore(&path)).expect("it is sound");
+            let saved = || Checkpoint::load(&path).expect("it is sound");
+            let mut back = saved().restore(&path).expect("it is whole");
             let same = |back: &TrainState| back.optimizer == state.optimizer && back.ema == state.ema;
             assert!(same(&back), "{optimizer:?}, half: {half_state}");
             // Going back in place, from another state of the same run.
             back.optimizer = TrainState::new(&run.network, &run.recipe).optimizer;
             assert!(!same(&back));
-            Checkpoint::load(&path).and_then(|c| c.revert(&mut back, &path)).expect("it is sound");
+            saved().revert(&mut back, &path).expect("it is whole");
             assert!(same(&back), "{optimizer:?}, half: {half_state}");
             fs::metadata(path).expect("a checkpoint").len() as f64
         });
