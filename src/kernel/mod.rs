@@ -40,5 +40,5 @@ pub use isa::Isa;
 pub use peak::{memory_gb_per_s, peak_gflops};
 pub use shape::{ConvGeometry, Gradients, Kind, Layer};
 pub use squares::{squared_sum, squared_sums};
-pub use state_slice::{Bf16, StateSlice};
+pub use state_slice::StateSlice;
 pub use update::{AdamwParameter, AdamwStep, Average, SgdStep, adamw, follow, sgd};

@@ -1,9 +1,7 @@
-//! Numbers that an optimizer remembers from step to step, of 32 bits or of the upper 16 of them.
+//! Numbers that an optimizer remembers from step to step, of 32 bits or of the upper 16 of them: bfloat16, an `f32`'s whole
+//! range with eight significant bits.
 
-/// The upper half of an `f32` (bfloat16): its whole range, eight significant bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Bf16(pub u16);
+use half::bf16;
 
 /// Numbers of a run's state, to be worked on.
 ///
@@ -13,7 +11,7 @@ pub struct Bf16(pub u16);
 #[derive(Debug)]
 pub enum StateSlice<'a> {
     F32(&'a mut [f32]),
-    Bf16(&'a mut [Bf16]),
+    Bf16(&'a mut [bf16]),
 }
 
 impl<'a> StateSlice<'a> {
@@ -54,27 +52,15 @@ impl Stored for f32 {
     }
 }
 
-impl Stored for Bf16 {
+// Bit by bit: the crate's own conversions ask every number whether it is one.
+impl Stored for bf16 {
     #[inline(always)]
     fn number(self) -> f32 {
-        f32::from_bits(u32::from(self.0) << 16)
+        f32::from_bits(u32::from(self.to_bits()) << 16)
     }
 
     #[inline(always)]
     fn rounded(number: f32, dither: u16) -> Self {
-        Bf16((number.to_bits().wrapping_add(u32::from(dither)) >> 16) as u16)
-    }
-}
-
-impl From<Bf16> for f32 {
-    fn from(number: Bf16) -> f32 {
-        number.number()
-    }
-}
-
-impl Bf16 {
-    /// The nearest; of two as near, the one farther from zero.
-    pub fn nearest(number: f32) -> Bf16 {
-        Stored::rounded(number, 1 << 15)
+        bf16::from_bits((number.to_bits().wrapping_add(u32::from(dither)) >> 16) as u16)
     }
 }

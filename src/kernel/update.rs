@@ -1,7 +1,8 @@
 //! The arithmetic of an optimiser step over one parameter, in a single pass.
 
 use super::isa::{Isa, fma, per_isa};
-use super::state_slice::{Bf16, StateSlice, Stored};
+use super::state_slice::{StateSlice, Stored};
+use half::bf16;
 
 /// One step of AdamW (Loshchilov & Hutter 2019, decoupled weight decay), bias corrections already worked in.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,30 @@ fn parts<'a>(average: Option<Average<'a>>, like: &StateSlice) -> (StateSlice<'a>
     average.map_or((like.nothing(), 0.0), |Average { lag, keep }| (lag, keep))
 }
 
+/// How far an average lags behind a number that moved.
+#[inline(always)]
+fn lagging<S: Stored>(lag: S, moved: f32, keep: f32, dither: u16) -> S {
+    S::rounded(keep * (lag.number() + moved), dither)
+}
+
+/// Makes of every number what `moved` makes of it by its place, and the average follows where there is one.
+#[inline(always)]
+fn move_all(w: &mut [f32], mut moved: impl FnMut(usize, f32) -> f32, lag: &mut [impl Stored], keep: f32, dither: u16) {
+    if lag.is_empty() {
+        for (i, w) in w.iter_mut().enumerate() {
+            *w = moved(i, *w);
+        }
+        return;
+    }
+    let n = w.len();
+    let lag = &mut lag[..n];
+    for i in 0..n {
+        let after = moved(i, w[i]);
+        lag[i] = lagging(lag[i], after - w[i], keep, dither);
+        w[i] = after;
+    }
+}
+
 /// One step, and the average behind it. Threads share what is long; each number's arithmetic is its own, so that the
 /// result does not depend on them. `dither` as for [`StateSlice`].
 ///
@@ -104,7 +129,7 @@ per_isa! {
 
 per_isa! {
     fn adamw_bf16(
-        step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [Bf16], v: &mut [Bf16], lag: &mut [Bf16], keep: f32, dither: u16
+        step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [bf16], v: &mut [bf16], lag: &mut [bf16], keep: f32, dither: u16
     ) = adamw_body
 }
 
@@ -122,8 +147,7 @@ fn adamw_body<const FUSED: bool>(
 ) {
     let n = w.len();
     let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
-    // The weight after the step.
-    let mut moved = |i: usize, w: f32| {
+    let moved = |i: usize, w: f32| {
         let d = g[i] * step.gradient_scale;
         let first = fma::<FUSED>(step.beta1, m[i].number() - d, d);
         let second = fma::<FUSED>(step.beta2, v[i].number(), (1.0 - step.beta2) * d * d);
@@ -132,18 +156,7 @@ fn adamw_body<const FUSED: bool>(
         let root = fma::<FUSED>(second.sqrt(), step.root_correction, step.epsilon);
         w * step.keep - step.step_size * first / root
     };
-    if lag.is_empty() {
-        for (i, w) in w.iter_mut().enumerate() {
-            *w = moved(i, *w);
-        }
-        return;
-    }
-    let lag = &mut lag[..n];
-    for i in 0..n {
-        let after = moved(i, w[i]);
-        lag[i] = Stored::rounded(keep * (lag[i].number() + (after - w[i])), dither);
-        w[i] = after;
-    }
+    move_all(w, moved, lag, keep, dither);
 }
 
 /// One step, and the average behind it. `dither` as for [`StateSlice`].
@@ -167,7 +180,7 @@ per_isa! {
 
 per_isa! {
     fn sgd_bf16(
-        step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [Bf16], lag: &mut [Bf16], keep: f32, dither: u16
+        step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [bf16], lag: &mut [bf16], keep: f32, dither: u16
     ) = sgd_body
 }
 
@@ -183,24 +196,13 @@ fn sgd_body<const FUSED: bool>(
 ) {
     let n = w.len();
     let (g, v) = (&g[..n], &mut v[..n]);
-    let mut moved = |i: usize, w: f32| {
+    let moved = |i: usize, w: f32| {
         let d = fma::<FUSED>(step.weight_decay, w, g[i] * step.gradient_scale);
         let velocity = fma::<FUSED>(step.momentum, v[i].number(), d);
         v[i] = Stored::rounded(velocity, dither);
         fma::<FUSED>(-step.lr, velocity, w)
     };
-    if lag.is_empty() {
-        for (i, w) in w.iter_mut().enumerate() {
-            *w = moved(i, *w);
-        }
-        return;
-    }
-    let lag = &mut lag[..n];
-    for i in 0..n {
-        let after = moved(i, w[i]);
-        lag[i] = Stored::rounded(keep * (lag[i].number() + (after - w[i])), dither);
-        w[i] = after;
-    }
+    move_all(w, moved, lag, keep, dither);
 }
 
 /// The average of a parameter that went from `before` to `after`. `dither` as for [`StateSlice`].
@@ -220,7 +222,7 @@ per_isa! {
 }
 
 per_isa! {
-    fn follow_bf16(lag: &mut [Bf16], before: &[f32], after: &[f32], keep: f32, dither: u16) = follow_body
+    fn follow_bf16(lag: &mut [bf16], before: &[f32], after: &[f32], keep: f32, dither: u16) = follow_body
 }
 
 #[inline(always)]
@@ -228,6 +230,6 @@ fn follow_body<const FUSED: bool>(lag: &mut [impl Stored], before: &[f32], after
     let n = after.len();
     let (lag, before) = (&mut lag[..n], &before[..n]);
     for i in 0..n {
-        lag[i] = Stored::rounded(keep * (lag[i].number() + (after[i] - before[i])), dither);
+        lag[i] = lagging(lag[i], after[i] - before[i], keep, dither);
     }
 }

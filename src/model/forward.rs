@@ -88,7 +88,7 @@ impl SsdModel {
 
     /// Weights and biases that learn, held ones too.
     pub fn trained_len(&self) -> usize {
-        self.layers.iter().filter(|l| l.is_trained()).map(|l| l.sizes().iter().sum::<usize>()).sum()
+        self.layers.iter().flat_map(ConvLayer::trained_sizes).sum()
     }
 
     /// The network's numbers as they are now.

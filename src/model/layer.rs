@@ -89,6 +89,11 @@ impl ConvLayer {
         [self.spec.weight_len(), self.spec.out_channels]
     }
 
+    /// The same, 0 where the layer is never trained.
+    pub fn trained_sizes(&self) -> [usize; 2] {
+        if self.is_trained() { self.sizes() } else { [0, 0] }
+    }
+
     /// The layer's numbers as they are now.
     pub fn weights(&self) -> ConvWeights {
         ConvWeights {

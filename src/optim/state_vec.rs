@@ -1,12 +1,13 @@
 //! Numbers that a run remembers from step to step: an optimizer's moments, the lag of an average.
 
-use crate::kernel::{Bf16, StateSlice, squared_sum};
+use crate::kernel::{StateSlice, squared_sum};
+use half::bf16;
 
 /// Such numbers, all of them held in 32 bits or in 16.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StateVec {
     F32(Vec<f32>),
-    Bf16(Vec<Bf16>),
+    Bf16(Vec<bf16>),
 }
 
 /// The bits that step `step` of a layer adds to those it drops ([`StateSlice`]): multiples of the golden ratio, whose
@@ -19,7 +20,7 @@ pub fn dither(step: u64) -> u16 {
 impl StateVec {
     /// All zero, `half` of them in 16 bits.
     pub fn zeros(len: usize, half: bool) -> Self {
-        if half { Self::Bf16(vec![Bf16::default(); len]) } else { Self::F32(vec![0.0; len]) }
+        if half { Self::Bf16(vec![bf16::ZERO; len]) } else { Self::F32(vec![0.0; len]) }
     }
 
     pub fn len(&self) -> usize {
@@ -51,7 +52,7 @@ impl StateVec {
     pub fn set_to_zero(&mut self) {
         match self {
             Self::F32(numbers) => numbers.fill(0.0),
-            Self::Bf16(numbers) => numbers.fill(Bf16::default()),
+            Self::Bf16(numbers) => numbers.fill(bf16::ZERO),
         }
     }
 
@@ -59,7 +60,7 @@ impl StateVec {
     pub fn squared_sum(&self) -> f64 {
         match self {
             Self::F32(numbers) => squared_sum(numbers),
-            Self::Bf16(numbers) => numbers.iter().map(|&number| f64::from(f32::from(number)).powi(2)).sum(),
+            Self::Bf16(_) => self.numbers().map(|number| f64::from(number).powi(2)).sum(),
         }
     }
 }

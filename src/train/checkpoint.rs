@@ -10,11 +10,11 @@ use super::progress::Progress;
 use super::recipe::Recipe;
 use super::saved_tensors::SavedTensors;
 use super::state::TrainState;
-use crate::kernel::Bf16;
 use crate::model::{ConvSpec, ConvWeights, Ssd};
 use crate::ops;
 use crate::optim::{InputMean, StateVec};
 use crate::watchdog::Watchdog;
+use half::bf16;
 use safetensors::SafeTensorError;
 use safetensors::View;
 use safetensors::tensor::Dtype;
@@ -103,7 +103,7 @@ impl<'a> Lazy<'a> {
         match numbers {
             StateVec::F32(numbers) => Self::slice(numbers),
             StateVec::Bf16(numbers) => {
-                let bytes = || numbers.iter().flat_map(|n| n.0.to_le_bytes()).collect();
+                let bytes = || numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
                 Self { shape: [numbers.len()], dtype: Dtype::BF16, bytes: Box::new(bytes) }
             }
         }
@@ -293,9 +293,9 @@ impl Checkpoint {
         match into {
             StateVec::F32(numbers) => *numbers = self.tensor(name, Some(numbers.len()), path)?,
             StateVec::Bf16(numbers) => {
-                let bytes = self.bytes(name, Some(numbers.len() * size_of::<Bf16>()), path)?;
+                let bytes = self.bytes(name, Some(numbers.len() * size_of::<bf16>()), path)?;
                 for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
-                    *number = Bf16(u16::from_le_bytes(*bytes));
+                    *number = bf16::from_le_bytes(*bytes);
                 }
             }
         }

@@ -132,12 +132,11 @@ fn reinitialise(state: &mut TrainState, layers: &[usize]) {
 /// Gives a layer other numbers, and its optimizer a fresh start.
 pub(super) fn renew(state: &mut TrainState, i: usize, new: &ConvWeights) {
     let layer = &mut state.model.layers[i];
-    let sizes = if layer.is_trained() { [new.weight.len(), new.bias.len()] } else { [0, 0] };
     layer.update(|weight, bias, _| {
         weight.copy_from_slice(&new.weight);
         bias.copy_from_slice(&new.bias);
     });
-    let mut fresh = Optimizer::new(state.optimizer.kind, state.optimizer.half, [sizes]);
+    let mut fresh = Optimizer::new(state.optimizer.kind, state.optimizer.half, [layer.trained_sizes()]);
     state.optimizer.layers[i] = fresh.layers.remove(0);
     if let Some(ema) = &mut state.ema {
         ema.lags[2 * i..2 * i + 2].iter_mut().for_each(StateVec::set_to_zero);

@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::recipe::Recipe;
-use crate::model::{ConvWeights, Ssd, SsdModel};
+use crate::model::{ConvLayer, ConvWeights, Ssd, SsdModel};
 use crate::optim::{Ema, InputMean, Optimizer};
 use crate::watchdog::Watchdog;
 
@@ -25,7 +25,7 @@ impl TrainState {
     pub fn new(network: &Ssd<ConvWeights>, recipe: &Recipe) -> Self {
         let mut model = SsdModel::new(network, |stage| recipe.training(stage));
         model.round_kept(recipe.half_activations);
-        let sizes = model.layers.iter().map(|layer| if layer.is_trained() { layer.sizes() } else { [0, 0] });
+        let sizes = model.layers.iter().map(ConvLayer::trained_sizes);
         let half = recipe.half_state;
         let optimizer = Optimizer::new(recipe.optimizer, half, sizes.clone());
         let ema = (recipe.ema > 0.0).then(|| Ema::new(recipe.ema, sizes.flatten(), half));

@@ -1,7 +1,8 @@
 //! One optimizer step and the moving average, on every instruction set, against their formulas in `f64`.
 
-use fieldtune::kernel::{AdamwParameter, AdamwStep, Average, Bf16, Isa, SgdStep, adamw, follow, sgd, squared_sum};
+use fieldtune::kernel::{AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, follow, sgd, squared_sum};
 use fieldtune::optim::{StateVec, dither};
+use half::bf16;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -34,7 +35,7 @@ const STATE_UNIT: f64 = 1.0 / 128.0;
 fn state(numbers: &[f32], half: bool) -> StateVec {
     match half {
         false => StateVec::F32(numbers.to_vec()),
-        true => StateVec::Bf16(numbers.iter().map(|&n| Bf16::nearest(n)).collect()),
+        true => StateVec::Bf16(numbers.iter().map(|&n| bf16::from_f32(n)).collect()),
     }
 }
 

@@ -173,45 +173,46 @@ macro_rules! per_simd {
 }
 pub(in crate::kernel) use per_simd;
 
+/// What `$value` is with the vectors `$simd` of an instruction set.
+macro_rules! of_vectors {
+    ($isa:expr, $simd:ident => $value:expr) => {
+        match $isa.0 {
+            InstructionSet::Scalar => {
+                type $simd = Scalar;
+                $value
+            }
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => {
+                type $simd = neon::Neon;
+                $value
+            }
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => {
+                type $simd = x86::Avx2;
+                $value
+            }
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => {
+                type $simd = x86::Avx512;
+                $value
+            }
+        }
+    };
+}
+
 impl Isa {
     /// Numbers in a vector.
     pub(in crate::kernel) fn lanes(self) -> usize {
-        match self.0 {
-            InstructionSet::Scalar => Scalar::LANES,
-            #[cfg(target_arch = "aarch64")]
-            InstructionSet::Neon => neon::Neon::LANES,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => x86::Avx2::LANES,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => x86::Avx512::LANES,
-        }
+        of_vectors!(self, S => S::LANES)
     }
 
     /// Columns of a panel of a product's right-hand side.
     pub(in crate::kernel) fn panel_columns(self) -> usize {
-        let vectors = match self.0 {
-            InstructionSet::Scalar => Scalar::VECTORS,
-            #[cfg(target_arch = "aarch64")]
-            InstructionSet::Neon => neon::Neon::VECTORS,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => x86::Avx2::VECTORS,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => x86::Avx512::VECTORS,
-        };
-        vectors * self.lanes()
+        of_vectors!(self, S => S::VECTORS * S::LANES)
     }
 
     /// Channels that a depthwise kernel works on together.
     pub(in crate::kernel) fn channels_together(self) -> usize {
-        let wide = match self.0 {
-            InstructionSet::Scalar => Scalar::WIDE,
-            #[cfg(target_arch = "aarch64")]
-            InstructionSet::Neon => neon::Neon::WIDE,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => x86::Avx2::WIDE,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => x86::Avx512::WIDE,
-        };
-        wide * self.lanes()
+        of_vectors!(self, S => S::WIDE * S::LANES)
     }
 }
