@@ -1,11 +1,9 @@
 //! The `fieldtune` program.
 
-use clap::Parser;
-use fieldtune::cli::{Arguments, run};
+use fieldtune::cli::{parse, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    fieldtune::cli::prepare_process();
-    let arguments = Arguments::parse();
-    run(arguments)
+    fieldtune::session::prepare_process();
+    run(parse())
 }

@@ -1,6 +1,13 @@
-//! How much memory a process may take here: what the system has to spare, and what its control group allows.
+//! Memory that a process may take here: the system's free memory, and the limit of its control group.
 
 use std::path::{Path, PathBuf};
+
+/// Bytes of this process that are in memory, or `None` where the system does not tell.
+pub fn process_memory(root: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(root.join("proc/self/status")).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
 
 /// What limits the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

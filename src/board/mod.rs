@@ -1,4 +1,4 @@
-//! The machine that training runs on, as the rest needs to know it: plain numbers.
+//! The machine that training runs on, as plain numbers: memory, temperatures, storage, processor.
 
 mod config;
 mod memory;
@@ -10,7 +10,7 @@ mod storage;
 mod wear;
 
 pub use config::{BoardConfig, HeatLimits, WriteLimits, model, total_memory};
-pub use memory::{Memory, MemoryLimit, release_freed_memory};
+pub use memory::{Memory, MemoryLimit, process_memory, release_freed_memory};
 pub use pace::{LEAST, Pace, Pacer};
 pub use pressure::{Kills, MemoryState, limits_are_enforced};
 pub use processor::Processor;

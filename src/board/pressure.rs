@@ -1,4 +1,4 @@
-//! Whether memory gets short while training: what is left, how long tasks stall for it, and who was killed.
+//! Memory pressure during training: free memory, stalls (PSI), and processes that the kernel killed.
 //!
 //! - `/proc/pressure/memory` and the control group's `memory.pressure` (PSI): `full avg10` is the share of the last ten
 //!   seconds, in percent, in which nothing could work for want of memory.

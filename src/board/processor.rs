@@ -1,4 +1,4 @@
-//! What the processor calls itself, as `/proc/cpuinfo` tells it.
+//! The processor's name, from `/proc/cpuinfo`.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Room on a file system.
+//! Free space on a file system.
 
 use std::path::Path;
 

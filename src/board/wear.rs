@@ -1,4 +1,4 @@
-//! What is written to the storage card, held inside a budget by saving less often: flash bears a number of writes.
+//! Wear of the storage card: bytes written stay inside a budget by saving less often.
 //!
 //! With `B` bytes an hour allowed, `r` of them written by everything else and `s` bytes a checkpoint, checkpoints may lie
 //! `s / (B - r)` hours apart and no closer. A run begins with more than that, and the first hour pays for it: with `h` hours

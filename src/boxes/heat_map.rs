@@ -1,4 +1,4 @@
-//! A map of numbers over an image, and how much a box stands out in it.
+//! A map of values over an image, and how much a box stands out in it.
 
 use super::CornerBox;
 

@@ -1,5 +1,5 @@
-//! Assignment by place alone: every anchor whose centre lies in the inner half of an object answers for it, whatever
-//! its own size and shape; where objects overlap, for the smallest.
+//! Centre sampling (assignment by place alone, cf. Tian et al. 2019): every anchor whose centre lies in the inner
+//! half of an object answers for it, whatever its own size and shape; where objects overlap, for the smallest.
 //!
 //! Overlap ([`super::Matcher`]) gives an object a handful of anchors and calls their neighbours in the same cell
 //! background, which only a network that knows objects already can tell apart. This gives it every anchor of every

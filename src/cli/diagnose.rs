@@ -1,13 +1,15 @@
-//! `fieldtune diagnose`: what a run suffered from, told from what it left behind.
+//! `fieldtune diagnose`: the causes that a finished run suffered from, from its journal or from another trainer's
+//! trace.
 //!
 //! A journal is replayed: the watchdog looks at what was seen then and decides anew, which must come to what was decided.
 //! A trace is what another trainer wrote of its steps; nobody watched that run.
 
+use crate::session::terminal;
+use crate::train::read_lines;
 use crate::watchdog::{Entry, Mode, Watchdog, parse, read_trace, replay, story};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -20,7 +22,7 @@ pub struct DiagnoseArguments {
 }
 
 /// What the watchdog makes of it now.
-struct Finding {
+struct TracedFinding {
     decided: Vec<Entry>,
     /// Whether that is what it decided then; `None` where it did not watch.
     as_then: Option<bool>,
@@ -31,19 +33,19 @@ pub fn run(arguments: DiagnoseArguments) -> Result<u8> {
         true => arguments.run.join("journal.jsonl"),
         false => arguments.run,
     };
-    let text = fs::read_to_string(&file).with_context(|| {
+    let text = read_lines(&file).with_context(|| {
         format!("{}: cannot read it\nhelp: give a run folder, its journal.jsonl, or a trace", file.display())
     })?;
     let finding = look(&file, &text)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&finding.to_json())?);
+        terminal::print_json(&finding.to_json())?;
     } else {
-        finding.tell();
+        terminal::print(finding.to_text())?;
     }
     Ok(0)
 }
 
-fn look(file: &Path, text: &str) -> Result<Finding> {
+fn look(file: &Path, text: &str) -> Result<TracedFinding> {
     let Some(first) = text.lines().next() else {
         bail!("{}: it is empty, expected a line of JSON a step", file.display());
     };
@@ -52,23 +54,23 @@ fn look(file: &Path, text: &str) -> Result<Finding> {
         let written = parse(text).with_context(|| format!("{}: no journal", file.display()))?;
         let decided = replay(&written);
         let as_then = Some(decided == written);
-        return Ok(Finding { decided, as_then });
+        return Ok(TracedFinding { decided, as_then });
     }
     let (facts, steps) = read_trace(text).with_context(|| format!("{}: no trace", file.display()))?;
     let (mut watchdog, mut decided) = Watchdog::begin(facts, Mode::Advise);
     steps.iter().for_each(|step| decided.extend(watchdog.step(step)));
-    Ok(Finding { decided, as_then: None })
+    Ok(TracedFinding { decided, as_then: None })
 }
 
-impl Finding {
-    fn tell(&self) {
+impl TracedFinding {
+    fn to_text(&self) -> String {
         let name = |image: u32| format!("training image {image}");
-        story(&self.decided, &name).iter().for_each(|line| println!("{line}"));
-        match self.as_then {
-            Some(true) => println!("Looking again came to the same decisions."),
-            Some(false) => println!("Looking again came to other decisions than the journal has."),
-            None => {}
-        }
+        let mut lines = story(&self.decided, &name);
+        lines.extend(self.as_then.map(|as_then| match as_then {
+            true => "Looking again came to the same decisions.".into(),
+            false => "Looking again came to other decisions than the journal has.".into(),
+        }));
+        lines.join("\n") + "\n"
     }
 
     fn to_json(&self) -> Value {

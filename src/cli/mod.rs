@@ -1,45 +1,35 @@
 //! The command line: typed arguments, one plain function per verb, and the mapping of results to exit codes.
 
-mod attendant;
-mod bench;
-mod board_settings;
+mod advise;
 mod check;
+mod clean;
+mod completions;
+mod config;
+mod convert;
 mod demo;
 mod diagnose;
-mod execution;
+mod examples;
 mod export;
-mod heat;
-mod loaded;
-mod log_file;
-mod memory;
-mod memory_guard;
+mod export_photos;
+mod export_proof;
+mod export_tflite;
+mod inspect;
 mod pack;
 mod predict;
 mod pretraining;
 mod probe;
-mod process;
-mod progress;
-mod resume;
-mod run_folder;
-mod service;
-mod systemd;
+mod scenes;
+mod serve_model;
 mod train;
 mod train_arguments;
-mod train_report;
 mod val;
-mod watchdog_report;
-
-pub use process::prepare_process;
+mod watch;
+mod weights;
 
 use crate::kernel::Isa;
-use clap::{Parser, Subcommand};
+use crate::session::{log_file, terminal};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
-
-/// Exit code of a run that was stopped and can be resumed.
-pub const RESUMABLE: u8 = 75;
-
-/// Exit code of a command that was called in a wrong way; clap's as well.
-const USAGE: u8 = 2;
 
 /// Fine-tune SSD-MobileNet-V2 on the board where it will run.
 #[derive(Debug, Parser)]
@@ -57,26 +47,57 @@ pub struct Arguments {
 pub enum Command {
     /// Fine-tune a detector on labelled photos
     Train(Box<train_arguments::TrainArguments>),
-    /// Judge a detector on a split, or COCO detections against COCO ground truth
+    /// Measure a detector's AP on a split, or COCO detections against COCO ground truth
     Val(val::ValArguments),
     /// Find objects in photos: annotated pictures and JSON
     Predict(predict::PredictArguments),
+    /// Answer other programs: a photo in, its objects out, over HTTP; also for Label Studio
+    ServeModel(serve_model::ServeModelArguments),
+    /// Show a run of another process, or one that is over, as a page
+    Watch(watch::WatchArguments),
+    /// Keep detectors to start from: add a file or a package, list, choose the default
+    Weights(weights::WeightsArguments),
     /// Write a detector in the form another program expects
     Export(export::ExportArguments),
+    /// Say what a model file is: network, input, anchors, classes, what training could use
+    Inspect(inspect::InspectArguments),
+    /// Write any readable model file as ONNX
+    Convert(convert::ConvertArguments),
     /// Write a data set as one file, ready to train on
     Pack(pack::PackArguments),
     /// Look for every defect in a data set
     Check(check::CheckArguments),
-    /// Say what a run suffered from: its journal replayed, or a trace of another trainer
+    /// List what runs left and nothing needs any more; remove it with --remove
+    Clean(clean::CleanArguments),
+    /// Tell what a run suffered from: its journal replayed, or a trace of another trainer
     Diagnose(diagnose::DiagnoseArguments),
+    /// Say what limits a run's result and what would lift it most
+    Advise(advise::AdviseArguments),
     /// Measure this machine
-    Bench(bench::BenchArguments),
-    /// What this board is, has left, and would take to train
+    Bench(crate::bench::BenchArguments),
+    /// Tell what this board is, has left, and would take to train
     Probe(probe::ProbeArguments),
     /// Train on generated scenes in a minute or two: nothing to download
-    Demo(demo::DemoArguments),
+    Demo(scenes::DemoArguments),
     /// Train whenever labelled photos arrive, as a systemd service
-    Service(service::ServiceArguments),
+    Service(crate::service::ServiceArguments),
+    /// Write a job file with every key, its meaning and its default
+    Config(config::ConfigArguments),
+    /// Write a shell's completions to the terminal
+    Completions(completions::CompletionArguments),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man(completions::ManArguments),
+}
+
+/// The whole command line, with what is not said at the arguments themselves: the job file's keys and examples.
+pub fn command() -> clap::Command {
+    examples::with_examples(Arguments::command()).mut_subcommand("train", train_arguments::described)
+}
+
+/// The arguments that this process was called with; ends it with exit code 2 where they make no sense.
+pub fn parse() -> Arguments {
+    Arguments::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 fn parse_isa(text: &str) -> Result<Isa, String> {
@@ -94,19 +115,31 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Train(a) => train::run(*a),
         Command::Val(a) => val::run(a),
         Command::Predict(a) => predict::run(a),
+        Command::ServeModel(a) => serve_model::run(a),
+        Command::Watch(a) => watch::run(a),
+        Command::Weights(a) => weights::run(a),
         Command::Export(a) => export::run(a),
+        Command::Inspect(a) => inspect::run(a),
+        Command::Convert(a) => convert::run(a),
         Command::Pack(a) => pack::run(a),
         Command::Check(a) => check::run(a),
+        Command::Clean(a) => clean::run(a),
         Command::Diagnose(a) => diagnose::run(a),
-        Command::Bench(a) => bench::run(a),
+        Command::Advise(a) => advise::run(a),
+        Command::Bench(a) => crate::bench::run(a),
         Command::Probe(a) => probe::run(a),
         Command::Demo(a) => demo::run(a),
-        Command::Service(a) => service::run(a),
+        Command::Service(a) => crate::service::run(a),
+        Command::Config(a) => config::run(a),
+        Command::Completions(a) => completions::run(a),
+        Command::Man(a) => completions::man(a),
     };
     match result {
         Ok(code) => ExitCode::from(code),
+        // Whoever read has seen enough.
+        Err(error) if error.is::<terminal::ClosedPipe>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            terminal::complain(format_args!("error: {error:#}"));
             log_file::note_failure(&error);
             ExitCode::FAILURE
         }

@@ -1,114 +1,220 @@
-//! `fieldtune predict`.
+//! `fieldtune predict`: detections on photos, folders, streams and watched folders.
 
-use super::loaded::LoadedDetector;
-use super::process::set_threads;
-use crate::data::{Photo, Record, normalised, plain};
-use crate::report::{Marker, draw_markers, write_png};
-use crate::train::detect;
-use anyhow::{Context, Result, bail};
+use crate::eval::Suppression;
+use crate::predict::{
+    Finder, FolderWatch, Frame, FrameForm, FrameSize, FrameStream, LowestScore, Pace, PictureSource, PixelLayout,
+    Printed, ResultOptions, Results, Saved, Timing, check_regular, photos,
+};
+use crate::session::{Supervisor, set_threads, terminal};
+use anyhow::{Result, bail};
 use clap::Args;
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
 pub struct PredictArguments {
-    /// A detector (ONNX)
+    /// A detector: a file, a run folder, or the name of kept weights
     pub model: PathBuf,
-    /// Photos, or folders of photos
-    #[arg(required = true)]
+    /// Photos, folders with the folders in them, patterns such as 'photos/**/*.jpg'; - for a stream on standard input
+    #[arg(required_unless_present = "watch")]
     pub photos: Vec<PathBuf>,
-    /// Folder for annotated pictures and detections.json
+    /// Folder for results; where it has some already, the next of its name with a number
     #[arg(short, long, default_value = "runs/predict")]
     pub output: PathBuf,
-    /// Lowest score shown
-    #[arg(long, default_value_t = 0.4)]
-    pub conf: f64,
+    /// What goes into the folder, with a list of all detections [default: pictures; of a stream, nothing]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
+    pub save: Vec<Saved>,
+    /// Annotated pictures as PNG: without loss, ten times as large
+    #[arg(long)]
+    pub png: bool,
+    /// Lowest score shown, of all classes or as CLASS=SCORE, may be repeated [default: the model's own, of best F1 in validation; 0.4 if it has none]
+    #[arg(long, value_name = "[CLASS=]SCORE")]
+    pub conf: Vec<LowestScore>,
+    /// One object has one class: boxes of other classes suppress each other, too
+    #[arg(long)]
+    pub agnostic: bool,
+    /// Names of the model's classes where its file has none: cat,dog or a file, one a line
+    #[arg(long)]
+    pub names: Option<String>,
+    /// Threads for the network [default: all cores]
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Detections as JSON on the terminal, and no pictures
-    #[arg(long)]
+    /// Detections as one JSON list on the terminal, and no folder unless --save names something
+    #[arg(long, conflicts_with = "jsonl")]
     pub json: bool,
+    /// A line of JSON on the terminal for each photo at once, and no folder unless --save names something
+    #[arg(long)]
+    pub jsonl: bool,
+    /// Look at photos as they arrive in this folder, until stopped
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["photos", "json"])]
+    pub watch: Option<PathBuf>,
+    /// The stream is plain pixels, not JPEGs: width and height of a frame
+    #[arg(long, value_name = "WxH", help_heading = "Streams")]
+    pub raw: Option<FrameSize>,
+    /// How the pixels of --raw stand in a frame
+    #[arg(long, value_enum, default_value = "rgb24", requires = "raw", help_heading = "Streams")]
+    pub pixels: PixelLayout,
+    /// Of frames that come too fast, look at the newest only: for live cameras
+    #[arg(long, help_heading = "Streams")]
+    pub latest: bool,
 }
 
+/// Time between two looks at a watched folder.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Frames that do not decode and are told of one by one; the others are counted.
+const TOLD: u64 = 5;
+
 pub fn run(arguments: PredictArguments) -> Result<u8> {
-    set_threads(arguments.threads)?;
-    let mut loaded = LoadedDetector::open(&arguments.model)?;
-    loaded.detector.score_threshold = arguments.conf;
-    let photos = photos(&arguments.photos)?;
-    if !arguments.json {
-        std::fs::create_dir_all(&arguments.output)
-            .with_context(|| format!("{}: cannot make the folder", arguments.output.display()))?;
+    let is_stream = arguments.photos.iter().any(|path| path == Path::new("-"));
+    if is_stream && (arguments.photos.len() > 1 || arguments.json) {
+        bail!("a stream on standard input comes alone, and as lines\nhelp: fieldtune predict MODEL - [--jsonl]");
     }
-    let (mut all, mut failed) = (Vec::new(), 0);
-    for path in &photos {
-        match predict(&loaded, path, &arguments) {
-            Ok(found) => all.push(found),
-            // One bad photo does not keep the others from being looked at.
+    if !is_stream && (arguments.raw.is_some() || arguments.latest) {
+        bail!("--raw and --latest are for a stream\nhelp: name it `-`: ... | fieldtune predict MODEL -");
+    }
+    set_threads(arguments.threads)?;
+    let suppression = if arguments.agnostic { Suppression::AllClasses } else { Suppression::PerClass };
+    let finder = Finder::open(&arguments.model, arguments.names.as_deref(), &arguments.conf, suppression)?;
+    let listed = if is_stream || arguments.watch.is_some() { Vec::new() } else { photos(&arguments.photos)? };
+    let results = Results::open(options(&arguments, is_stream), finder.class_names())?;
+    let mut prediction = Prediction { finder, results, timing: Timing::begin(), failed: 0 };
+    if let Some(folder) = &arguments.watch {
+        prediction.watch(folder)?;
+    } else if is_stream {
+        let form = arguments.raw.map_or(FrameForm::Mjpeg, |size| FrameForm::Raw(size, arguments.pixels));
+        let pace = if arguments.latest { Pace::Newest } else { Pace::Every };
+        let stream = FrameStream::start(std::io::stdin(), form, pace)?;
+        prediction.stream(&stream)?;
+        tell_stream(&stream, &prediction);
+    } else {
+        listed.iter().try_for_each(|path| prediction.photo(path))?;
+    }
+    prediction.finish()
+}
+
+fn options(arguments: &PredictArguments, is_stream: bool) -> ResultOptions {
+    let printed = match (arguments.json, arguments.jsonl || is_stream) {
+        (true, _) => Printed::Whole,
+        (false, true) => Printed::Lines,
+        (false, false) => Printed::Summary,
+    };
+    let mut saved = arguments.save.clone();
+    if saved.is_empty() && printed == Printed::Summary {
+        saved.push(Saved::Pictures);
+    }
+    saved.dedup();
+    let endless = is_stream || arguments.watch.is_some();
+    ResultOptions { output: arguments.output.clone(), saved, printed, png: arguments.png, endless }
+}
+
+/// Frames that were not looked at, and how fast the others were.
+fn tell_stream(stream: &FrameStream, prediction: &Prediction) {
+    log::info!("{}", prediction.timing.live());
+    if stream.skipped() > 0 {
+        log::info!("{} frames were skipped, they came while another was looked at", stream.skipped());
+    }
+    if stream.cut() > 0 {
+        log::warn!("{} frames broke off", stream.cut());
+    }
+}
+
+/// A detector at work.
+struct Prediction {
+    finder: Finder,
+    results: Results,
+    timing: Timing,
+    /// Photos that cannot be read.
+    failed: u64,
+}
+
+impl Prediction {
+    /// One bad photo does not keep the others from being looked at.
+    fn photo(&mut self, path: &Path) -> Result<()> {
+        let began = Instant::now();
+        match check_regular(path).and_then(|()| Ok(crate::data::Photo::read(path)?)) {
+            Ok(photo) => {
+                let [w, h] = [photo.image.width as u32, photo.image.height as u32];
+                if photo.size != [w, h] {
+                    log::warn!(
+                        "{}: {}x{} pixels, decoded as {w}x{h}: boxes are in pixels of the smaller picture",
+                        path.display(),
+                        photo.size[0],
+                        photo.size[1]
+                    );
+                }
+                self.look(PictureSource::File(path), photo.image, began)
+            }
             Err(error) => {
                 log::error!("{error:#}");
-                failed += 1;
+                self.failed += 1;
+                Ok(())
             }
         }
     }
-    let text = serde_json::to_string_pretty(&all)?;
-    if arguments.json {
-        println!("{text}");
-    } else {
-        let file = arguments.output.join("detections.json");
-        std::fs::write(&file, text).with_context(|| format!("{}: cannot write", file.display()))?;
-        println!("{} photos, pictures and detections.json in {}", all.len(), arguments.output.display());
-    }
-    Ok(u8::from(failed > 0))
-}
 
-/// The photos named, folders opened one level deep, in order of name.
-fn photos(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            all.push(path.clone());
-            continue;
+    fn frame(&mut self, frame: &Frame) -> Result<()> {
+        let began = Instant::now();
+        match frame.picture() {
+            Ok(image) => self.look(PictureSource::Frame(frame), image, began),
+            Err(error) => {
+                self.failed += 1;
+                if self.failed <= TOLD {
+                    log::error!("{error:#}");
+                }
+                Ok(())
+            }
         }
-        let entries = std::fs::read_dir(path).with_context(|| format!("{}: cannot read the folder", path.display()))?;
-        let mut inside: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| is_photo(p)).collect();
-        inside.sort();
-        all.extend(inside);
     }
-    if all.is_empty() {
-        bail!("no photo found\nhelp: name .jpg, .png, .bmp or .webp files, or a folder that holds some");
-    }
-    Ok(all)
-}
 
-fn is_photo(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png" | "bmp" | "webp"))
-}
-
-fn predict(loaded: &LoadedDetector, path: &Path, arguments: &PredictArguments) -> Result<Value> {
-    let photo = Photo::read(path)?;
-    let size = [photo.image.width as u32, photo.image.height as u32];
-    let record =
-        Record { source: path.display().to_string(), source_size: size, image: photo.image, objects: Vec::new() };
-    let input = normalised(plain(&record, loaded.size).image.pixels);
-    let found = detect(&loaded.model, input, 1, loaded.size, &loaded.detector).pop().unwrap_or_default();
-    if !arguments.json {
-        let marker =
-            |d: &crate::eval::Detection| Marker::detection(d.bbox, d.class, &loaded.class_names[d.class], d.score);
-        let markers: Vec<Marker> = found.iter().map(marker).collect();
-        let mut picture = record.image;
-        draw_markers(&mut picture, &markers);
-        let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("photo");
-        write_png(&picture, &arguments.output.join(format!("{name}.png")))?;
+    fn look(&mut self, source: PictureSource, image: crate::data::RgbImage, began: Instant) -> Result<()> {
+        let decoding = began.elapsed();
+        let sighting = self.finder.look(image);
+        self.timing.looked(decoding, &sighting);
+        let found = Instant::now();
+        self.results.take(&self.finder, source, sighting)?;
+        self.timing.wrote(found.elapsed());
+        if let PictureSource::Frame(frame) = source {
+            self.timing.answered(frame.arrived);
+        }
+        Ok(())
     }
-    let [width, height] = size.map(f64::from);
-    let detections: Vec<Value> = found
-        .iter()
-        .map(|d| {
-            let b = d.bbox;
-            let corners = [b.x0 * width, b.y0 * height, b.x1 * width, b.y1 * height];
-            json!({"class": loaded.class_names[d.class], "score": d.score, "box": corners})
-        })
-        .collect();
-    Ok(json!({"file": path.display().to_string(), "width": size[0], "height": size[1], "detections": detections}))
+
+    fn stream(&mut self, stream: &FrameStream) -> Result<()> {
+        let stop = Supervisor::of_command().listen()?;
+        while let Some(frame) = stream.next(&stop)? {
+            self.frame(&frame)?;
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, folder: &Path) -> Result<()> {
+        let stop = Supervisor::of_command().listen()?;
+        let mut watch = FolderWatch::new(folder, self.results.folder());
+        let stopped = |stop: &AtomicBool| stop.load(Ordering::Relaxed);
+        while !stopped(&stop) {
+            for path in watch.ready()? {
+                self.photo(&path)?;
+                if stopped(&stop) {
+                    break;
+                }
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<u8> {
+        let (timing, failed) = (self.timing, self.failed);
+        let seen = timing.count;
+        match self.results.finish()? {
+            Some(saved) => terminal::print_line(format_args!("{seen} photos, {saved}; {timing}"))?,
+            None => log::info!("{seen} photos; {timing}"),
+        }
+        if failed > 0 {
+            log::error!("{failed} of {} photos cannot be read", seen + failed);
+        }
+        Ok(u8::from(failed > 0))
+    }
 }

@@ -1,19 +1,16 @@
-//! `fieldtune demo --pretrain FILE`: how the network that the demo starts from was made.
+//! `fieldtune demo --pretrain FILE`: makes the network that the demo starts from.
 //!
 //! From random numbers, calibrated on some scenes ([`calibrate`]), a narrow network learns shapes that the demo does not
 //! show. Every anchor at an object's middle answers for it at first: with SSD's own assignment a network that knows
 //! nothing learns several times slower.
 
-use super::attendant::Attendant;
-use super::demo::{CLASSES, DemoArguments, scene_job, uncropped};
-use super::resume::{Overrides, resume};
-use super::train::{Wishes, new_training};
-use crate::boxes::BoxCoder;
+use super::scenes::{CLASSES, DemoArguments, scene_job, uncropped};
 use crate::data::{SceneOptions, normalise, scene};
+use crate::interchange::{ExportOptions, export};
 use crate::model::{ConvWeights, Ssd, initialise_network, ssdlite_mobilenet_v2};
-use crate::onnx::{ExportOptions, Form, Images, export};
 use crate::ops;
-use crate::train::{LossKind, Recipe, calibrate};
+use crate::session::{Overrides, Preflight, Supervisor, new_training, resume};
+use crate::train::{Recipe, calibrate};
 use anyhow::{Context, Result};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -63,7 +60,7 @@ fn phases(arguments: &DemoArguments) -> [(SceneOptions, Recipe); 2] {
     let epochs = ((first.epochs as f64 * SECOND_SHARE).ceil() as u64).max(1);
     let second = Recipe { epochs, batch: 8, lr: 2e-3, weight_decay: 0.2, inside: 0.0, ..first.clone() };
     let large = SceneOptions { size: 112, max_objects: 3, min_object_px: 28, max_object: 0.9, ..scenes.clone() };
-    let size = arguments.imgsz;
+    let size = arguments.imgsz.longer();
     let all = SceneOptions { size, max_objects: 6, min_object_px: size * 6 / 100, max_object: 0.8, ..scenes };
     [(large, first), (all, second)]
 }
@@ -73,20 +70,20 @@ fn phases(arguments: &DemoArguments) -> [(SceneOptions, Recipe); 2] {
 /// # Errors
 /// If the numbers cannot work, or the disk refuses.
 pub fn pretrain(file: &Path, arguments: &DemoArguments) -> Result<u8> {
-    let (phases, attendant) = (phases(arguments), &mut Attendant::of_command());
+    let (phases, supervisor) = (phases(arguments), &mut Supervisor::of_command());
     let mut start = arguments.out.join("random.onnx");
     for (number, (options, recipe)) in phases.iter().enumerate() {
         let name = format!("pretraining-{}", number + 1);
         let run = arguments.out.join(&name);
         let outcome = if run.join("weights/last.ckpt").exists() {
             let overrides = Overrides { threads: arguments.threads, ..Overrides::default() };
-            resume(&run, &overrides, attendant)?
+            resume(&run, &overrides, supervisor)?
         } else {
-            let job = scene_job("pretraining", name, options, recipe.clone(), &start, arguments)?;
+            let job = scene_job("pretraining", name, options, options.size.into(), recipe.clone(), &start, arguments)?;
             if number == 0 {
                 write_random(&start, options)?;
             }
-            new_training(job, Wishes::default(), attendant)?
+            new_training(job, Preflight::default(), supervisor)?
         };
         if outcome.code() != 0 {
             return Ok(outcome.code());
@@ -101,18 +98,11 @@ pub fn pretrain(file: &Path, arguments: &DemoArguments) -> Result<u8> {
 /// Writes a network that has seen nothing.
 fn write_random(path: &Path, scenes: &SceneOptions) -> Result<()> {
     let class_names: Vec<String> = scenes.class_names().iter().map(|n| n.to_string()).collect();
-    let form = ExportOptions {
-        size: scenes.size,
-        images: Images::Any,
-        class_names: &class_names,
-        coder: BoxCoder::default(),
-        anchors: "tf-ssd",
-        scores: LossKind::Mining.scores(),
-        form: Form::RawHeads,
-    };
+    let form = ExportOptions::raw(scenes.size, &class_names);
     // One thread adds up in one order: the same numbers everywhere. And the run is to choose its own threads later.
     let thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("cannot start a thread")?;
-    Ok(export(&thread.install(|| from_nothing(scenes)), path, &form)?)
+    export(&thread.install(|| from_nothing(scenes)), path, &form)?;
+    Ok(())
 }
 
 /// Random numbers, calibrated on some of the scenes.

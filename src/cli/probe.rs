@@ -1,18 +1,16 @@
-//! `fieldtune probe`: what this board is, what it has left, what training would take of it, and how long.
+//! `fieldtune probe`: this board, its free memory and storage, and an estimate of the memory and time that training
+//! would take.
 
-use super::bench::seconds_per_image;
-use super::board_settings::settle_on_board;
-use super::memory::fit_memory;
-use super::process::set_threads;
-use super::run_folder::{check_size, open_source};
-use super::train::loader_threads;
+use crate::bench::seconds_per_image;
 use crate::board::{
     BoardConfig, Heat, Memory, MemoryLimit, MemoryState, Processor, Sensors, free_bytes, limits_are_enforced, model,
     total_memory,
 };
+use crate::boxes::InputSize;
 use crate::config::JobFile;
 use crate::kernel::{Isa, peak_gflops};
 use crate::model::{initialise_network, ssdlite_mobilenet_v2};
+use crate::session::{check_size, fit_memory, loader_threads, open_source, set_threads, settle_on_board, terminal};
 use crate::train::{MemoryPlan, TrainState};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -31,16 +29,16 @@ pub struct ProbeArguments {
     /// Settings of this board instead of the one that is found
     #[arg(long, default_value = "auto")]
     pub board: String,
-    /// Input size in pixels
-    #[arg(long, default_value_t = super::loaded::DEFAULT_SIZE)]
-    pub imgsz: usize,
+    /// Input size in pixels, a side or HEIGHTxWIDTH
+    #[arg(long, default_value_t = crate::session::DEFAULT_SIZE)]
+    pub imgsz: InputSize,
     /// One JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 /// Everything there is to say.
-struct Report {
+struct ProbeReport {
     board: Option<BoardConfig>,
     model: Option<String>,
     processor: Processor,
@@ -67,14 +65,14 @@ pub fn run(arguments: ProbeArguments) -> Result<u8> {
     log::set_max_level(log::LevelFilter::Warn);
     let report = look(&arguments)?;
     if arguments.json {
-        println!("{}", report.to_json());
+        terminal::print_line(report.to_json())?;
     } else {
-        print!("{}", report.to_text());
+        terminal::print(report.to_text())?;
     }
     Ok(0)
 }
 
-fn look(arguments: &ProbeArguments) -> Result<Report> {
+fn look(arguments: &ProbeArguments) -> Result<ProbeReport> {
     let root = Path::new("/");
     let mut job = JobFile { board: arguments.board.clone(), ..JobFile::default() };
     let board = settle_on_board(&mut job, root)?;
@@ -90,7 +88,7 @@ fn look(arguments: &ProbeArguments) -> Result<Report> {
     let isa = Isa::best();
     let seconds_per_image = seconds_per_image(&job.recipe, CLASSES, arguments.imgsz);
     let run = arguments.data.as_deref().map(|data| estimate(data, &job, seconds_per_image)).transpose()?;
-    Ok(Report {
+    Ok(ProbeReport {
         model: model(root),
         processor: Processor::read(root),
         heat: Sensors::find(root).read(),
@@ -136,7 +134,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-impl Report {
+impl ProbeReport {
     /// What the firmware does about the board's power and heat.
     fn flags(&self) -> Vec<&'static str> {
         let Some(t) = self.heat.throttling else { return Vec::new() };

@@ -1,144 +1,122 @@
 //! The flags of `fieldtune train`, and the job file that they are put over.
 
-use crate::config::JobFile;
+use crate::boxes::InputSize;
+use crate::config::{JobFile, KEYS, PackWish, ServeAddress, default_of};
 use crate::data::AugmentOptions;
 use crate::optim::{Decay, OptimizerKind};
 use crate::train::LossKind;
 use crate::watchdog::Mode;
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// What a run keeps from its beginning: all but threads and the time between checkpoints.
-const FIXED: [&str; 30] = [
-    "board",
-    "watchdog",
-    "probe_overfit",
-    "data",
-    "weights",
-    "config",
-    "epochs",
-    "batch",
-    "micro_batch",
-    "imgsz",
-    "lr",
-    "backbone_rate",
-    "weight_decay",
-    "optimizer",
-    "decay",
-    "warmup",
-    "clip",
-    "ema",
-    "freeze",
-    "hold",
-    "loss",
-    "class_weight",
-    "no_augment",
-    "patience",
-    "seed",
-    "train_split",
-    "val_split",
-    "val_share",
-    "name",
-    "out",
-];
-
+/// Help texts, defaults and headings of the flags that are keys of the job file come from [`crate::config::KEYS`].
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct TrainArguments {
-    /// Folder of labelled photos, a label file, or a pack
-    pub data: Option<PathBuf>,
-    /// Pretrained detector or backbone (ONNX)
-    #[arg(long)]
+    pub data: Vec<PathBuf>,
+    #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Job file (TOML); flags override it
-    #[arg(long)]
+    #[arg(long, value_name = "NAMES")]
+    pub names: Option<String>,
+    /// Job file (TOML, see `fieldtune config`); flags override it
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Continue a run: its folder, or one of its checkpoints
-    #[arg(long, conflicts_with_all = FIXED)]
+    /// Continue a run: its folder, or one of its checkpoints; other flags are the run's but --epochs, --threads, --checkpoint-every and those of following a run
+    #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
-    /// Passes over the training images [default: 20]
-    #[arg(long)]
+    /// With --resume: start a new run from the best weights so far, where its checkpoints are lost
+    #[arg(long, requires = "resume", conflicts_with_all = ["threads", "checkpoint_every"])]
+    pub from_best: bool,
+    #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
-    /// Images per optimizer step
-    #[arg(long)]
+    #[arg(long, value_name = "MINUTES", conflicts_with = "epochs")]
+    pub minutes: Option<f64>,
+    #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Images per forward and backward pass; a divisor of the batch
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub micro_batch: Option<usize>,
-    /// Input size in pixels [default: the file's, or 300]
-    #[arg(long)]
-    pub imgsz: Option<usize>,
-    /// Learning rate of extras and heads, or auto for a range test before the run
-    #[arg(long, value_parser = parse_rate)]
+    #[arg(long, value_name = "PIXELS|HxW")]
+    pub imgsz: Option<InputSize>,
+    #[arg(long, value_parser = parse_rate, value_name = "RATE|auto")]
     pub lr: Option<Rate>,
-    /// First see whether a few photos can be learned by heart; end if not
-    #[arg(long)]
+    /// First train on a few photos to see whether the network can overfit them; end if not
+    #[arg(long, help_heading = "Learning rate and optimizer")]
     pub probe_overfit: bool,
-    /// Rate of the backbone as a share of --lr
-    #[arg(long)]
+    #[arg(long, value_name = "SHARE")]
     pub backbone_rate: Option<f64>,
-    #[arg(long)]
+    #[arg(long, value_name = "DECAY")]
     pub weight_decay: Option<f64>,
-    #[arg(long, value_parser = parse_optimizer)]
-    pub optimizer: Option<OptimizerKind>,
-    /// cosine, step, staircase or constant
-    #[arg(long, value_parser = parse_decay)]
+    #[arg(long, value_enum)]
+    pub optimizer: Option<OptimizerWord>,
+    #[arg(long, value_enum)]
     pub decay: Option<Decay>,
-    /// Steps of rising rate at the start
-    #[arg(long)]
+    #[arg(long, value_name = "STEPS")]
     pub warmup: Option<u64>,
-    /// Largest gradient norm; 0 for none
-    #[arg(long)]
+    #[arg(long, value_name = "NORM")]
     pub clip: Option<f64>,
-    /// Share of the moving average kept per step; 0 for none
-    #[arg(long)]
+    #[arg(long, value_name = "SHARE")]
     pub ema: Option<f64>,
-    /// Leading stages not trained: 0 none, 1 the stem, k + 1 the stem and k blocks, 19 the backbone
-    #[arg(long)]
+    #[arg(long, value_name = "STAGES")]
     pub freeze: Option<usize>,
-    /// Share of the run during which the backbone is held
-    #[arg(long)]
+    #[arg(long, value_name = "SHARE")]
     pub hold: Option<f64>,
-    /// mining or focal
-    #[arg(long, value_parser = parse_loss)]
+    #[arg(long, value_enum)]
     pub loss: Option<LossKind>,
-    /// Weight of a class in the loss, as NAME=WEIGHT; may be repeated
-    #[arg(long, value_parser = parse_class_weight)]
+    #[arg(long, value_parser = parse_class_weight, value_name = "NAME=WEIGHT")]
     pub class_weight: Vec<(String, f32)>,
-    /// Show every photo as it is
-    #[arg(long)]
+    /// Show every photo as it is: no augmentation
+    #[arg(long, help_heading = "Training")]
     pub no_augment: bool,
-    /// Epochs without a better validation AP before ending early; 0 never
-    #[arg(long)]
+    #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<u64>,
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Threads for the network [default: all cores]
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    #[arg(long)]
+    #[arg(long, value_name = "SPLIT")]
     pub train_split: Option<String>,
-    #[arg(long)]
+    #[arg(long, value_name = "SPLIT")]
     pub val_split: Option<String>,
-    /// Share of the images held back for validation where the data set has no split
-    #[arg(long)]
+    #[arg(long, value_name = "SHARE")]
     pub val_share: Option<f64>,
-    /// Name of the run folder
+    /// Train although the data set has errors of this kind; may be repeated
+    #[arg(long, value_name = "KIND")]
+    pub accept: Vec<String>,
+    #[arg(long, value_enum)]
+    pub pack_as: Option<PackWish>,
     #[arg(long)]
     pub name: Option<String>,
-    /// Folder for run folders [default: runs/train]
-    #[arg(long)]
+    #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-    /// What the watchdog may do about stagnation: cure, advise or off [default: cure]
-    #[arg(long, value_parser = parse_watchdog)]
+    #[arg(long, value_enum)]
     pub watchdog: Option<Mode>,
-    /// Settings by board: a name of board-configs, none, or auto for this board's [default: auto]
     #[arg(long)]
     pub board: Option<String>,
-    /// Longest time between checkpoints, in seconds; 0 saves after every step [default: 300]
-    #[arg(long)]
+    #[arg(long, value_name = "SECONDS")]
     pub checkpoint_every: Option<u64>,
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8070")]
+    pub serve: Option<ServeAddress>,
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+    #[arg(long, value_name = "URL")]
+    pub notify: Option<String>,
+}
+
+/// An optimizer with its usual numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerWord {
+    Adamw,
+    Sgd,
+}
+
+impl From<OptimizerWord> for OptimizerKind {
+    fn from(word: OptimizerWord) -> Self {
+        match word {
+            OptimizerWord::Adamw => OptimizerKind::adamw(),
+            OptimizerWord::Sgd => OptimizerKind::sgd(),
+        }
+    }
 }
 
 /// A learning rate, or the wish for one.
@@ -155,44 +133,31 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     }
 }
 
-fn parse_optimizer(text: &str) -> Result<OptimizerKind, String> {
-    match text {
-        "adamw" => Ok(OptimizerKind::adamw()),
-        "sgd" => Ok(OptimizerKind::Sgd { momentum: 0.9 }),
-        _ => Err("expected adamw or sgd".into()),
-    }
-}
-
-fn parse_decay(text: &str) -> Result<Decay, String> {
-    match text {
-        "cosine" => Ok(Decay::Cosine),
-        "step" => Ok(Decay::Step),
-        "staircase" => Ok(Decay::Staircase),
-        "constant" => Ok(Decay::Constant),
-        _ => Err("expected cosine, step, staircase or constant".into()),
-    }
-}
-
-fn parse_loss(text: &str) -> Result<LossKind, String> {
-    match text {
-        "mining" => Ok(LossKind::Mining),
-        "focal" => Ok(LossKind::Focal),
-        _ => Err("expected mining or focal".into()),
-    }
-}
-
-fn parse_watchdog(text: &str) -> Result<Mode, String> {
-    match text {
-        "cure" => Ok(Mode::Cure),
-        "advise" => Ok(Mode::Advise),
-        "off" => Ok(Mode::Off),
-        _ => Err("expected cure, advise or off".into()),
-    }
-}
-
 fn parse_class_weight(text: &str) -> Result<(String, f32), String> {
     let (name, weight) = text.rsplit_once('=').ok_or("expected NAME=WEIGHT")?;
-    weight.parse().map(|w| (name.to_string(), w)).map_err(|_| format!("{weight:?} is no number"))
+    weight.parse().map(|w| (name.to_string(), w)).map_err(|_| format!("{weight:?} is not a number"))
+}
+
+/// Flags that may change when a run goes on; all others are the run's from its beginning.
+const CHANGEABLE: [&str; 6] = ["epochs", "threads", "checkpoint_every", "serve", "metrics_file", "notify"];
+
+/// `fieldtune train` with the help of every key's flag, its default and its heading, and with all that conflicts with
+/// `--resume`.
+pub fn described(train: clap::Command) -> clap::Command {
+    let flags = KEYS.iter().filter_map(|key| key.flag.map(|flag| (flag, key)));
+    let train = flags.fold(train, |train, (flag, key)| {
+        let default = default_of(key).filter(|value| !value.starts_with(['{', '[']));
+        let default = default.as_deref().map(|value| value.trim_matches('"')).or(key.otherwise.map(|o| o.0));
+        let help = default.map_or(key.doc.to_string(), |default| format!("{} [default: {default}]", key.doc));
+        train.mut_arg(
+            flag,
+            |arg| if arg.is_positional() { arg.help(help) } else { arg.help(help).help_heading(key.heading) },
+        )
+    });
+    let ids = train.get_arguments().map(|arg| arg.get_id().clone());
+    let fixed: Vec<clap::Id> =
+        ids.filter(|id| id != "resume" && id != "from_best" && !CHANGEABLE.contains(&id.as_str())).collect();
+    train.mut_arg("resume", |arg| arg.conflicts_with_all(fixed))
 }
 
 /// Puts a flag's value over the job's where the flag was given.
@@ -208,19 +173,30 @@ fn set<T>(value: &mut T, flag: Option<T>) {
 /// If the job file cannot be read.
 pub fn job_file(a: TrainArguments) -> Result<JobFile> {
     let mut job = a.config.as_deref().map(JobFile::read).transpose()?.unwrap_or_default();
-    job.data = a.data.or(job.data);
+    let mut data = a.data.into_iter();
+    if let Some(first) = data.next() {
+        job.data = Some(first);
+        job.also = data.collect();
+    }
     job.weights = a.weights.or(job.weights);
+    job.names = a.names.or(job.names);
     job.imgsz = a.imgsz.or(job.imgsz);
     job.name = a.name.or(job.name);
     job.threads = a.threads.or(job.threads);
+    job.minutes = a.minutes.or(job.minutes.filter(|_| a.epochs.is_none()));
     job.train_split = a.train_split.or(job.train_split);
     job.val_split = a.val_split.or(job.val_split);
     set(&mut job.val_share, a.val_share);
+    job.accept.extend(a.accept);
+    set(&mut job.pack_as, a.pack_as);
     set(&mut job.out, a.out);
     job.given.checkpoint_every |= a.checkpoint_every.is_some();
     set(&mut job.checkpoint_every_s, a.checkpoint_every);
     set(&mut job.board, a.board);
     set(&mut job.watchdog, a.watchdog);
+    job.serve = a.serve.or(job.serve);
+    job.metrics_file = a.metrics_file.or(job.metrics_file);
+    job.notify = a.notify.or(job.notify);
     let recipe = &mut job.recipe;
     set(&mut recipe.epochs, a.epochs);
     job.given.micro_batch |= a.micro_batch.is_some();
@@ -234,7 +210,7 @@ pub fn job_file(a: TrainArguments) -> Result<JobFile> {
     }
     set(&mut recipe.backbone_rate, a.backbone_rate);
     set(&mut recipe.weight_decay, a.weight_decay);
-    set(&mut recipe.optimizer, a.optimizer);
+    set(&mut recipe.optimizer, a.optimizer.map(OptimizerKind::from));
     set(&mut recipe.decay, a.decay);
     set(&mut recipe.warmup, a.warmup);
     set(&mut recipe.clip, a.clip);
@@ -249,4 +225,89 @@ pub fn job_file(a: TrainArguments) -> Result<JobFile> {
         recipe.augment = AugmentOptions::none();
     }
     Ok(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Command, FromArgMatches};
+    use std::collections::BTreeSet;
+
+    /// Flags that are no keys of the job file.
+    const OTHERS: [&str; 6] = ["config", "resume", "from_best", "probe_overfit", "no_augment", "help"];
+
+    /// Values of which one suits each flag, and is not its default.
+    const VALUES: [&str; 11] =
+        ["jpeg", "3", "0.25", "sgd", "staircase", "focal", "advise", "cat=2", "name", "auto", "7"];
+
+    fn train() -> Command {
+        described(TrainArguments::augment_args(Command::new("train")))
+    }
+
+    fn parsed(words: &[String]) -> Result<TrainArguments, clap::Error> {
+        let all = std::iter::once("train".to_string()).chain(words.iter().cloned());
+        TrainArguments::from_arg_matches(&train().try_get_matches_from(all)?)
+    }
+
+    /// Words of the command line that give a key's flag a value other than its default.
+    fn words(flag: &str) -> Vec<String> {
+        let given = |value: &&str| {
+            let words = match flag {
+                "data" => vec![value.to_string()],
+                _ => vec![format!("--{}", flag.replace('_', "-")), value.to_string()],
+            };
+            let changed =
+                parsed(&words).ok().and_then(|a| job_file(a).ok()).is_some_and(|job| job != JobFile::default());
+            changed.then_some(words)
+        };
+        VALUES.iter().find_map(given).unwrap_or_else(|| panic!("no value for --{flag}"))
+    }
+
+    #[test]
+    fn every_flag_is_a_key_and_has_its_help() {
+        let train = train();
+        let ids: BTreeSet<&str> = train.get_arguments().map(|a| a.get_id().as_str()).collect();
+        let keys: BTreeSet<&str> = KEYS.iter().filter_map(|key| key.flag).collect();
+        let others: BTreeSet<&str> = OTHERS.into_iter().filter(|id| ids.contains(id)).collect();
+        assert_eq!(ids, keys.union(&others).copied().collect());
+        assert!(train.get_arguments().all(|a| a.get_help().is_some()));
+    }
+
+    #[test]
+    fn every_flag_sets_its_key_and_no_other() {
+        let table = |job: &JobFile| toml::Table::try_from(job).expect("a job has only keys that TOML can hold");
+        let flat = |job: &JobFile| {
+            let mut all = table(job);
+            let recipe = all.remove("recipe").and_then(|r| r.as_table().cloned()).expect("a recipe");
+            all.extend(recipe.into_iter().map(|(key, value)| (format!("recipe.{key}"), value)));
+            all
+        };
+        let before = flat(&JobFile::default());
+        for key in KEYS.iter().filter(|key| key.flag.is_some()) {
+            let flag = key.flag.expect("filtered");
+            let after = flat(&job_file(parsed(&words(flag)).expect("a valid flag")).expect("no file is read"));
+            let changed: Vec<&String> =
+                after.iter().filter(|(k, v)| before.get(*k) != Some(v)).map(|(k, _)| k).collect();
+            let name = match key.table {
+                "" => key.name.to_string(),
+                "recipe.optimizer" => "recipe.optimizer".into(),
+                table => format!("{table}.{}", key.name),
+            };
+            // Batch and micro-batch make room for each other.
+            let expected = if flag == "batch" { 1..3 } else { 1..2 };
+            let expected = if flag == "micro_batch" { 1..3 } else { expected };
+            assert!(changed.contains(&&name) && expected.contains(&changed.len()), "--{flag}: {changed:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_keeps_all_but_its_length_pace_and_onlookers() {
+        for flag in KEYS.iter().filter_map(|key| key.flag) {
+            let resumed = parsed(&[words(flag), vec!["--resume".into(), "run".into()]].concat());
+            assert_eq!(resumed.is_ok(), CHANGEABLE.contains(&flag), "--{flag}");
+        }
+        for flag in ["--probe-overfit", "--no-augment", "--config=job.toml"] {
+            assert!(parsed(&[flag.into(), "--resume".into(), "run".into()]).is_err(), "{flag}");
+        }
+    }
 }

@@ -3,35 +3,12 @@
 //! Readers keep what the file says: class names, corners in the file's own units and order, sizes as declared.
 //! `clean` turns an annotation into [`super::Object`]s once the image's true size is known.
 
-use std::fmt;
-use std::path::PathBuf;
+use super::box_form::BoxForm;
+use super::entry::Entry;
+use super::stored::Stored;
 
-/// Where in a file something stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Relative to the data set's root, `/` between folders.
-    pub file: String,
-    pub spot: Spot,
-}
-
-/// The part of a [`Place`] inside the file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Spot {
-    WholeFile,
-    /// Counted from 1.
-    Line(usize),
-    /// An entry named by its own key, as in `annotation 17` of a COCO file.
-    Entry(String),
-}
-
-/// How the four numbers of a box are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Units {
-    /// Pixels of the image at its declared size.
-    Pixels,
-    /// Fractions of the image.
-    Fractions,
-}
+pub use super::box_form::Units;
+pub use super::place::{Place, Spot};
 
 /// One labelled object as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,48 +26,39 @@ pub struct RawObject {
 /// One image with its labels as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
-    /// The image file, absolute or relative to the working folder.
-    pub path: PathBuf,
+    /// Where the image's bytes are.
+    pub stored: Stored,
     /// The image file relative to the data set's root, `/` between folders.
     pub source: String,
     /// Width and height according to the labels, not necessarily those of the image.
     pub declared_size: Option<[u32; 2]>,
     pub units: Units,
+    /// How the boxes are to be read, as judged over the whole set.
+    pub form: BoxForm,
     pub objects: Vec<RawObject>,
     /// Where the labels of this image are; the image itself where it has none.
     pub place: Place,
 }
 
-impl Place {
-    pub fn file(file: impl Into<String>) -> Self {
-        Self { file: file.into(), spot: Spot::WholeFile }
-    }
-
-    pub fn line(file: impl Into<String>, line: usize) -> Self {
-        Self { file: file.into(), spot: Spot::Line(line) }
-    }
-
-    pub fn entry(file: impl Into<String>, entry: impl Into<String>) -> Self {
-        Self { file: file.into(), spot: Spot::Entry(entry.into()) }
+impl RawObject {
+    /// An ordinary object: neither difficult nor a crowd, of no area but its box's.
+    pub fn new(class: impl Into<String>, corners: [f64; 4], place: Place) -> Self {
+        Self { class: class.into(), corners, difficult: false, crowd: false, area: None, place }
     }
 }
 
-impl fmt::Display for Spot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Spot::WholeFile => Ok(()),
-            Spot::Line(line) => write!(f, "line {line}"),
-            Spot::Entry(entry) => f.write_str(entry),
-        }
+impl Annotation {
+    /// An image without objects yet, whose labels stand at `place`.
+    pub fn new(image: &Entry, units: Units, place: Place) -> Self {
+        let (stored, source) = (image.stored.clone(), image.name.clone());
+        let (declared_size, form, objects) = (None, BoxForm::default(), Vec::new());
+        Self { stored, source, declared_size, units, form, objects, place }
     }
-}
 
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.spot {
-            Spot::WholeFile => f.write_str(&self.file),
-            Spot::Line(line) => write!(f, "{}:{line}", self.file),
-            Spot::Entry(entry) => write!(f, "{}: {entry}", self.file),
-        }
+    /// With the size in pixels that the labels give, where it is one that an image can have.
+    pub fn with_size(mut self, width: Option<f64>, height: Option<f64>) -> Self {
+        let side = |n: f64| (1.0..=65535.0).contains(&n).then_some(n as u32);
+        self.declared_size = width.and_then(side).zip(height.and_then(side)).map(|(w, h)| [w, h]);
+        self
     }
 }

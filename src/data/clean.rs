@@ -4,12 +4,16 @@
 //! order, boxes are clipped to the image, what is then less than a pixel wide or high goes, so do unknown classes and
 //! exact repetitions. Near-duplicates, small and crowded objects stay: they are true, or at least not provably wrong.
 
+use std::collections::HashMap;
+
 use crate::boxes::CornerBox;
 
 use super::annotation::{Annotation, Place, RawObject, Units};
-use super::corner_form::{CornerForm, Evidence};
+use super::box_form::Evidence;
 use super::exif::Orientation;
 use super::finding::{Action, Finding, Kind, Severity};
+use super::findings::Findings;
+use super::frame::{Frame, Picture};
 use super::sample::Object;
 
 /// Two boxes of one class that overlap more are probably one object labelled twice.
@@ -17,58 +21,48 @@ const NEAR_DUPLICATE_IOU: f64 = 0.9;
 /// Boxes that differ by less (in pixels, every corner) are the same box.
 const SAME_BOX_PX: f64 = 0.5;
 
-/// What the labels cannot know: the picture's true size, upright and as stored in the file.
-#[derive(Clone, Copy, Debug)]
-pub struct Picture {
-    pub size: [u32; 2],
-    pub stored_size: [u32; 2],
-    pub orientation: Orientation,
-}
-
 /// The usable objects of one image, and what was found on the way.
 #[derive(Debug, Default)]
 pub struct Cleaned {
     pub objects: Vec<Object>,
     /// Where each object's label stands.
     pub places: Vec<Place>,
-    pub findings: Vec<Finding>,
+    /// How many of the objects are not as they were written.
+    pub repaired: usize,
+    pub findings: Findings,
 }
 
-/// The coordinates that the boxes of an image are written in.
-struct Frame {
-    size: [f64; 2],
-    /// How to turn them to fit the upright picture.
-    orientation: Orientation,
-}
+/// The classes of a set by their names.
+pub type ClassIndex<'a> = HashMap<&'a str, usize>;
 
 /// The objects of an annotation in fractions of the upright picture.
-pub fn clean(annotation: &Annotation, picture: &Picture, classes: &[String], form: CornerForm) -> Cleaned {
+pub fn clean(annotation: &Annotation, picture: &Picture, classes: &[String], index: &ClassIndex) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    let frame = frame(annotation, picture, &mut cleaned.findings);
-    let xywh = annotation.units == Units::Pixels && {
+    let Some(frame) = Frame::of(annotation, picture, &mut cleaned.findings) else { return cleaned };
+    let form = &annotation.form;
+    let units = form.units(annotation.units);
+    let xywh = units == Units::Pixels && {
         let evidence: Vec<_> = annotation.objects.iter().map(|o| Evidence::of(o.corners, frame.size)).collect();
         form.is_xywh(&evidence)
     };
     if xywh && !annotation.objects.is_empty() {
         let detail = format!("{} boxes read as x, y, width, height", annotation.objects.len());
-        let finding = Finding::new(Kind::XywhAsXyxy, annotation.place.clone(), Action::Repaired, detail);
-        cleaned.findings.push(finding);
+        cleaned.findings.note(Kind::XywhAsXyxy, annotation.place.clone(), Action::Repaired, detail);
     }
+    let reread = xywh || !form.is_as_declared() || frame.orientation != Orientation::UPRIGHT;
+    let mut repetitions = Repetitions::default();
     for raw in &annotation.objects {
-        let mut find = |kind, action, detail: String| {
-            cleaned.findings.push(Finding::new(kind, raw.place.clone(), action, detail));
-        };
-        let Some(class) = classes.iter().position(|c| *c == raw.class) else {
+        let Some(class) = index.get(raw.class.as_str()).copied() else {
             let detail = format!("class {:?} is none of the {} classes", raw.class, classes.len());
-            find(Kind::UnknownClass, Action::Dropped, detail);
+            cleaned.findings.note(Kind::UnknownClass, raw.place.clone(), Action::Dropped, detail);
             continue;
         };
-        let mut corners = raw.corners;
+        let mut corners = form.corners(raw.corners);
         if xywh {
             corners = [corners[0], corners[1], corners[0] + corners[2], corners[1] + corners[3]];
         }
-        let Some(bbox) = in_picture(raw, corners, &frame, picture, &mut cleaned.findings) else { continue };
-        let area = raw.area.filter(|_| annotation.units == Units::Pixels);
+        let Some((bbox, mended)) = in_picture(raw, corners, &frame, picture, &mut cleaned.findings) else { continue };
+        let area = raw.area.filter(|_| units == Units::Pixels);
         let object = Object {
             class,
             bbox,
@@ -76,68 +70,28 @@ pub fn clean(annotation: &Annotation, picture: &Picture, classes: &[String], for
             crowd: raw.crowd,
             area: area.map(|a| (a / (frame.size[0] * frame.size[1])).min(1.0)),
         };
-        if !is_repetition(&object, raw, picture, classes, &mut cleaned) {
+        if !repetitions.is_one(&object, raw, picture, classes, &mut cleaned) {
             cleaned.objects.push(object);
             cleaned.places.push(raw.place.clone());
+            cleaned.repaired += usize::from(mended || reread);
         }
     }
     cleaned
 }
 
-/// Decides what the boxes refer to where the declared size is missing or not the picture's.
-fn frame(annotation: &Annotation, picture: &Picture, findings: &mut Vec<Finding>) -> Frame {
-    let upright = |[w, h]: [u32; 2]| Frame { size: [f64::from(w), f64::from(h)], orientation: Orientation::UPRIGHT };
-    if annotation.units == Units::Fractions {
-        return Frame { size: [1.0, 1.0], orientation: Orientation::UPRIGHT };
-    }
-    let mut find = |kind, action, detail: String| {
-        findings.push(Finding::new(kind, annotation.place.clone(), action, detail));
-    };
-    let [w, h] = picture.size;
-    let Some(declared) = annotation.declared_size else {
-        if !annotation.objects.is_empty() {
-            find(Kind::SizeMissing, Action::Kept, format!("no usable image size; the image has {w}x{h} pixels"));
-        }
-        return upright(picture.size);
-    };
-    if declared == picture.size {
-        return upright(picture.size);
-    }
-    let [dw, dh] = declared;
-    if declared == picture.stored_size {
-        let detail = format!("labelled at {dw}x{dh}, before the EXIF rotation to {w}x{h}; boxes are turned along");
-        find(Kind::LabelsNotRotated, Action::Repaired, detail);
-        return Frame { orientation: picture.orientation, ..upright(declared) };
-    }
-    let fit = |[w, h]: [u32; 2]| {
-        let inside = |c: &[f64; 4]| c.iter().step_by(2).all(|x| *x <= f64::from(w) + 1.0);
-        let inside = |c: &[f64; 4]| inside(c) && c.iter().skip(1).step_by(2).all(|y| *y <= f64::from(h) + 1.0);
-        annotation.objects.iter().all(|o| inside(&o.corners))
-    };
-    let ratio = (f64::from(dw) / f64::from(dh)) / (f64::from(w) / f64::from(h));
-    let same_shape = (ratio - 1.0).abs() < 0.02;
-    if fit(declared) && (same_shape || !fit(picture.size)) {
-        let detail = format!("labelled at {dw}x{dh}, the image has {w}x{h} pixels; boxes are scaled along");
-        find(Kind::SizeMismatch, Action::Repaired, detail);
-        upright(declared)
-    } else {
-        let detail = format!("declared as {dw}x{dh}, the image has {w}x{h} pixels; boxes are taken as they are");
-        find(Kind::SizeMismatch, Action::Kept, detail);
-        upright(picture.size)
-    }
-}
-
-/// Orders, turns, scales and clips; `None` if nothing usable is left.
+/// Orders, turns, scales and clips, and says whether the box was mended; `None` if nothing usable is left.
 fn in_picture(
     raw: &RawObject,
     mut corners: [f64; 4],
     frame: &Frame,
     picture: &Picture,
-    findings: &mut Vec<Finding>,
-) -> Option<CornerBox> {
+    findings: &mut Findings,
+) -> Option<(CornerBox, bool)> {
+    let mut mended = false;
     let mut find = |kind, action, severity, detail: String| {
         let detail = format!("{} {}", describe(raw), detail);
-        findings.push(Finding::new(kind, raw.place.clone(), action, detail).with_severity(severity));
+        mended |= action == Action::Repaired;
+        findings.add(Finding::new(kind, raw.place.clone(), action, detail).with_severity(severity));
     };
     if corners.iter().any(|c| !c.is_finite()) {
         find(Kind::MalformedLabel, Action::Dropped, Severity::Error, "is not a box of finite numbers".into());
@@ -171,40 +125,69 @@ fn in_picture(
         let detail = format!("is {width:.1} pixels wide and {height:.1} high");
         find(Kind::ZeroAreaBox, Action::Dropped, Severity::Warning, detail);
     }
-    usable.then_some(clipped)
+    usable.then_some((clipped, mended))
 }
 
-/// Compares with the objects before; `true` if the object is to be left out.
-fn is_repetition(
-    object: &Object,
-    raw: &RawObject,
-    picture: &Picture,
-    classes: &[String],
-    cleaned: &mut Cleaned,
-) -> bool {
-    let [w, h] = picture.size.map(f64::from);
-    let mut repeated = false;
-    for (other, place) in cleaned.objects.iter().zip(&cleaned.places) {
-        let iou = object.bbox.iou(&other.bbox);
-        if iou <= NEAR_DUPLICATE_IOU || object.crowd || other.crowd {
-            continue;
+/// Where objects of one image stand, so that a box is compared only with those near it.
+#[derive(Default)]
+struct Repetitions {
+    /// Positions of objects by the cell of their left upper corner.
+    cells: HashMap<[i32; 2], Vec<usize>>,
+}
+
+/// Cells along each side of an image.
+const CELLS: f64 = 64.0;
+/// Boxes of one cell that a box is compared with.
+const COMPARED: usize = 64;
+
+impl Repetitions {
+    /// Compares with the objects before; `true` if the object is to be left out. One finding of each kind at most.
+    fn is_one(
+        &mut self,
+        object: &Object,
+        raw: &RawObject,
+        picture: &Picture,
+        classes: &[String],
+        cleaned: &mut Cleaned,
+    ) -> bool {
+        let [w, h] = picture.size.map(f64::from);
+        let cell = [object.bbox.x0, object.bbox.y0].map(|c| (c * CELLS) as i32);
+        // Boxes with an IoU above the limit begin within a tenth of their sides of each other.
+        let reach = [object.bbox.width(), object.bbox.height()].map(|s| (s * 0.12 * CELLS).ceil() as i32);
+        let mut said = [false; 2];
+        for x in cell[0] - reach[0]..=cell[0] + reach[0] {
+            for y in cell[1] - reach[1]..=cell[1] + reach[1] {
+                for &other in self.cells.get(&[x, y]).into_iter().flatten().rev().take(COMPARED) {
+                    let (other, place) = (&cleaned.objects[other], &cleaned.places[other]);
+                    let iou = object.bbox.iou(&other.bbox);
+                    if iou <= NEAR_DUPLICATE_IOU || object.crowd || other.crowd {
+                        continue;
+                    }
+                    let (a, b) = (&object.bbox, &other.bbox);
+                    let shift_x = (a.x0 - b.x0).abs().max((a.x1 - b.x1).abs()) * w;
+                    let shift_y = (a.y0 - b.y0).abs().max((a.y1 - b.y1).abs()) * h;
+                    let with = format!("IoU {iou:.3} with the {} of {}", classes[other.class], place.spot);
+                    let (kind, action) = if other.class != object.class {
+                        (Kind::ConflictingBoxes, Action::Kept)
+                    } else if shift_x.max(shift_y) < SAME_BOX_PX {
+                        (Kind::DuplicateBox, Action::Dropped)
+                    } else {
+                        (Kind::NearDuplicateBox, Action::Kept)
+                    };
+                    let slot = usize::from(kind == Kind::ConflictingBoxes);
+                    if action == Action::Dropped || !std::mem::replace(&mut said[slot], true) {
+                        let detail = format!("{} has {with}", describe(raw));
+                        cleaned.findings.note(kind, raw.place.clone(), action, detail);
+                    }
+                    if action == Action::Dropped {
+                        return true;
+                    }
+                }
+            }
         }
-        let (a, b) = (&object.bbox, &other.bbox);
-        let shift_x = (a.x0 - b.x0).abs().max((a.x1 - b.x1).abs()) * w;
-        let shift_y = (a.y0 - b.y0).abs().max((a.y1 - b.y1).abs()) * h;
-        let with = format!("IoU {iou:.3} with the {} of {}", classes[other.class], place.spot);
-        let (kind, action) = if other.class != object.class {
-            (Kind::ConflictingBoxes, Action::Kept)
-        } else if shift_x.max(shift_y) < SAME_BOX_PX {
-            (Kind::DuplicateBox, Action::Dropped)
-        } else {
-            (Kind::NearDuplicateBox, Action::Kept)
-        };
-        let detail = format!("{} has {with}", describe(raw));
-        cleaned.findings.push(Finding::new(kind, raw.place.clone(), action, detail));
-        repeated |= action == Action::Dropped;
+        self.cells.entry(cell).or_default().push(cleaned.objects.len());
+        false
     }
-    repeated
 }
 
 /// `Platelets [504, 337, 504, 337]`, corners as written.
@@ -220,28 +203,30 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::box_form::BoxForm;
+    use super::super::stored::Stored;
     use super::*;
 
-    const CORNERS: CornerForm = CornerForm::Corners { reversed_may_be_xywh: true };
+    fn cleaned(annotation: &Annotation, picture: &Picture) -> Cleaned {
+        let classes = classes();
+        let index = classes.iter().enumerate().map(|(i, c)| (c.as_str(), i)).collect();
+        clean(annotation, picture, &classes, &index)
+    }
 
     fn picture(width: u32, height: u32) -> Picture {
         Picture { size: [width, height], stored_size: [width, height], orientation: Orientation::UPRIGHT }
     }
 
     fn annotation(declared: Option<[u32; 2]>, boxes: &[(&str, [f64; 4])]) -> Annotation {
-        let object = |(i, (class, corners)): (usize, &(&str, [f64; 4]))| RawObject {
-            class: class.to_string(),
-            corners: *corners,
-            difficult: false,
-            crowd: false,
-            area: None,
-            place: Place::line("a.xml", i + 1),
+        let object = |(i, (class, corners)): (usize, &(&str, [f64; 4]))| {
+            RawObject::new(*class, *corners, Place::line("a.xml", i + 1))
         };
         Annotation {
-            path: "a.jpg".into(),
+            stored: Stored::Disk("a.jpg".into()),
             source: "a.jpg".into(),
             declared_size: declared,
             units: Units::Pixels,
+            form: BoxForm { reversed_may_be_xywh: true, sizes_given: true, ..BoxForm::default() },
             objects: boxes.iter().enumerate().map(object).collect(),
             place: Place::file("a.xml"),
         }
@@ -256,7 +241,7 @@ mod tests {
     /// Kind, action and severity of what cleaning one box finds, and the box in pixels if it stays.
     fn one(corners: [f64; 4]) -> (Found, Option<[f64; 4]>) {
         let a = annotation(Some([200, 100]), &[("cat", corners), ("dog", [150.0, 50.0, 190.0, 90.0])]);
-        let cleaned = clean(&a, &picture(200, 100), &classes(), CORNERS);
+        let cleaned = cleaned(&a, &picture(200, 100));
         let found = cleaned.findings.iter().map(|f| (f.kind, f.action, f.severity)).collect();
         let kept = cleaned.objects.iter().find(|o| o.class == 0).map(|o| o.bbox);
         (found, kept.map(|b| [b.x0 * 200.0, b.y0 * 100.0, b.x1 * 200.0, b.y1 * 100.0].map(|c| (c * 1e6).round() / 1e6)))
@@ -287,17 +272,12 @@ mod tests {
         let base = [10.0, 10.0, 110.0, 90.0];
         let near = [12.0, 10.0, 112.0, 90.0];
         let a = annotation(Some([200, 100]), &[("cat", base), ("cat", base), ("cat", near), ("dog", base)]);
-        let cleaned = clean(&a, &picture(200, 100), &classes(), CORNERS);
+        let cleaned = cleaned(&a, &picture(200, 100));
         let kinds: Vec<_> = cleaned.findings.iter().map(|f| (f.kind, f.place.to_string())).collect();
         let at = |line: usize| format!("a.xml:{line}");
         assert_eq!(
             kinds,
-            [
-                (Kind::DuplicateBox, at(2)),
-                (Kind::NearDuplicateBox, at(3)),
-                (Kind::ConflictingBoxes, at(4)),
-                (Kind::ConflictingBoxes, at(4)),
-            ]
+            [(Kind::DuplicateBox, at(2)), (Kind::NearDuplicateBox, at(3)), (Kind::ConflictingBoxes, at(4)),]
         );
         assert_eq!(cleaned.objects.len(), 3);
     }
@@ -305,7 +285,7 @@ mod tests {
     #[test]
     fn an_unknown_class_is_dropped() {
         let a = annotation(Some([200, 100]), &[("cow", [10.0, 10.0, 50.0, 50.0])]);
-        let cleaned = clean(&a, &picture(200, 100), &classes(), CORNERS);
+        let cleaned = cleaned(&a, &picture(200, 100));
         assert_eq!(cleaned.objects, []);
         assert_eq!(cleaned.findings[0].detail, "class \"cow\" is none of the 2 classes");
     }
@@ -313,7 +293,7 @@ mod tests {
     #[test]
     fn xywh_is_read_as_such_when_the_image_says_so() {
         let a = annotation(Some([200, 100]), &[("cat", [150.0, 20.0, 30.0, 60.0]), ("dog", [10.0, 20.0, 90.0, 30.0])]);
-        let cleaned = clean(&a, &picture(200, 100), &classes(), CORNERS);
+        let cleaned = cleaned(&a, &picture(200, 100));
         assert_eq!(cleaned.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::XywhAsXyxy]);
         assert_eq!(cleaned.objects[0].bbox, CornerBox::new(0.75, 0.2, 0.9, 0.8));
     }
@@ -329,7 +309,7 @@ mod tests {
             (None, Kind::SizeMissing, Action::Kept, CornerBox::new(0.5, 0.5, 1.0, 1.0)),
         ];
         for (declared, kind, action, bbox) in cases {
-            let cleaned = clean(&annotation(declared, &boxes), &picture(200, 100), &classes(), CORNERS);
+            let cleaned = cleaned(&annotation(declared, &boxes), &picture(200, 100));
             let found: Vec<_> = cleaned.findings.iter().map(|f| (f.kind, f.action)).collect();
             assert_eq!((found, cleaned.objects[0].bbox), (vec![(kind, action)], bbox), "{declared:?}");
         }
@@ -340,8 +320,19 @@ mod tests {
         let a = annotation(Some([200, 100]), &[("cat", [0.0, 0.0, 100.0, 25.0])]);
         let orientation = Orientation::new(6).expect("one of the eight");
         let picture = Picture { size: [100, 200], stored_size: [200, 100], orientation };
-        let cleaned = clean(&a, &picture, &classes(), CORNERS);
+        let cleaned = cleaned(&a, &picture);
         assert_eq!(cleaned.findings[0].kind, Kind::LabelsNotRotated);
         assert_eq!(cleaned.objects[0].bbox, CornerBox::new(0.75, 0.0, 1.0, 0.5));
+    }
+    #[test]
+    fn thousands_of_boxes_on_each_other_take_no_quadratic_time() {
+        let boxes: Vec<(&str, [f64; 4])> =
+            (0..20_000).map(|i| ("cat", [10.0, 10.0, 150.0 + f64::from(i) * 1e-3, 90.0])).collect();
+        let a = annotation(Some([200, 100]), &boxes);
+        let start = std::time::Instant::now();
+        let cleaned = cleaned(&a, &picture(200, 100));
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+        let found = [Kind::NearDuplicateBox, Kind::DuplicateBox].map(|k| cleaned.findings.count(k));
+        assert_eq!((found[0] + found[1], cleaned.findings.len()), (boxes.len() - 1, 40));
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::annotation::Place;
+use super::place::Place;
 
 #[derive(Debug, Error)]
 pub enum DataError {

@@ -18,6 +18,11 @@ impl Orientation {
         u8::try_from(value).ok().filter(|v| (1..=8).contains(v)).map(Self).ok_or(value)
     }
 
+    /// EXIF's number, 1 to 8.
+    pub fn number(self) -> u32 {
+        self.0.into()
+    }
+
     /// Whether width and height change places.
     pub fn swaps_sides(self) -> bool {
         self.0 >= 5

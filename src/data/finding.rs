@@ -9,6 +9,12 @@
 //! | `duplicate-image-across-splits` | error | kept | byte-identical images on both sides of a split |
 //! | `image-in-two-splits` | error | kept | one image listed for training and for evaluation |
 //! | `xywh-as-xyxy` | error | repaired | boxes written as x, y, width, height where corners belong |
+//! | `xyxy-as-xywh` | error | repaired | corners written where x, y, width, height or a centre belong |
+//! | `box-form-unclear` | error | kept | the boxes do not fit as declared, and fit in two other ways |
+//! | `pixels-as-fractions` | error | repaired | pixels written where fractions of the image belong |
+//! | `class-lists-disagree` | error | kept | two lists of class names give one number to two names |
+//! | `class-name-unusable` | error | kept | a class name that is empty, has a control character, or means the background |
+//! | `validation-is-training` | error | kept | every photo to judge by is also trained on |
 //! | `many-bad-boxes` | error | dropped | more than one box in twenty had to be dropped |
 //! | `class-without-examples` | error / warning | kept | no usable box of a class in the training (other) split |
 //! | `no-objects` | error | kept | not one usable box in the set |
@@ -20,20 +26,28 @@
 //! | `conflicting-boxes` | warning | kept | two boxes of different classes with IoU above 0.9 |
 //! | `box-too-small` | warning | kept | a side shorter than 8 pixels at the network's input size |
 //! | `duplicate-image` | warning | kept | byte-identical images within one split |
-//! | `image-without-labels` | warning | dropped | an image whose format would have a label file even without objects |
-//! | `label-without-image` | warning | dropped | labels of an image that is not there |
+//! | `image-without-labels` | warning | dropped / kept | an image that no label speaks of; of YOLO, kept as background where such images are few |
+//! | `label-without-image` | warning / error | dropped | labels of an image that is not there; an error where one of that name lies in another folder |
 //! | `listed-image-missing` | warning | dropped | a split names an image that is not there |
-//! | `size-mismatch` | warning | repaired / kept | the declared image size is not the file's |
+//! | `size-mismatch` | warning / error | repaired / kept / dropped | the declared image size is not the file's; an error where the picture was turned since |
 //! | `labels-not-rotated` | warning | repaired | boxes drawn on the picture before its EXIF rotation |
 //! | `rare-class` | warning | kept | fewer than 5 boxes of a class in the whole set |
 //! | `similar-class-names` | warning | kept | names that differ by case, spaces, `-` or `_` only |
 //! | `class-names` | warning | kept | the list of class names is missing or disagrees with itself |
+//! | `image-format-not-read` | warning | dropped | photos of a format that is not decoded, one finding a format |
+//! | `text-encoding` | warning | kept | a label file whose encoding was guessed |
+//! | `fractions-as-pixels` | warning | repaired | fractions written where pixels belong, throughout the set |
+//! | `labels-passed-over` | warning / info | dropped | label files of another format beside those that are read, or a union of them |
+//! | `predicted-labels` | warning | kept | boxes with a confidence: predictions of a model, not labels by hand |
 //! | `size-missing` | info | kept | no declared image size; the file's is used |
 //! | `box-without-anchor` | info | kept | no anchor overlaps the box well (IoU below 0.35) |
 //! | `background-image` | info | kept | an image without objects |
 //! | `invalid-orientation` | info | kept | an EXIF orientation outside 1 to 8, ignored |
 //! | `polygon-labels` | info | repaired | polygons read as their bounding boxes |
 //! | `unused-category` | info | dropped | a COCO supercategory listed as a category |
+//! | `unused-class-names` | info | kept | names in the list of classes that no box has |
+//! | `no-photo` | info | dropped | masks, depth maps or previews beside the photos |
+//! | `repeated-link` | info | dropped | a link to a folder that was listed already |
 //! | `image-in-no-split` | info | dropped | an image that none of the given splits names |
 
 use serde::Serialize;
@@ -51,7 +65,7 @@ pub enum Severity {
 }
 
 /// What is done about a finding; packing does exactly this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     Repaired,
@@ -70,6 +84,12 @@ pub enum Kind {
     DuplicateImageAcrossSplits,
     ImageInTwoSplits,
     XywhAsXyxy,
+    XyxyAsXywh,
+    BoxFormUnclear,
+    PixelsAsFractions,
+    ClassListsDisagree,
+    ClassNameUnusable,
+    ValidationIsTraining,
     ManyBadBoxes,
     ClassWithoutExamples,
     NoObjects,
@@ -88,6 +108,11 @@ pub enum Kind {
     LabelsNotRotated,
     RareClass,
     SimilarClassNames,
+    ImageFormatNotRead,
+    TextEncoding,
+    FractionsAsPixels,
+    LabelsPassedOver,
+    PredictedLabels,
     ClassNames,
     SizeMissing,
     BoxWithoutAnchor,
@@ -95,6 +120,9 @@ pub enum Kind {
     InvalidOrientation,
     PolygonLabels,
     UnusedCategory,
+    UnusedClassNames,
+    NoPhoto,
+    RepeatedLink,
     ImageInNoSplit,
 }
 
@@ -110,6 +138,57 @@ pub struct Finding {
 }
 
 impl Kind {
+    /// Every kind, worst first.
+    pub const ALL: [Kind; 47] = [
+        Kind::MalformedLabel,
+        Kind::UnknownClass,
+        Kind::UnreadableImage,
+        Kind::TruncatedImage,
+        Kind::DuplicateImageAcrossSplits,
+        Kind::ImageInTwoSplits,
+        Kind::XywhAsXyxy,
+        Kind::XyxyAsXywh,
+        Kind::BoxFormUnclear,
+        Kind::PixelsAsFractions,
+        Kind::ClassListsDisagree,
+        Kind::ClassNameUnusable,
+        Kind::ValidationIsTraining,
+        Kind::ManyBadBoxes,
+        Kind::ClassWithoutExamples,
+        Kind::NoObjects,
+        Kind::ZeroAreaBox,
+        Kind::ReversedBox,
+        Kind::BoxOutsideImage,
+        Kind::DuplicateBox,
+        Kind::NearDuplicateBox,
+        Kind::ConflictingBoxes,
+        Kind::BoxTooSmall,
+        Kind::DuplicateImage,
+        Kind::ImageWithoutLabels,
+        Kind::LabelWithoutImage,
+        Kind::ListedImageMissing,
+        Kind::SizeMismatch,
+        Kind::LabelsNotRotated,
+        Kind::RareClass,
+        Kind::SimilarClassNames,
+        Kind::ImageFormatNotRead,
+        Kind::TextEncoding,
+        Kind::FractionsAsPixels,
+        Kind::LabelsPassedOver,
+        Kind::PredictedLabels,
+        Kind::ClassNames,
+        Kind::SizeMissing,
+        Kind::BoxWithoutAnchor,
+        Kind::BackgroundImage,
+        Kind::InvalidOrientation,
+        Kind::PolygonLabels,
+        Kind::UnusedCategory,
+        Kind::UnusedClassNames,
+        Kind::NoPhoto,
+        Kind::RepeatedLink,
+        Kind::ImageInNoSplit,
+    ];
+
     /// The kind's name in reports, e.g. `zero-area-box`.
     pub fn name(self) -> &'static str {
         match self {
@@ -120,6 +199,12 @@ impl Kind {
             Kind::DuplicateImageAcrossSplits => "duplicate-image-across-splits",
             Kind::ImageInTwoSplits => "image-in-two-splits",
             Kind::XywhAsXyxy => "xywh-as-xyxy",
+            Kind::XyxyAsXywh => "xyxy-as-xywh",
+            Kind::BoxFormUnclear => "box-form-unclear",
+            Kind::PixelsAsFractions => "pixels-as-fractions",
+            Kind::ClassListsDisagree => "class-lists-disagree",
+            Kind::ClassNameUnusable => "class-name-unusable",
+            Kind::ValidationIsTraining => "validation-is-training",
             Kind::ManyBadBoxes => "many-bad-boxes",
             Kind::ClassWithoutExamples => "class-without-examples",
             Kind::NoObjects => "no-objects",
@@ -138,15 +223,44 @@ impl Kind {
             Kind::LabelsNotRotated => "labels-not-rotated",
             Kind::RareClass => "rare-class",
             Kind::SimilarClassNames => "similar-class-names",
+            Kind::ImageFormatNotRead => "image-format-not-read",
+            Kind::TextEncoding => "text-encoding",
+            Kind::FractionsAsPixels => "fractions-as-pixels",
+            Kind::LabelsPassedOver => "labels-passed-over",
             Kind::ClassNames => "class-names",
             Kind::SizeMissing => "size-missing",
             Kind::BoxWithoutAnchor => "box-without-anchor",
             Kind::BackgroundImage => "background-image",
             Kind::InvalidOrientation => "invalid-orientation",
+            Kind::PredictedLabels => "predicted-labels",
             Kind::PolygonLabels => "polygon-labels",
             Kind::UnusedCategory => "unused-category",
+            Kind::UnusedClassNames => "unused-class-names",
+            Kind::NoPhoto => "no-photo",
+            Kind::RepeatedLink => "repeated-link",
             Kind::ImageInNoSplit => "image-in-no-split",
         }
+    }
+
+    /// Whether training on such a set cannot mean well, unless a person accepts it by name.
+    pub fn forbids_training(self) -> bool {
+        use Kind::*;
+        matches!(
+            self,
+            XywhAsXyxy
+                | XyxyAsXywh
+                | BoxFormUnclear
+                | PixelsAsFractions
+                | ClassListsDisagree
+                | ClassNameUnusable
+                | ValidationIsTraining
+                | LabelWithoutImage
+        )
+    }
+
+    /// The kind of this name.
+    pub fn of_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| k.name() == name)
     }
 
     /// The severity a finding of this kind has where nothing speaks for another.
@@ -160,6 +274,11 @@ impl Kind {
 }
 
 impl Severity {
+    /// The severity of this name.
+    pub fn of_name(name: &str) -> Option<Severity> {
+        [Severity::Info, Severity::Warning, Severity::Error].into_iter().find(|s| s.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Severity::Info => "info",
@@ -190,6 +309,12 @@ impl Finding {
         self
     }
 
+    /// Whether this one finding forbids training: its kind does, and it is an error of the whole set.
+    pub fn forbids_training(&self) -> bool {
+        let of_set = self.kind != Kind::XywhAsXyxy || self.place.is_whole_set();
+        self.severity == Severity::Error && self.kind.forbids_training() && of_set
+    }
+
     /// `{"kind", "severity", "file", "detail", "action"}`; the line or entry stands at the front of the detail.
     pub fn to_json(&self) -> Value {
         let detail = match &self.place.spot {
@@ -216,6 +341,8 @@ mod tests {
         assert_eq!(Kind::ZeroAreaBox.severity(), Severity::Warning);
         assert_eq!(Kind::ClassNames.severity(), Severity::Warning);
         assert_eq!(Kind::SizeMissing.severity(), Severity::Info);
+        assert!(Kind::ALL.windows(2).all(|k| k[0] < k[1]), "every kind once, in order");
+        assert!(Kind::ALL.iter().all(|k| Kind::of_name(k.name()) == Some(*k)));
     }
 
     #[test]

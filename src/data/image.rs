@@ -1,9 +1,8 @@
-//! Image files to upright RGB pixels, within a bound on memory.
+//! Image files to upright RGB pixels, within a bound on memory: above it, a photo comes at a fraction of its size.
 //!
 //! A JPEG that ends early is decoded as far as it goes. If (nearly) all rows are there it is used, else not: a network
 //! must not learn that objects look like the decoder's grey.
 
-use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
@@ -12,10 +11,13 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use super::error::DataError;
 use super::exif::{Orientation, orientation_value};
 use super::jpeg_end;
+use super::reduced::{self, MAX_REDUCED_PIXELS, NotReduced};
 use super::resize::resize;
 use super::sample::RgbImage;
+use super::stored::Stored;
 
-/// Larger images are refused: decoding takes three bytes per pixel and more, and boards are small.
+/// Larger images are decoded at a fraction of their size: decoding takes three bytes per pixel and more, and boards are
+/// small.
 const MAX_PIXELS: u64 = 64 << 20;
 /// No photo's file is larger; what is, is no photo.
 const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -25,8 +27,10 @@ const MAX_MISSING_ROWS: f64 = 0.05;
 /// A decoded image file.
 #[derive(Debug)]
 pub struct Photo {
-    /// Upright.
+    /// Upright; of a very large file, at a fraction of its size.
     pub image: RgbImage,
+    /// Width and height of the upright photo in the file's own pixels.
+    pub size: [u32; 2],
     /// How the stored picture was turned.
     pub orientation: Orientation,
     /// An orientation in the file that is none of the eight, and was left aside.
@@ -41,12 +45,28 @@ impl Photo {
     /// # Errors
     /// If it cannot be read, is no image of a known format, is too large, or too much of it is missing.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        let size = fs::metadata(path).map_err(DataError::io(path, "read the image"))?.len();
+        Self::of(&Stored::Disk(path.into()))
+    }
+
+    /// Decodes the image wherever its bytes are.
+    ///
+    /// # Errors
+    /// As [`Photo::read`].
+    pub fn of(stored: &Stored) -> Result<Self, DataError> {
+        let path = stored.on_disk();
+        let size = stored.len().map_err(DataError::io(path, "read the image"))?;
         if size > MAX_FILE_BYTES {
             return Err(too_large(path, format!("a file of {size} bytes")));
         }
-        let bytes = fs::read(path).map_err(DataError::io(path, "read the image"))?;
+        let bytes = stored.read(MAX_FILE_BYTES).map_err(DataError::io(path, "read the image"))?;
         Self::decode(&bytes, path)
+    }
+
+    /// Width and height as stored, before any rotation, by the head of the file; `None` if there is no telling.
+    pub fn stored_size_of(stored: &Stored) -> Option<[u32; 2]> {
+        let bytes = stored.read(MAX_FILE_BYTES).ok()?;
+        let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().ok()?;
+        reader.into_dimensions().ok().map(|(w, h)| [w, h])
     }
 
     /// Decodes the content of a file; `path` is for messages.
@@ -65,8 +85,9 @@ impl Photo {
         // The content decides, not the extension: PNGs named .jpg are common.
         let guessed = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
         let reader = guessed.map_err(DataError::io(path, "read the image"))?;
-        if reader.format().is_none() {
-            return Err(fault("not a JPEG, PNG, BMP or WebP image".into()));
+        let format = reader.format();
+        if format.is_none() {
+            return Err(fault("not a JPEG, PNG, BMP, WebP or TIFF image".into()));
         }
         let complete = jpeg_end::reaches_end(bytes);
         let undecodable = |error: image::ImageError| {
@@ -82,9 +103,6 @@ impl Photo {
         let mut decoder = reader.into_decoder().map_err(undecodable)?;
         let (width, height) = decoder.dimensions();
         let pixels = u64::from(width) * u64::from(height);
-        if pixels > MAX_PIXELS {
-            return Err(too_large(path, format!("{width}x{height} pixels")));
-        }
         if pixels == 0 {
             return Err(fault(format!("an image of {width}x{height} pixels")));
         }
@@ -99,29 +117,46 @@ impl Photo {
             Some(Err(value)) => (Orientation::UPRIGHT, Some(value)),
             None => (Orientation::UPRIGHT, None),
         };
-        let decoded = DynamicImage::from_decoder(decoder).map_err(undecodable)?.into_rgb8();
-        let (width, height) = (decoded.width() as usize, decoded.height() as usize);
-        let stored = RgbImage { width, height, pixels: decoded.into_raw() };
-        let truncated = (complete == Some(false)).then(|| flat_rows_at_end(&stored) as f64 / height as f64);
+        let size = if orientation.swaps_sides() { [height, width] } else { [width, height] };
+        let stored = match pixels > MAX_PIXELS {
+            false => whole(decoder).map_err(undecodable)?,
+            true => reduced::decode(bytes, format, [width, height]).map_err(|error| match error {
+                NotReduced::TooLarge(found) => too_large(path, found),
+                NotReduced::Broken(text) if complete == Some(false) => {
+                    fault(format!("truncated image: the file ends early ({text})"))
+                }
+                NotReduced::Broken(text) => fault(format!("the image does not decode: {text}")),
+            })?,
+        };
+        let truncated = (complete == Some(false)).then(|| flat_rows_at_end(&stored) as f64 / stored.height as f64);
         if let Some(missing) = truncated.filter(|m| *m > MAX_MISSING_ROWS) {
             return Err(fault(format!("truncated image: {:.0} % of the rows are missing", 100.0 * missing)));
         }
-        Ok(Self { image: orientation.turn(stored), orientation, invalid_orientation, truncated })
+        Ok(Self { image: orientation.turn(stored), size, orientation, invalid_orientation, truncated })
     }
 
     /// The size as stored in the file, before it was turned.
     pub fn stored_size(&self) -> [u32; 2] {
-        let [w, h] = [self.image.width as u32, self.image.height as u32];
+        let [w, h] = self.size;
         if self.orientation.swaps_sides() { [h, w] } else { [w, h] }
     }
 }
 
+/// The picture in its full size.
+fn whole(decoder: impl ImageDecoder) -> Result<RgbImage, ImageError> {
+    let decoded = DynamicImage::from_decoder(decoder)?.into_rgb8();
+    let (width, height) = (decoded.width() as usize, decoded.height() as usize);
+    Ok(RgbImage { width, height, pixels: decoded.into_raw() })
+}
+
 fn too_large(path: &Path, found: String) -> DataError {
-    let limit = MAX_PIXELS >> 20;
+    let (whole, reduced) = (MAX_PIXELS >> 20, MAX_REDUCED_PIXELS >> 20);
     DataError::Image {
         file: path.into(),
-        found: format!("{found}, larger than the limit of {limit} megapixels"),
-        help: "scale it down; the network sees a few hundred pixels".into(),
+        found: format!(
+            "{found}, larger than the limit of {whole} megapixels ({reduced} for baseline JPEG and for PNG without interlacing)"
+        ),
+        help: "scale it down, or save it as a baseline JPEG; the network sees a few hundred pixels".into(),
     }
 }
 
@@ -202,7 +237,7 @@ mod tests {
     fn other_content_is_refused_with_a_reason() {
         for (bytes, fault) in [
             (&b""[..], "an empty file"),
-            (b"hello, world, this is text", "not a JPEG, PNG, BMP or WebP image"),
+            (b"hello, world, this is text", "not a JPEG, PNG, BMP, WebP or TIFF image"),
             (b"\x89PNG\r\n\x1a\nrubbish", "truncated image"),
             (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDRxxxxxxxxxxxxxyyyyzzzzzzzzzzzz", "the image does not decode"),
             (b"\xff\xd8\xff\xe0\0\x10JFIF", "truncated image"),

@@ -1,73 +1,83 @@
 //! One image with its labels, opened and cleaned: what checking looks at and packing writes.
 
 use super::annotation::{Annotation, Place};
-use super::clean::{Cleaned, Picture, clean};
-use super::corner_form::CornerForm;
-use super::error::DataError;
+use super::clean::{ClassIndex, Cleaned, clean};
+use super::exif::Orientation;
 use super::finding::{Action, Finding, Kind, Severity};
+use super::findings::Findings;
+use super::frame::Picture;
 use super::image::Photo;
 use super::sample::RgbImage;
-use super::source::{DataSet, Format};
+use super::seen::Seen;
+use super::source::DataSet;
 
 /// What is known of an image once it has been opened.
 #[derive(Debug)]
 pub struct Inspected {
     /// `None` if the image cannot be used; a finding says why.
     pub image: Option<RgbImage>,
+    /// Width and height of the upright photo in the file's own pixels; zeros if it cannot be used.
+    pub size: [u32; 2],
     pub cleaned: Cleaned,
 }
 
 /// Looks at single images in the light of the whole set.
 pub struct Inspector<'a> {
     dataset: &'a DataSet,
-    form: CornerForm,
+    classes: ClassIndex<'a>,
 }
 
 impl<'a> Inspector<'a> {
     pub fn new(dataset: &'a DataSet) -> Self {
-        // COCO's boxes are x, y, w, h by definition and YOLO's are centred.
-        let form = match dataset.format {
-            Format::Voc | Format::Csv => CornerForm::of(&dataset.annotations),
-            Format::Coco | Format::Yolo => CornerForm::Corners { reversed_may_be_xywh: false },
-        };
-        Self { dataset, form }
+        let classes = dataset.classes.iter().enumerate().map(|(i, c)| (c.as_str(), i)).collect();
+        Self { dataset, classes }
     }
 
     /// Decodes the image and cleans its labels.
     pub fn inspect(&self, annotation: &Annotation) -> Inspected {
+        let (image, seen) = open(annotation);
+        Inspected { image, size: seen.size(), cleaned: self.judge(annotation, &seen) }
+    }
+
+    /// Cleans the labels of a photo that was opened, now or earlier.
+    pub fn judge(&self, annotation: &Annotation, seen: &Seen) -> Cleaned {
         let place = Place::file(&annotation.source);
-        let photo = match Photo::read(&annotation.path) {
-            Ok(photo) => photo,
-            Err(error) => {
-                let detail = match error {
-                    DataError::Image { found, .. } => found,
-                    DataError::Io { action, error, .. } => format!("cannot {action}: {error}"),
-                    other => other.to_string(),
-                };
-                let truncated = detail.starts_with("truncated image");
-                let kind = if truncated { Kind::TruncatedImage } else { Kind::UnreadableImage };
-                let findings = vec![Finding::new(kind, place, Action::Dropped, detail)];
-                return Inspected { image: None, cleaned: Cleaned { findings, ..Cleaned::default() } };
+        let (size, stored_size, orientation, invalid_orientation, truncated) = match seen {
+            Seen::Photo { size, stored_size, orientation, invalid_orientation, truncated } => {
+                let orientation = Orientation::new(*orientation).unwrap_or(Orientation::UPRIGHT);
+                (*size, *stored_size, orientation, *invalid_orientation, *truncated)
+            }
+            Seen::Failed { truncated, detail } => {
+                let kind = if *truncated { Kind::TruncatedImage } else { Kind::UnreadableImage };
+                let findings = Findings::from_iter([Finding::new(kind, place, Action::Dropped, detail.as_str())]);
+                return Cleaned { findings, ..Cleaned::default() };
             }
         };
-        let picture = Picture {
-            size: [photo.image.width as u32, photo.image.height as u32],
-            stored_size: photo.stored_size(),
-            orientation: photo.orientation,
-        };
-        let mut cleaned = clean(annotation, &picture, &self.dataset.classes, self.form);
-        if let Some(missing) = photo.truncated {
+        let picture = Picture { size, stored_size, orientation };
+        let mut cleaned = clean(annotation, &picture, &self.dataset.classes, &self.classes);
+        if let Some(missing) = truncated {
             let detail = format!("the file ends early; {:.0} % of the rows are missing", 100.0 * missing);
             let finding = Finding::new(Kind::TruncatedImage, place.clone(), Action::Kept, detail);
-            cleaned.findings.push(finding.with_severity(Severity::Warning));
+            cleaned.findings.add(finding.with_severity(Severity::Warning));
         }
-        if let Some(value) = photo.invalid_orientation {
+        if let Some(value) = invalid_orientation {
             let detail = format!("EXIF orientation {value}, expected 1 to 8; taken as upright");
-            cleaned.findings.push(Finding::new(Kind::InvalidOrientation, place.clone(), Action::Kept, detail));
+            cleaned.findings.note(Kind::InvalidOrientation, place.clone(), Action::Kept, detail);
         }
         if annotation.objects.is_empty() {
-            cleaned.findings.push(Finding::new(Kind::BackgroundImage, place, Action::Kept, "an image without objects"));
+            cleaned.findings.note(Kind::BackgroundImage, place, Action::Kept, "an image without objects");
         }
-        Inspected { image: Some(photo.image), cleaned }
+        cleaned
+    }
+}
+
+/// Decodes the image of an annotation; `None` if it cannot be used.
+pub fn open(annotation: &Annotation) -> (Option<RgbImage>, Seen) {
+    match Photo::of(&annotation.stored) {
+        Ok(photo) => {
+            let seen = Seen::of(&photo);
+            (Some(photo.image), seen)
+        }
+        Err(error) => (None, Seen::failed(error)),
     }
 }

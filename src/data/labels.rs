@@ -1,11 +1,19 @@
 //! What a reader returns: annotations, class names, splits, and the defects met on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
+use super::account::{Fate, LabelCount};
 use super::annotation::{Annotation, Place};
-use super::finding::{Action, Finding, Kind};
-use super::folder::Folder;
+use super::box_form::Written;
+use super::error::DataError;
+use super::finding::{Action, Finding, Kind, Severity};
+use super::findings::Findings;
+use super::folder::{Entry, Folder};
+use super::masks;
+use super::matcher::Match;
+use super::paths::parent;
+use super::stored::Stored;
+use super::text::{Text, decode};
 
 /// The labels of a data set as one format gives them.
 #[derive(Debug, Default)]
@@ -15,19 +23,84 @@ pub struct Labels {
     pub classes: Option<Vec<String>>,
     /// Split name to the sources of its images.
     pub splits: BTreeMap<String, BTreeSet<String>>,
-    pub findings: Vec<Finding>,
+    /// What the splits were taken from, for people; empty where there are none.
+    pub split_source: String,
+    pub findings: Findings,
     /// Every label and list file that was read.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<Stored>,
+    /// What became of files other than photos, by name.
+    pub fates: Vec<(String, Fate)>,
+    pub count: LabelCount,
+    /// Boxes that could not be understood, and so are in no annotation.
+    pub lost_boxes: usize,
+    /// Photos whose labels are there and cannot be understood.
+    pub spoken_of: BTreeSet<String>,
+    /// How the format writes boxes.
+    pub written: Written,
 }
 
 impl Labels {
-    /// Reports the images that no label file speaks of, for formats that have one even for an image without objects.
-    pub fn report_unlabelled(&mut self, folder: &Folder, labelled: &BTreeSet<String>) {
-        let missing = folder.images().filter(|e| !labelled.contains(&e.name));
-        self.findings.extend(missing.map(|e| {
+    /// The text of a label or list file, which from now on counts as read.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn text(&mut self, entry: &Entry, fate: Fate) -> Result<String, DataError> {
+        let action = if fate == Fate::List { "read the list" } else { "read the labels" };
+        let bytes = entry.read(action)?;
+        self.files.push(entry.stored.clone());
+        self.fates.push((entry.name.clone(), fate));
+        let Text { text, guess } = decode(&bytes);
+        if let Some(guess) = guess {
+            self.findings.note(Kind::TextEncoding, Place::file(&entry.name), Action::Kept, guess);
+        }
+        Ok(text)
+    }
+
+    /// A photo's labels, found where they ought to be.
+    pub fn found(&mut self, annotation: Annotation) {
+        self.count.used += 1;
+        self.annotations.push(annotation);
+    }
+
+    /// One object that cannot be understood.
+    pub fn lost(&mut self, place: Place, fault: impl Into<String>) {
+        self.lost_boxes += 1;
+        self.findings.note(Kind::MalformedLabel, place, Action::Dropped, fault);
+    }
+
+    /// The labels of one photo that cannot be understood.
+    pub fn malformed(&mut self, place: Place, fault: impl Into<String>) {
+        self.count.malformed += 1;
+        self.findings.note(Kind::MalformedLabel, place, Action::Dropped, fault);
+    }
+
+    /// Labels of a photo that is not there; an error where a photo of that name is there, but not certainly the same.
+    pub fn orphan(&mut self, place: Place, wanted: &str, found: Match) {
+        self.count.orphaned += 1;
+        let detail = format!("no image file {wanted:?}{}", found.reason());
+        let finding = Finding::new(Kind::LabelWithoutImage, place, Action::Dropped, detail);
+        let doubtful = matches!(found, Match::Elsewhere(_) | Match::Several(..));
+        self.findings.add(if doubtful { finding.with_severity(Severity::Error) } else { finding });
+    }
+
+    /// Labels of a photo that has labels already.
+    pub fn repeated(&mut self, place: Place, image: &str) {
+        self.count.orphaned += 1;
+        let detail = format!("{image:?} has labels already; these are left out");
+        self.findings.note(Kind::MalformedLabel, place, Action::Dropped, detail);
+    }
+
+    /// Reports the images that no label speaks of.
+    pub fn report_unlabelled(&mut self, folder: &Folder) {
+        let labelled: BTreeSet<&str> = self.annotations.iter().map(|a| a.source.as_str()).collect();
+        let is_labelled = |e: &Entry| labelled.contains(e.name.as_str()) || self.spoken_of.contains(&e.name);
+        let masks = masks::beside(folder, &is_labelled);
+        let in_masks = |e: &Entry| masks.contains_key(parent(&e.name));
+        let missing: Vec<&Entry> = folder.images().filter(|e| !is_labelled(e) && !in_masks(e)).collect();
+        for image in missing {
             let detail = "no labels for this image; what it shows is unknown, so it is not a background either";
-            Finding::new(Kind::ImageWithoutLabels, Place::file(&e.name), Action::Dropped, detail)
-        }));
+            self.findings.note(Kind::ImageWithoutLabels, Place::file(&image.name), Action::Dropped, detail);
+        }
     }
 
     pub fn add_to_split(&mut self, split: &str, source: &str) {

@@ -1,6 +1,6 @@
 //! What flows from the pack to the network: images with their objects.
 
-use crate::boxes::CornerBox;
+use crate::boxes::{CornerBox, InputSize};
 
 /// One labelled object of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub struct Record {
     pub objects: Vec<Object>,
 }
 
-/// One image as the network will see it, square at the input size, with its objects.
+/// One image as the network will see it, at the input size, with its objects.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Position of the record in its split.
@@ -48,10 +48,9 @@ pub struct Sample {
 /// Samples to train on together.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `[N, S, S, 3]`, RGB. Bytes: batches that wait take a quarter of what the network's input takes.
+    /// `[N, H, W, 3]`, RGB. Bytes: batches that wait take a quarter of what the network's input takes.
     pub images: Vec<u8>,
-    /// Input size S in pixels.
-    pub size: usize,
+    pub size: InputSize,
     /// The objects of each image; what a batch is trained on, crowds removed.
     pub objects: Vec<Vec<Object>>,
     /// Position of each image's record in its split.

@@ -1,6 +1,7 @@
 //! Which images are for training and which for judging.
 //!
-//! A split given with the data is honoured. Without one, a seeded share of the images is held back: byte-identical
+//! A split given with the data is honoured; a test split stays a test, and is neither trained on nor used to choose an
+//! epoch. Where nothing is given to validate by, a seeded share of the images is held back: byte-identical
 //! images stay on one side, every class is held back in proportion, and an image keeps its side when others are added
 //! (its place in the order is a hash of seed and name, not a draw).
 
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest, Sha256};
 
 use super::annotation::Annotation;
-use super::folder::split_name;
+use super::roles::split_name;
 use super::twins;
 
 /// A named part of a data set; parts may overlap (trainval holds train and val).
@@ -43,13 +44,13 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Chooses among split names: train before trainval before any other, val before test.
+    /// Chooses among split names: train before trainval before any other; test never validates.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Roles> {
         let names: Vec<&str> = names.into_iter().collect();
         let first = |role: &str| names.iter().find(|n| split_name(n) == Some(role));
         let other = || names.iter().find(|n| !is_evaluation(n));
         let train = first("train").or_else(|| first("trainval")).or_else(other)?;
-        let val = first("val").or_else(|| first("test"));
+        let val = first("val");
         Some(Roles { train: train.to_string(), val: val.map(|v| v.to_string()) })
     }
 }
@@ -73,22 +74,30 @@ pub fn find<'a>(names: impl IntoIterator<Item = &'a str>, wanted: &str) -> Optio
 pub fn complete(annotations: &[Annotation], given: &[SplitList], options: &SplitOptions) -> Vec<SplitList> {
     let mut splits: Vec<SplitList> = given.iter().filter(|s| !s.members.is_empty()).cloned().collect();
     let names = || splits.iter().map(|s| s.name.as_str());
-    let evaluation = names().any(is_evaluation);
+    let validation = names().any(|n| split_name(n) == Some("val"));
     let training = names().any(|n| !is_evaluation(n));
-    if evaluation && !training {
+    if names().any(is_evaluation) && !training {
         let listed = |i: &usize| splits.iter().any(|s| s.members.binary_search(i).is_ok());
         let rest: Vec<usize> = (0..annotations.len()).filter(|i| !listed(i)).collect();
         if !rest.is_empty() {
             splits.push(SplitList { name: "train".into(), members: rest });
-            return sorted(splits);
+            return match validation {
+                true => sorted(splits),
+                false => complete(annotations, &splits, options),
+            };
         }
     }
-    if !(evaluation && training) {
+    if !(validation && training) {
         let pool = match Roles::of(names()) {
             Some(roles) => splits.iter().find(|s| s.name == roles.train).map(|s| s.members.clone()),
             None => None,
         };
-        let pool = pool.unwrap_or_else(|| (0..annotations.len()).collect());
+        let listed = |i: &usize| splits.iter().any(|s| is_evaluation(&s.name) && s.members.binary_search(i).is_ok());
+        let pool = pool.unwrap_or_else(|| {
+            // A set of nothing but a test: what else could be trained on?
+            let rest: Vec<usize> = (0..annotations.len()).filter(|i| !listed(i)).collect();
+            if rest.is_empty() { (0..annotations.len()).collect() } else { rest }
+        });
         let (train, val) = hold_back(annotations, &pool, options);
         splits.retain(|s| !matches!(s.name.as_str(), "train" | "val"));
         splits.push(SplitList { name: "train".into(), members: train });
@@ -109,7 +118,7 @@ type Ordered = ([u8; 32], Vec<usize>);
 
 /// Divides `pool` into training and validation members.
 fn hold_back(annotations: &[Annotation], pool: &[usize], options: &SplitOptions) -> (Vec<usize>, Vec<usize>) {
-    let pooled: Vec<Annotation> = pool.iter().map(|&i| annotations[i].clone()).collect();
+    let pooled: Vec<&Annotation> = pool.iter().map(|&i| &annotations[i]).collect();
     let mut class_counts: HashMap<&str, usize> = HashMap::new();
     for object in pooled.iter().flat_map(|a| &a.objects) {
         *class_counts.entry(&object.class).or_default() += 1;
@@ -149,27 +158,17 @@ fn hold_back(annotations: &[Annotation], pool: &[usize], options: &SplitOptions)
 mod tests {
     use super::*;
     use crate::data::annotation::{Place, RawObject, Units};
+    use crate::data::entry::Entry;
+    use crate::data::stored::Stored;
 
     fn annotations(dir: &std::path::Path, contents: &[(&str, &str)]) -> Vec<Annotation> {
         let one = |(i, (content, class)): (usize, &(&str, &str))| {
             let source = format!("{i}.jpg");
             std::fs::write(dir.join(&source), content).expect("writes");
-            let object = RawObject {
-                class: class.to_string(),
-                corners: [0.0; 4],
-                difficult: false,
-                crowd: false,
-                area: None,
-                place: Place::file(&source),
-            };
-            Annotation {
-                path: dir.join(&source),
-                place: Place::file(&source),
-                source,
-                declared_size: None,
-                units: Units::Pixels,
-                objects: vec![object],
-            }
+            let object = RawObject::new(*class, [0.0; 4], Place::file(&source));
+            let image = Entry { name: source, id: i, stored: Stored::Disk(dir.join(format!("{i}.jpg"))) };
+            let annotation = Annotation::new(&image, Units::Pixels, Place::file(&image.name));
+            Annotation { objects: vec![object], ..annotation }
         };
         contents.iter().enumerate().map(one).collect()
     }
@@ -206,10 +205,19 @@ mod tests {
         let texts: Vec<String> = (0..10).map(|i| i.to_string()).collect();
         let all = annotations(dir.path(), &texts.iter().map(|t| (t.as_str(), "a")).collect::<Vec<_>>());
         let options = SplitOptions::default();
-        let given = [split("test", &[0, 1]), split("train", &[2, 3])];
+        let given = [split("test", &[0, 1]), split("train", &[2, 3]), split("val", &[4])];
         assert_eq!(complete(&all, &given, &options), given);
-        let completed = complete(&all, &given[..1], &options);
-        assert_eq!(completed, [split("test", &[0, 1]), split("train", &[2, 3, 4, 5, 6, 7, 8, 9])]);
+        // A test stays a test: what is validated by is held back from training.
+        for given in
+            [&[split("test", &[0, 1])][..], &[split("test", &[0, 1]), split("train", &[2, 3, 4, 5, 6, 7, 8, 9])]]
+        {
+            let completed = complete(&all, given, &options);
+            let sizes: Vec<_> = completed.iter().map(|s| (s.name.as_str(), s.members.len())).collect();
+            assert_eq!(sizes, [("test", 2), ("train", 6), ("val", 2)]);
+            assert_eq!(completed[0].members, [0, 1]);
+        }
+        let completed = complete(&all, &[split("val", &[0, 1])], &options);
+        assert_eq!(completed, [split("train", &[2, 3, 4, 5, 6, 7, 8, 9]), split("val", &[0, 1])]);
         let completed = complete(&all, &[split("default", &[0, 1, 2, 3, 4])], &options);
         let names: Vec<_> = completed.iter().map(|s| (s.name.as_str(), s.members.len())).collect();
         assert_eq!(names, [("default", 5), ("train", 4), ("val", 1)]);
@@ -220,7 +228,7 @@ mod tests {
         let roles = |names: &[&str]| Roles::of(names.iter().copied()).map(|r| (r.train, r.val.unwrap_or_default()));
         let expect = |train: &str, val: &str| Some((train.to_string(), val.to_string()));
         assert_eq!(roles(&["test", "train", "trainval", "val"]), expect("train", "val"));
-        assert_eq!(roles(&["test", "trainval"]), expect("trainval", "test"));
+        assert_eq!(roles(&["test", "trainval"]), expect("trainval", ""));
         assert_eq!(roles(&["train", "valid"]), expect("train", "valid"));
         assert_eq!(roles(&["default"]), expect("default", ""));
         assert_eq!(roles(&["val"]), None);

@@ -1,22 +1,23 @@
 //! Byte-identical images, which must not stand on both sides of a split.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 
 use sha2::{Digest, Sha256};
 
 use super::annotation::Annotation;
+use super::stored::Stored;
 
 /// Groups the images by content: every index once, groups and members in ascending order, most groups of one.
 ///
 /// Only files of equal length are read. A file that cannot be read is a group of its own; decoding will report it.
-pub fn groups(annotations: &[Annotation]) -> Vec<Vec<usize>> {
+pub fn groups(annotations: &[&Annotation]) -> Vec<Vec<usize>> {
     let mut by_length: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut groups = Vec::new();
     for (i, annotation) in annotations.iter().enumerate() {
-        match fs::metadata(&annotation.path) {
-            Ok(metadata) => by_length.entry(metadata.len()).or_default().push(i),
+        match annotation.stored.len() {
+            Ok(len) => by_length.entry(len).or_default().push(i),
             Err(_) => groups.push(vec![i]),
         }
     }
@@ -27,7 +28,7 @@ pub fn groups(annotations: &[Annotation]) -> Vec<Vec<usize>> {
         }
         let mut by_content: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
         for i in members {
-            match content_hash(&annotations[i]) {
+            match content_hash(annotations[i]) {
                 Ok(hash) => by_content.entry(hash).or_default().push(i),
                 Err(_) => groups.push(vec![i]),
             }
@@ -40,6 +41,11 @@ pub fn groups(annotations: &[Annotation]) -> Vec<Vec<usize>> {
 
 fn content_hash(annotation: &Annotation) -> io::Result<[u8; 32]> {
     let mut hasher = Sha256::new();
-    io::copy(&mut File::open(&annotation.path)?, &mut hasher)?;
+    match &annotation.stored {
+        Stored::Disk(path) => {
+            io::copy(&mut File::open(path)?, &mut hasher)?;
+        }
+        other => hasher.update(other.read(u64::MAX)?),
+    }
     Ok(hasher.finalize().into())
 }

@@ -73,8 +73,53 @@ fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
+/// The verdicts on one detection, a bit for each of [`IOU_THRESHOLDS`]; neither bit is set where it is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RankedVerdicts {
+    pub image: u32,
+    pub right: u16,
+    pub wrong: u16,
+}
+
+/// What AP is made of, for one class: the verdicts on its detections, and how many objects each image adds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ClassVerdicts {
+    /// By falling score, between equal scores by image and rank, as [`coco_eval`] takes them.
+    pub ranked: Vec<RankedVerdicts>,
+    /// (image, objects that count), of images that have any.
+    pub objects: Vec<(u32, u32)>,
+}
+
+/// The verdicts of each class, for objects of all sizes and 100 detections per image.
+///
+/// # Panics
+/// As [`coco_eval`].
+pub(super) fn verdicts(truth: &[ImageTruth], detections: &[ImageDetections], classes: usize) -> Vec<ClassVerdicts> {
+    assert_eq!(truth.len(), detections.len(), "labels and detections of the same images");
+    let of_class = |pairs: &Vec<Pair>| {
+        let (mut scored, mut objects) = (Vec::new(), Vec::new());
+        for pair in pairs {
+            let (judged, count) = pair.judge(ALL);
+            if count > 0 {
+                objects.push((pair.image, count as u32));
+            }
+            let bits = |row: &[MatchVerdict; THRESHOLDS], wanted| {
+                row.iter().enumerate().filter(|(_, v)| **v == wanted).fold(0, |bits, (t, _)| bits | 1 << t)
+            };
+            scored.extend(pair.detections.iter().zip(&judged).map(|(d, row)| {
+                let (right, wrong) = (bits(row, MatchVerdict::Right), bits(row, MatchVerdict::Wrong));
+                (d.score, RankedVerdicts { image: pair.image, right, wrong })
+            }));
+        }
+        scored.sort_by(|p, q| falling(p.0, q.0));
+        ClassVerdicts { ranked: scored.into_iter().map(|(_, v)| v).collect(), objects }
+    };
+    by_class(truth, detections, classes).iter().map(of_class).collect()
+}
+
 /// The objects and the detections of one class in one image, with all their overlaps.
 struct Pair<'a> {
+    image: u32,
     objects: Vec<&'a TruthBox>,
     /// By falling score, at most [`MAX_DETECTIONS`].
     detections: Vec<&'a ScoredBox>,
@@ -87,7 +132,7 @@ struct Pair<'a> {
 /// `[K]`: for each class its pairs in image order; images without objects and detections of the class are left out.
 fn by_class<'a>(truth: &'a [ImageTruth], detections: &'a [ImageDetections], classes: usize) -> Vec<Vec<Pair<'a>>> {
     let mut all: Vec<Vec<Pair>> = (0..classes).map(|_| Vec::new()).collect();
-    for (truth, detections) in truth.iter().zip(detections) {
+    for (image, (truth, detections)) in (0..).zip(truth.iter().zip(detections)) {
         let mut present: Vec<usize> = truth.objects.iter().map(|o| o.class).collect();
         present.extend(detections.detections.iter().map(|d| d.class));
         present.sort_unstable();
@@ -95,26 +140,26 @@ fn by_class<'a>(truth: &'a [ImageTruth], detections: &'a [ImageDetections], clas
         for class in present {
             let objects = truth.objects.iter().filter(|o| o.class == class).collect();
             let detections = detections.detections.iter().filter(|d| d.class == class).collect();
-            all[class].push(Pair::new(objects, detections));
+            all[class].push(Pair::new(image, objects, detections));
         }
     }
     all
 }
 
 impl<'a> Pair<'a> {
-    fn new(objects: Vec<&'a TruthBox>, mut detections: Vec<&'a ScoredBox>) -> Self {
+    fn new(image: u32, objects: Vec<&'a TruthBox>, mut detections: Vec<&'a ScoredBox>) -> Self {
         detections.sort_by(|p, q| falling(p.score, q.score));
         let found = detections.len();
         detections.truncate(MAX_DETECTIONS);
         let overlaps = detections.iter().map(|d| objects.iter().map(|o| overlap(d, o)).collect()).collect();
-        Self { objects, detections, found, overlaps }
+        Self { image, objects, detections, found, overlaps }
     }
 
     /// For each detection and threshold, whether it is right, wrong or ignored; and how many objects count.
-    fn judge(&self, range: SizeRange) -> (Vec<[Verdict; THRESHOLDS]>, usize) {
+    fn judge(&self, range: SizeRange) -> (Vec<[MatchVerdict; THRESHOLDS]>, usize) {
         let outside = |area: f64| area < range.0 || area > range.1;
         let ignored: Vec<bool> = self.objects.iter().map(|o| o.crowd || outside(o.area)).collect();
-        let mut verdicts = vec![[Verdict::Wrong; THRESHOLDS]; self.detections.len()];
+        let mut verdicts = vec![[MatchVerdict::Wrong; THRESHOLDS]; self.detections.len()];
         for (t, threshold) in IOU_THRESHOLDS.into_iter().enumerate() {
             let mut taken = vec![false; self.objects.len()];
             for (d, detection) in self.detections.iter().enumerate() {
@@ -129,10 +174,10 @@ impl<'a> Pair<'a> {
                     taken[g] = true;
                 }
                 verdicts[d][t] = match matched {
-                    Some(g) if ignored[g] => Verdict::Ignored,
-                    Some(_) => Verdict::Right,
-                    None if outside(detection.bbox.area()) => Verdict::Ignored,
-                    None => Verdict::Wrong,
+                    Some(g) if ignored[g] => MatchVerdict::Ignored,
+                    Some(_) => MatchVerdict::Right,
+                    None if outside(detection.bbox.area()) => MatchVerdict::Ignored,
+                    None => MatchVerdict::Wrong,
                 };
             }
         }
@@ -141,7 +186,7 @@ impl<'a> Pair<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Verdict {
+enum MatchVerdict {
     Right,
     Wrong,
     Ignored,
@@ -205,12 +250,12 @@ impl ClassCurves {
 
 impl Curves {
     /// From the judgement of every pair, `limit` detections of each image counted.
-    fn new(pairs: &[Pair], judged: &[(Vec<[Verdict; THRESHOLDS]>, usize)], limit: usize) -> Option<Self> {
+    fn new(pairs: &[Pair], judged: &[(Vec<[MatchVerdict; THRESHOLDS]>, usize)], limit: usize) -> Option<Self> {
         let objects: usize = judged.iter().map(|(_, objects)| objects).sum();
         if objects == 0 {
             return None;
         }
-        let mut ranked: Vec<(f64, &[Verdict; THRESHOLDS])> = Vec::new();
+        let mut ranked: Vec<(f64, &[MatchVerdict; THRESHOLDS])> = Vec::new();
         for (pair, (verdicts, _)) in pairs.iter().zip(judged) {
             ranked.extend(pair.detections.iter().map(|d| d.score).zip(verdicts).take(limit));
         }
@@ -221,8 +266,8 @@ impl Curves {
             let (mut right, mut wrong) = (0u32, 0u32);
             let mut steps: Vec<(f64, f64)> = Vec::with_capacity(ranked.len());
             for (_, verdicts) in &ranked {
-                right += u32::from(verdicts[t] == Verdict::Right);
-                wrong += u32::from(verdicts[t] == Verdict::Wrong);
+                right += u32::from(verdicts[t] == MatchVerdict::Right);
+                wrong += u32::from(verdicts[t] == MatchVerdict::Wrong);
                 let (right, wrong) = (f64::from(right), f64::from(wrong));
                 // At least 1: while every detection was ignored, nothing was right either.
                 steps.push((right / objects as f64, right / (right + wrong).max(1.0)));

@@ -1,4 +1,4 @@
-//! The confusion matrix: what each object was taken for.
+//! The confusion matrix: which class each object was detected as.
 //!
 //! Detections above a score are taken by falling score; each takes the free object, of any class, that it overlaps
 //! most, if the IoU reaches the threshold. So the class that the network is surest of is its answer for an object.

@@ -1,9 +1,10 @@
 //! From predictions to detections: scores, decoding, suppression.
 //!
 //! Per image: every (anchor, class) whose score exceeds `score_threshold` is a candidate; the `candidates` highest
-//! are decoded and clipped to the image; non-maximum suppression runs class by class; the `top` highest remain.
+//! are decoded and clipped to the image; non-maximum suppression runs class by class, or over all classes together; the
+//! `top` highest remain.
 
-use crate::boxes::{Anchors, BoxCoder, CornerBox, nms};
+use crate::boxes::{Anchors, BoxCoder, CornerBox, ScoreFunction, nms};
 
 /// One object that the network found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,14 +19,14 @@ pub struct Detection {
     pub anchor: usize,
 }
 
-/// How logits become scores; the loss that the network was trained with decides.
+/// Which boxes suppress each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ScoreMode {
-    /// Softmax over all K columns, background included (cross-entropy).
+pub enum Suppression {
+    /// Boxes of one class.
     #[default]
-    Softmax,
-    /// A sigmoid for each column but the background's (focal loss).
-    Sigmoid,
+    PerClass,
+    /// Boxes of any class: one object has one class.
+    AllClasses,
 }
 
 /// Everything that turns the raw outputs for one image into detections.
@@ -33,9 +34,12 @@ pub enum ScoreMode {
 pub struct Detector {
     pub anchors: Anchors,
     pub coder: BoxCoder,
-    pub mode: ScoreMode,
+    pub scores: ScoreFunction,
     /// A score must be greater than this.
     pub score_threshold: f64,
+    /// As `score_threshold`, of each class; empty where one holds for all.
+    pub class_thresholds: Vec<f64>,
+    pub suppression: Suppression,
     /// Of two boxes of a class whose IoU is greater than this, the lower goes.
     pub iou_threshold: f64,
     /// Candidates that reach suppression, at most.
@@ -53,12 +57,14 @@ struct Candidate {
 
 impl Detector {
     /// The settings of COCO evaluation: scores above 0.01, suppression at IoU 0.5, 2000 candidates, 100 detections.
-    pub fn new(anchors: Anchors, mode: ScoreMode) -> Self {
+    pub fn new(anchors: Anchors, scores: ScoreFunction) -> Self {
         Self {
             anchors,
             coder: BoxCoder::default(),
-            mode,
+            scores,
             score_threshold: 0.01,
+            class_thresholds: Vec::new(),
+            suppression: Suppression::PerClass,
             iou_threshold: 0.5,
             candidates: 2000,
             top: 100,
@@ -73,33 +79,83 @@ impl Detector {
     /// # Panics
     /// If the slices do not fit the anchors.
     pub fn detect(&self, logits: &[f32], deltas: &[f32]) -> Vec<Detection> {
-        let anchors = self.anchors.len();
-        assert!(anchors > 0 && logits.len().is_multiple_of(anchors), "{} logits, {anchors} anchors", logits.len());
-        assert_eq!(deltas.len(), anchors * 4, "four deltas for each anchor");
-        let columns = logits.len() / anchors;
+        let columns = self.columns(logits, deltas);
+        let candidates = self.best_candidates(logits, columns, &|row, scores| self.scores.scores(row, scores));
+        let decoded = |anchor: usize| {
+            let deltas = std::array::from_fn(|i| f64::from(deltas[anchor * 4 + i]));
+            self.coder.decode(&self.anchors.centers()[anchor], deltas)
+        };
+        self.suppress(&candidates, columns, &decoded)
+    }
 
-        let found: Vec<Detection> =
-            self.best_candidates(logits, columns).iter().filter_map(|c| self.decode(c, deltas)).collect();
+    /// As [`Detector::detect`], from scores `[A, K]` and corners x1, y1, x2, y2 `[A, 4]`, in fractions of the image.
+    ///
+    /// # Panics
+    /// As [`Detector::detect`].
+    pub fn detect_decoded(&self, scores: &[f32], corners: &[f32]) -> Vec<Detection> {
+        let columns = self.columns(scores, corners);
+        let widened = |row: &[f32], scores: &mut [f64]| {
+            row.iter().zip(scores).for_each(|(&from, to)| *to = f64::from(from));
+        };
+        let candidates = self.best_candidates(scores, columns, &widened);
+        let corner = |anchor: usize| {
+            let [x0, y0, x1, y1] = std::array::from_fn(|i| f64::from(corners[anchor * 4 + i]));
+            CornerBox::new(x0, y0, x1, y1)
+        };
+        self.suppress(&candidates, columns, &corner)
+    }
+
+    /// Class columns of `scores`, one row an anchor; `boxes` are four numbers an anchor.
+    fn columns(&self, scores: &[f32], boxes: &[f32]) -> usize {
+        let anchors = self.anchors.len();
+        assert!(anchors > 0 && scores.len().is_multiple_of(anchors), "{} scores, {anchors} anchors", scores.len());
+        assert_eq!(boxes.len(), anchors * 4, "four numbers for each anchor");
+        scores.len() / anchors
+    }
+
+    fn suppress(
+        &self,
+        candidates: &[Candidate],
+        columns: usize,
+        corners: &dyn Fn(usize) -> CornerBox,
+    ) -> Vec<Detection> {
+        let visible = |&Candidate { anchor, class, score }: &Candidate| {
+            let bbox = corners(anchor).clipped();
+            // Comparisons with NaN are false, so a box that is not finite does not pass either.
+            (bbox.width() > 0.0 && bbox.height() > 0.0).then_some(Detection { class, score, bbox, anchor })
+        };
+        let found: Vec<Detection> = candidates.iter().filter_map(visible).collect();
         let mut kept = Vec::new();
-        for class in 0..columns.saturating_sub(1) {
-            let of_class: Vec<usize> = (0..found.len()).filter(|&i| found[i].class == class).collect();
-            let boxes: Vec<CornerBox> = of_class.iter().map(|&i| found[i].bbox).collect();
-            let scores: Vec<f64> = of_class.iter().map(|&i| found[i].score).collect();
-            kept.extend(nms(&boxes, &scores, self.iou_threshold).into_iter().map(|i| of_class[i]));
+        let groups: Vec<Vec<usize>> = match self.suppression {
+            Suppression::AllClasses => vec![(0..found.len()).collect()],
+            Suppression::PerClass => {
+                let of_class = |class: usize| (0..found.len()).filter(|&i| found[i].class == class).collect();
+                (0..columns.saturating_sub(1)).map(of_class).collect()
+            }
+        };
+        for group in groups {
+            let boxes: Vec<CornerBox> = group.iter().map(|&i| found[i].bbox).collect();
+            let scores: Vec<f64> = group.iter().map(|&i| found[i].score).collect();
+            kept.extend(nms(&boxes, &scores, self.iou_threshold).into_iter().map(|i| group[i]));
         }
         kept.sort_by(|&i, &j| found[j].score.total_cmp(&found[i].score).then(i.cmp(&j)));
         kept.truncate(self.top);
         kept.into_iter().map(|i| found[i]).collect()
     }
 
+    /// The score that one of a class must exceed.
+    fn threshold(&self, class: usize) -> f64 {
+        self.class_thresholds.get(class).copied().unwrap_or(self.score_threshold)
+    }
+
     /// In (anchor, class) order.
-    fn best_candidates(&self, logits: &[f32], columns: usize) -> Vec<Candidate> {
+    fn best_candidates(&self, rows: &[f32], columns: usize, score: &dyn Fn(&[f32], &mut [f64])) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let mut scores = vec![0.0; columns];
-        for (anchor, row) in logits.chunks_exact(columns.max(1)).enumerate() {
-            self.mode.scores(row, &mut scores);
+        for (anchor, row) in rows.chunks_exact(columns.max(1)).enumerate() {
+            score(row, &mut scores);
             for (column, &score) in scores.iter().enumerate().skip(1) {
-                if score > self.score_threshold {
+                if score > self.threshold(column - 1) {
                     candidates.push(Candidate { anchor, class: column - 1, score });
                 }
             }
@@ -111,36 +167,6 @@ impl Detector {
         }
         candidates
     }
-
-    fn decode(&self, candidate: &Candidate, deltas: &[f32]) -> Option<Detection> {
-        let &Candidate { anchor, class, score } = candidate;
-        let deltas = std::array::from_fn(|i| f64::from(deltas[anchor * 4 + i]));
-        let bbox = self.coder.decode(&self.anchors.centers()[anchor], deltas).clipped();
-        // Comparisons with NaN are false, so a box that is not finite does not pass either.
-        (bbox.width() > 0.0 && bbox.height() > 0.0).then_some(Detection { class, score, bbox, anchor })
-    }
-}
-
-impl ScoreMode {
-    /// `[K]` scores of one anchor's `[K]` logits. A row with NaN or infinity gives NaN where it matters.
-    pub(super) fn scores(self, logits: &[f32], scores: &mut [f64]) {
-        match self {
-            ScoreMode::Softmax => {
-                let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                let mut sum = 0.0;
-                for (score, &logit) in scores.iter_mut().zip(logits) {
-                    *score = f64::from(logit - max).exp();
-                    sum += *score;
-                }
-                scores.iter_mut().for_each(|score| *score /= sum);
-            }
-            ScoreMode::Sigmoid => {
-                for (score, &logit) in scores.iter_mut().zip(logits) {
-                    *score = 1.0 / (1.0 + f64::from(-logit).exp());
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -149,7 +175,7 @@ mod tests {
 
     const COLUMNS: usize = 3;
 
-    fn detector(mode: ScoreMode) -> Detector {
+    fn detector(mode: ScoreFunction) -> Detector {
         Detector::new(Anchors::tf_ssd(&[[2, 2], [1, 1]]), mode)
     }
 
@@ -161,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_class_does_not_count_the_background() {
-        let detector = detector(ScoreMode::Softmax);
+        let detector = detector(ScoreFunction::Softmax);
         let (mut logits, deltas) = outputs(&detector);
         assert_eq!(detector.detect(&logits, &deltas), []);
         logits[4 * COLUMNS..5 * COLUMNS].copy_from_slice(&[0.0, 0.0, 2f32.ln()]);
@@ -174,8 +200,44 @@ mod tests {
     }
 
     #[test]
+    fn over_all_classes_one_place_has_one_object() {
+        let mut detector = detector(ScoreFunction::Softmax);
+        detector.suppression = Suppression::AllClasses;
+        let (mut logits, deltas) = outputs(&detector);
+        logits[4 * COLUMNS..5 * COLUMNS].copy_from_slice(&[0.0, 0.0, 2f32.ln()]);
+        let classes = |found: &[Detection]| found.iter().map(|d| (d.class, d.anchor)).collect::<Vec<_>>();
+        assert_eq!(classes(&detector.detect(&logits, &deltas)), [(1, 4)]);
+        // Its class asks for more: it neither stays nor suppresses the other.
+        detector.class_thresholds = vec![0.2, 0.6];
+        assert_eq!(classes(&detector.detect(&logits, &deltas)), [(0, 4)]);
+        detector.class_thresholds = vec![0.3, 0.6];
+        assert_eq!(classes(&detector.detect(&logits, &deltas)), []);
+    }
+
+    #[test]
+    fn decoded_boxes_are_suppressed_like_raw_ones() {
+        let detector = detector(ScoreFunction::Sigmoid);
+        let anchors = detector.anchors.len();
+        let logits: Vec<f32> = (0..anchors * COLUMNS).map(|i| (i * 7 % 11) as f32 - 6.0).collect();
+        let deltas: Vec<f32> = (0..anchors * 4).map(|i| (i * 5 % 13) as f32 / 4.0 - 1.5).collect();
+        let mut scores = vec![0.0; logits.len()];
+        for (row, to) in logits.chunks(COLUMNS).zip(scores.chunks_mut(COLUMNS)) {
+            detector.scores.scores(row, to);
+        }
+        let scores: Vec<f32> = scores.into_iter().map(|s| s as f32).collect();
+        let centers = detector.anchors.centers().iter().zip(deltas.as_chunks().0);
+        let boxes = centers.map(|(center, deltas)| detector.coder.decode(center, deltas.map(f64::from)));
+        let corners: Vec<f32> = boxes.flat_map(|b| [b.x0, b.y0, b.x1, b.y1]).map(|v| v as f32).collect();
+        let (raw, decoded) = (detector.detect(&logits, &deltas), detector.detect_decoded(&scores, &corners));
+        assert!(raw.len() > 3);
+        let places = |found: &[Detection]| found.iter().map(|d| (d.anchor, d.class)).collect::<Vec<_>>();
+        assert_eq!(places(&raw), places(&decoded));
+        assert!(raw.iter().zip(&decoded).all(|(a, b)| (a.score - b.score).abs() < 1e-6));
+    }
+
+    #[test]
     fn sigmoid_scores_ignore_the_background_column() {
-        let detector = detector(ScoreMode::Sigmoid);
+        let detector = detector(ScoreFunction::Sigmoid);
         let (mut logits, deltas) = outputs(&detector);
         logits.iter_mut().for_each(|l| *l = if *l == 9.0 { 9.0 } else { -9.0 });
         logits[3 * COLUMNS + 1] = 0.0;
@@ -186,7 +248,7 @@ mod tests {
 
     #[test]
     fn only_the_highest_candidates_and_detections_stay() {
-        let mut detector = detector(ScoreMode::Sigmoid);
+        let mut detector = detector(ScoreFunction::Sigmoid);
         detector.iou_threshold = 1.0;
         let (mut logits, deltas) = outputs(&detector);
         for (i, logit) in logits.iter_mut().enumerate() {
@@ -205,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_or_outside_the_image_is_left_out() {
-        let detector = detector(ScoreMode::Softmax);
+        let detector = detector(ScoreFunction::Softmax);
         let (mut logits, mut deltas) = outputs(&detector);
         for anchor in [0, 3, 6] {
             logits[anchor * COLUMNS + 1] = 30.0;

@@ -1,4 +1,4 @@
-//! What can be wrong with the files that evaluation reads.
+//! Errors in the files that evaluation reads.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What the metrics compare: the labels and the detections of an image, in pixels.
+//! Labels and detections of one image in pixels, as the metrics compare them.
 
 use super::Detection;
 use crate::boxes::CornerBox;

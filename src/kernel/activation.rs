@@ -35,6 +35,19 @@ fn finish_body<const FUSED: bool>(y: &mut [f32], scale: &[f32], bias: &[f32], re
 }
 
 per_isa! {
+    /// ReLU6 in place.
+    pub(super) fn clamp(y: &mut [f32]) = clamp_body
+}
+
+#[inline(always)]
+fn clamp_body<const FUSED: bool>(y: &mut [f32]) {
+    for y in y {
+        // As in `finish`: NaN stays.
+        *y = y.clamp(0.0, 6.0);
+    }
+}
+
+per_isa! {
     /// `y += r`.
     pub(super) fn add(y: &mut [f32], r: &[f32]) = add_body
 }

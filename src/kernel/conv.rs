@@ -36,7 +36,7 @@ pub fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32]>, y: 
 /// The gradient of a residual input is `dy` itself: take it before calling.
 ///
 /// # Panics
-/// If a buffer's length disagrees with the geometry, or the input gradient of a dense layer is asked for.
+/// If a buffer's length disagrees with the geometry.
 pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut [f32], out: Gradients) {
     let g = layer.geometry;
     check_layer(layer);
@@ -67,9 +67,11 @@ pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut 
             }
         }
         Kind::Dense => {
-            assert!(dx.is_none(), "the input gradient of a dense layer is not implemented: it is the first layer");
             if let Some(dw) = dw {
                 dense::backward_weight(isa, layer, x, dy, dw);
+            }
+            if let Some(dx) = dx {
+                dense::backward_input(isa, layer, dy, dx);
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct Workspace {
     pub unused: LineBuffer,
 }
 
-/// Whole maps of a block that runs in stages: one set, however many threads share the work.
+/// Whole maps of a block that runs in stages, or a dense layer's patches: one set, however many threads share the work.
 #[derive(Debug, Default)]
 pub(super) struct Stages {
     pub expanded: LineBuffer,
@@ -34,6 +34,7 @@ pub(super) struct Stages {
     pub d_expanded: LineBuffer,
     pub masked: LineBuffer,
     pub input: LineBuffer,
+    pub patches: LineBuffer,
     /// Nothing but zeros.
     pub zeros: LineBuffer,
 }

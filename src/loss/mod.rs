@@ -1,4 +1,4 @@
-//! What the network is asked to minimise: the SSD loss on plain slices, with its gradient written by hand.
+//! The SSD loss on plain slices, with its gradient written by hand.
 //!
 //! Everything here is **summed**, not averaged: the accumulation window divides once, by the number of matched anchors
 //! of the whole window, so that micro-batches of any size give the same step.

@@ -1,4 +1,4 @@
-//! What every anchor of an image should have predicted.
+//! Targets: the label and the box encoding that every anchor of an image should predict.
 
 use crate::boxes::{Anchors, Assignment, BoxCoder, CornerBox, Matcher};
 

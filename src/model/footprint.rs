@@ -1,11 +1,12 @@
-//! How much memory a pass through the network takes: its program walked through on paper, forth and back.
+//! Memory of a forward or training pass, computed by walking through the network's program without running it.
 //!
-//! Counted are values (with what keeps them alive), expansions kept for the way back, and gradients on their way. Not
+//! Counted are values (with what keeps them alive), expansions kept for the backward pass, and gradients on their way. Not
 //! counted are the network's numbers and the sums of their gradients.
 
 use super::forward::SsdModel;
-use super::program::{Program, Step};
-use crate::kernel::{BlockWorkspace, block_workspace};
+use super::program::{Program, Step, geometries};
+use crate::boxes::InputSize;
+use crate::kernel::{BlockWorkspace, ConvGeometry, block_workspace};
 use crate::ops;
 
 /// Memory of a pass, in bytes.
@@ -53,7 +54,7 @@ impl Alive {
     }
 }
 
-/// What a step of a training pass keeps for its way back.
+/// What a step of a training pass keeps for its backward pass.
 #[derive(Clone, Debug, Default)]
 struct Kept {
     /// Whether anything flows back through it.
@@ -67,19 +68,35 @@ struct Kept {
 
 impl SsdModel {
     /// Memory of a pass over `n` images of `size` pixels with `threads` threads, as the layers learn now.
-    pub fn footprint(&self, n: usize, size: usize, threads: usize) -> Footprint {
-        let program = self.program([n, size, size, 3]);
+    pub fn footprint(&self, n: usize, size: impl Into<InputSize>, threads: usize) -> Footprint {
+        let size = size.into();
+        let program = Program::of(&self.tree, &self.layers, [n, size.height, size.width, 3]);
         let kept = self.kept(&program);
         let mut workspace = BlockWorkspace::default();
         for (step, kept) in program.steps.iter().zip(&kept) {
             if let Step::Fused { positions, input, .. } = step {
-                let geometries = self.geometries(positions, program.dims[*input]);
+                let geometries = geometries(&self.layers, positions, program.dims[*input]);
                 workspace = workspace.max(block_workspace(&geometries, kept.tracked, kept.expansion, threads));
             }
         }
         let nothing = vec![Kept::default(); kept.len()];
         let [training, looking] = [&kept, &nothing].map(|kept| most(&program, kept) * size_of::<f32>());
         Footprint { training, looking, workspace: workspace.numbers(threads) * size_of::<f32>() }
+    }
+
+    /// Sizes of every layer, in walk order, for one image of `size` pixels.
+    pub fn geometries_of_all(&self, size: impl Into<InputSize>) -> Vec<ConvGeometry> {
+        let InputSize { height, width } = size.into();
+        let program = Program::of(&self.tree, &self.layers, [1, height, width, 3]);
+        let mut all: Vec<Option<ConvGeometry>> = vec![None; self.layers.len()];
+        for step in &program.steps {
+            if let Step::Fused { positions, input, .. } = step {
+                for (&position, g) in positions.iter().zip(geometries(&self.layers, positions, program.dims[*input])) {
+                    all[position] = Some(g);
+                }
+            }
+        }
+        all.into_iter().map(|g| g.expect("every layer is part of the program")).collect()
     }
 
     /// What each step keeps in training.
@@ -91,7 +108,7 @@ impl SsdModel {
             let of_step = match step {
                 Step::Sum(a, b) => Kept { tracked: tracked(*a) || tracked(*b), ..Kept::default() },
                 Step::Fused { positions, input, .. } => {
-                    let geometries = self.geometries(positions, program.dims[*input]);
+                    let geometries = geometries(&self.layers, positions, program.dims[*input]);
                     let learns = positions.iter().any(|&p| self.layers[p].learns());
                     if learns || tracked(*input) {
                         // The mask of a ReLU6 is read off its output.
@@ -128,7 +145,7 @@ fn most(program: &Program, kept: &[Kept]) -> usize {
             alive.release(program, value);
         }
     }
-    // The predictions, joined from their parts; in training their gradient and the product that the way back starts from.
+    // The predictions, joined from their parts; in training their gradient and the product that the backward pass starts from.
     let predictors: Vec<usize> = program.predictors.iter().flatten().copied().collect();
     let joined: usize = predictors.iter().map(|&value| program.numbers(value)).sum();
     let learning = kept.iter().any(|k| k.tracked);
@@ -150,7 +167,7 @@ fn depths(program: &Program) -> Vec<usize> {
     depths
 }
 
-/// The way back: a step takes the gradient of its output and what it kept, and leaves the gradient of its input. As burn
+/// The backward pass: a step takes the gradient of its output and what it kept, and leaves the gradient of its input. As burn
 /// does, the deepest steps go first: a head's turn comes with that of the layers beside it.
 fn back(program: &Program, kept: &[Kept], alive: &mut Alive, predictors: &[usize]) {
     let tracked = |value: usize| value > 0 && kept[value - 1].tracked;
@@ -201,7 +218,7 @@ mod tests {
     #[test]
     fn a_pass_ends_with_the_predictions_alone() {
         let model = model(|_| true);
-        let program = model.program([2, 96, 96, 3]);
+        let program = Program::of(&model.tree, &model.layers, [2, 96, 96, 3]);
         let kept = model.kept(&program);
         let joined: usize = program.predictors.iter().flatten().map(|&value| program.numbers(value)).sum();
         let mut alive = Alive { holders: vec![0; program.dims.len()], ..Alive::default() };
@@ -215,7 +232,7 @@ mod tests {
         assert!(halves > 0 && kept.iter().any(|k| k.expansion), "a small micro-batch keeps expansions");
         let predictors: Vec<usize> = program.predictors.iter().flatten().copied().collect();
         back(&program, &kept, &mut alive, &predictors);
-        assert_eq!((alive.now, alive.holders.iter().sum::<usize>()), (0, 0), "all is let go on the way back");
+        assert_eq!((alive.now, alive.holders.iter().sum::<usize>()), (0, 0), "all is let go in the backward pass");
         assert!(alive.most > joined);
     }
 

@@ -1,5 +1,6 @@
-//! The detector as it runs.
+//! The detector as a burn module: forward pass for training and for inference.
 
+use super::convention::Convention;
 use super::layer::{ConvLayer, Training};
 use super::program::{Program, Step};
 use super::ssd::{Ssd, Stage};
@@ -62,7 +63,7 @@ impl SsdModel {
         Self { layers, tree, stages, rounds_kept: true }
     }
 
-    /// Holds the backbone's trained layers (no gradient, nothing kept for the way back), or lets them go.
+    /// Holds the backbone's trained layers (no gradient, nothing kept for the backward pass), or lets them go.
     pub fn hold_backbone(&mut self, held: bool) {
         for (layer, stage) in self.layers.iter_mut().zip(&self.stages) {
             if stage.is_backbone() {
@@ -79,6 +80,11 @@ impl SsdModel {
 
     pub fn classes(&self) -> usize {
         self.tree.classes
+    }
+
+    /// What the heads' numbers mean.
+    pub fn convention(&self) -> &Convention {
+        &self.tree.convention
     }
 
     /// Stage of the layer at `position`.
@@ -105,7 +111,7 @@ impl SsdModel {
         awake(|| self.run(images, &mut Pass { sums: None, seen: None }))
     }
 
-    /// As [`SsdModel::forward`], ready for the way back: what it learns is added to `sums`. `seen` takes the sums of
+    /// As [`SsdModel::forward`], ready for the backward pass: what it learns is added to `sums`. `seen` takes the sums of
     /// every layer's input, by position.
     pub fn forward_training(
         &self,
@@ -147,7 +153,7 @@ impl SsdModel {
 
     /// What stands behind these layers (by position, ascending), residuals included; nothing behind the last of them runs.
     fn outputs_of(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<4>> {
-        let mut program = self.program(images.dims());
+        let mut program = Program::of(&self.tree, &self.layers, images.dims());
         let output = |position: &usize| {
             let is_it = |s: &Step| matches!(s, Step::Fused { positions, .. } if positions.contains(position));
             let value = 1 + program.steps.iter().position(is_it).expect("every layer is part of the program");
@@ -188,7 +194,7 @@ impl SsdModel {
     }
 
     fn run(&self, images: Tensor<4>, pass: &mut Pass) -> Predictions {
-        let program = self.program(images.dims());
+        let program = Program::of(&self.tree, &self.layers, images.dims());
         let mut values = self.values(&program, program.steps.len(), images, pass);
         let (mut logits, mut deltas) = (Vec::new(), Vec::new());
         for (&[boxes, classes], head) in program.predictors.iter().zip(&self.tree.heads) {
@@ -202,7 +208,7 @@ impl SsdModel {
         Predictions { logits, deltas }
     }
 
-    /// One layer as an operation of its own, without a way back.
+    /// One layer as an operation of its own, without a backward pass.
     fn layer(&self, position: usize, x: Tensor<4>) -> Tensor<4> {
         let pass = &mut Pass { sums: None, seen: None };
         self.operation(&[position], false, Flow::images(x), pass).x
@@ -247,7 +253,7 @@ impl SsdModel {
         x = run(self.tree.last, x);
         maps.push(x.clone());
         for extra in &self.tree.extras {
-            x = [extra.reduce, extra.depthwise, extra.expand].into_iter().fold(x, |x, layer| run(layer, x));
+            x = extra.layers().fold(x, |x, &layer| run(layer, x));
             maps.push(x.clone());
         }
         let (mut logits, mut deltas) = (Vec::new(), Vec::new());

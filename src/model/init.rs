@@ -1,19 +1,17 @@
-//! Fresh numbers for layers that no file brings along.
+//! Random initialisation of layers that no file provides.
 //!
 //! He-normal by fan-in for layers that end in ReLU6 (He et al. 2015), normal with deviation 0.01 for the predictors,
 //! biases 0.
 
+use super::convention::Convention;
 use super::mobilenet_v2::{extras, head};
 use super::ssd::Ssd;
 use super::weights::{Activation, ConvSpec, ConvWeights};
+use crate::boxes::ScoreFunction;
 use rand::Rng;
 
 /// Deviation of a predictor's fresh weights.
 const PREDICTOR_STD: f64 = 0.01;
-
-/// Anchors per cell of a fresh head: 3 on the lowest map, 6 on the others.
-const LOWEST_ANCHORS: usize = 3;
-const ANCHORS: usize = 6;
 
 /// Draws fresh numbers for one convolution; `scale` 1, `bias` 0.
 pub fn initialise(spec: &ConvSpec, rng: &mut impl Rng) -> ConvWeights {
@@ -53,14 +51,14 @@ impl Ssd<ConvWeights> {
             let specs = extras(self.last.spec.out_channels);
             let tapped = self.blocks[self.tap].depthwise.spec.in_channels;
             let maps = [tapped, self.last.spec.out_channels].into_iter();
-            let maps = maps.chain(specs.iter().map(|e| e.expand.out_channels));
-            let heads: Vec<_> = maps
-                .enumerate()
-                .map(|(i, channels)| head(channels, if i == 0 { LOWEST_ANCHORS } else { ANCHORS }, classes))
-                .collect();
+            let maps = maps.chain(specs.iter().map(|e| e.output().out_channels));
+            let anchors = &Convention::default().anchors;
+            let heads: Vec<_> =
+                maps.enumerate().map(|(i, channels)| head(channels, anchors.anchors_per_cell(i), classes)).collect();
             self.extras = specs.iter().map(|e| e.map_layers(&mut |spec| initialise(spec, rng))).collect();
             self.heads = heads.iter().map(|h| h.map_layers(&mut |spec| initialise(spec, rng))).collect();
             self.classes = classes;
+            self.convention = Convention::default();
             return;
         }
         let backbone = self.backbone_len();
@@ -80,14 +78,43 @@ impl Ssd<ConvWeights> {
     }
 
     /// Sets the class predictors' biases so that the background starts at `share` of the probability and the other
-    /// columns share the rest.
+    /// columns share the rest. Where each column has a sigmoid of its own, each starts at that part (Lin et al. 2017,
+    /// section 3.3).
     pub fn set_background_prior(&mut self, share: f64) {
         let classes = self.classes;
         let each = (1.0 - share) / (classes.max(2) - 1) as f64;
-        let background = (share / each).ln() as f32;
+        let [background, object] = match self.convention.scores {
+            ScoreFunction::Softmax => [(share / each).ln() as f32, 0.0],
+            ScoreFunction::Sigmoid => [0.0, -((1.0 - each) / each).ln() as f32],
+        };
         for head in &mut self.heads {
             for (column, bias) in head.class_predictor.bias.iter_mut().enumerate() {
-                *bias = if column % classes == 0 { background } else { 0.0 };
+                *bias = if column % classes == 0 { background } else { object };
+            }
+        }
+    }
+
+    /// Makes class predictors that were trained for one score function fit the other. Softmax and sigmoid of a class
+    /// against the background alone are one: the sigmoid of the difference of both logits. What remains is that classes
+    /// exclude each other in the one and not in the other.
+    pub fn convert_scores(&mut self, to: ScoreFunction) {
+        let (classes, from) = (self.classes, std::mem::replace(&mut self.convention.scores, to));
+        if from == to {
+            return;
+        }
+        for head in &mut self.heads {
+            let conv = &mut head.class_predictor;
+            conv.fold();
+            let rows = conv.weight.chunks_exact_mut(conv.spec.out_channels).chain([conv.bias.as_mut_slice()]);
+            for columns in rows.flat_map(|row| row.chunks_exact_mut(classes)) {
+                match to {
+                    // The sigmoid's logits are against a background of 0.
+                    ScoreFunction::Softmax => columns[0] = 0.0,
+                    ScoreFunction::Sigmoid => {
+                        let background = std::mem::take(&mut columns[0]);
+                        columns[1..].iter_mut().for_each(|c| *c -= background);
+                    }
+                }
             }
         }
     }
@@ -108,6 +135,36 @@ mod tests {
         let bias = &network.heads[1].class_predictor.bias[..4];
         let total: f32 = bias.iter().map(|b| b.exp()).sum();
         assert!((bias[0].exp() / total - 0.75).abs() < 1e-6);
+    }
+
+    #[test]
+    fn every_sigmoid_starts_at_its_part() {
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let mut network = initialise_network(&ssdlite_mobilenet_v2(0.35, 4, true), &mut rng);
+        network.convention.scores = ScoreFunction::Sigmoid;
+        network.set_background_prior(0.75);
+        let bias = &network.heads[1].class_predictor.bias[1..4];
+        assert!(bias.iter().all(|b| (1.0 / (1.0 + (-b).exp()) - 0.25 / 3.0).abs() < 1e-6), "{bias:?}");
+    }
+
+    /// For one class the two functions say the same of converted logits.
+    #[test]
+    fn a_class_alone_keeps_its_score() {
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let mut network = initialise_network(&ssdlite_mobilenet_v2(0.35, 2, true), &mut rng);
+        network.set_background_prior(0.9);
+        let column = |network: &Ssd<ConvWeights>| -> Vec<[f32; 2]> {
+            let head = &network.heads[2].class_predictor;
+            head.weight.iter().chain(&head.bias).copied().collect::<Vec<_>>().as_chunks().0.to_vec()
+        };
+        let before = column(&network);
+        network.convert_scores(ScoreFunction::Sigmoid);
+        for ([background, object], after) in before.iter().zip(column(&network)) {
+            assert_eq!(after, [0.0, object - background]);
+        }
+        let sigmoid = column(&network);
+        network.convert_scores(ScoreFunction::Softmax);
+        assert_eq!(column(&network), sigmoid, "against a background of 0 a softmax of two is that sigmoid");
     }
 
     #[test]

@@ -22,11 +22,18 @@ pub struct ConvLayer {
     held: bool,
 }
 
+/// Where the numbers that a layer began a run with come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    File,
+    Fresh,
+}
+
 /// Whether a layer learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Training {
     Trained,
-    /// No gradient, no optimizer state, nothing kept for the way back.
+    /// No gradient, no optimizer state, nothing kept for the backward pass.
     Frozen,
 }
 
@@ -84,6 +91,12 @@ impl ConvLayer {
         ops::read(&self.scale, f)
     }
 
+    /// Where the layer's numbers come from: what a file brought is unfolded when a run starts and then has a scale,
+    /// fresh layers have scale 1.
+    pub fn origin(&self) -> Origin {
+        self.with_scale(|scale| if scale.iter().all(|s| *s == 1.0) { Origin::Fresh } else { Origin::File })
+    }
+
     /// Lengths of weight and bias.
     pub fn sizes(&self) -> [usize; 2] {
         [self.spec.weight_len(), self.spec.out_channels]
@@ -120,7 +133,7 @@ impl ConvLayer {
         self.bias = updated.expect("the update ran");
     }
 
-    /// `[N,H,W,Cin]` → `[N,OH,OW,Cout]`, without a way back.
+    /// `[N,H,W,Cin]` → `[N,OH,OW,Cout]`, without a backward pass.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let mut call = Call::new(false, false);
         self.join(&mut call, 0, x.dims(), None);

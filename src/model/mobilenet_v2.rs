@@ -1,6 +1,7 @@
-//! The shape of SSDLite-MobileNet-V2 (Sandler et al. 2018, table 2, and the TensorFlow Object Detection API's
-//! `ssdlite_mobilenet_v2` for the extras and heads).
+//! The shape of SSD-MobileNet-V2 (Sandler et al. 2018, table 2, and the TensorFlow Object Detection API's
+//! `ssdlite_mobilenet_v2` and `ssd_mobilenet_v2` for the extras and heads).
 
+use super::convention::Convention;
 use super::ssd::{Block, Extra, Head, Ssd};
 use super::weights::{Activation, ConvKind, ConvSpec, Padding};
 
@@ -50,21 +51,25 @@ fn depthwise(channels: usize, stride: usize) -> ConvSpec {
     }
 }
 
-/// The network's shape at `width` (0.35 to 1.4) with `classes` columns, background included.
+fn dense(cin: usize, cout: usize, stride: usize) -> ConvSpec {
+    ConvSpec {
+        kind: ConvKind::Dense,
+        kernel: [3, 3],
+        stride,
+        padding: Padding::TfSame,
+        in_channels: cin,
+        out_channels: cout,
+        activation: Activation::Relu6,
+    }
+}
+
+/// SSDLite's shape at `width` (0.35 to 1.4) with `classes` columns, background included.
 ///
 /// Widths above 1 widen the last layer too; below 1 it stays at 1280 in classifiers, and shrinks here with
 /// `scale_last`, which narrow networks trained from scratch want.
 pub fn ssdlite_mobilenet_v2(width: f64, classes: usize, scale_last: bool) -> Ssd<ConvSpec> {
     let stem_channels = scaled(32, width);
-    let stem = ConvSpec {
-        kind: ConvKind::Dense,
-        kernel: [3, 3],
-        stride: 2,
-        padding: Padding::TfSame,
-        in_channels: 3,
-        out_channels: stem_channels,
-        activation: Activation::Relu6,
-    };
+    let stem = dense(3, stem_channels, 2);
     let (mut channels, mut blocks) = (stem_channels, Vec::new());
     for (expansion, base, repeats, first_stride) in GROUPS {
         let out = scaled(base, width);
@@ -87,16 +92,30 @@ pub fn ssdlite_mobilenet_v2(width: f64, classes: usize, scale_last: bool) -> Ssd
         let (reduce, expand) = (scaled(reduce, extra_width), scaled(expand, extra_width));
         extras.push(Extra {
             reduce: pointwise(input, reduce, Activation::Relu6),
-            depthwise: depthwise(reduce, 2),
-            expand: pointwise(reduce, expand, Activation::Relu6),
+            spatial: depthwise(reduce, 2),
+            expand: Some(pointwise(reduce, expand, Activation::Relu6)),
         });
         input = expand;
     }
     let tapped = blocks[TAP].depthwise.in_channels;
     let map_channels =
-        [tapped, last.out_channels].into_iter().chain(extras.iter().map(|e: &Extra<ConvSpec>| e.expand.out_channels));
+        [tapped, last.out_channels].into_iter().chain(extras.iter().map(|e: &Extra<ConvSpec>| e.output().out_channels));
     let heads = map_channels.enumerate().map(|(i, c)| head(c, anchors_per_cell(i), classes)).collect();
-    Ssd { stem, blocks, tap: TAP, last, extras, heads, classes }
+    Ssd { stem, blocks, tap: TAP, last, extras, heads, classes, convention: Convention::default() }
+}
+
+/// The plain SSD's shape at `width` with `classes` columns, background included: dense extras, predictors without
+/// depthwise. Its extras are as wide at every width.
+pub fn ssd_mobilenet_v2(width: f64, classes: usize) -> Ssd<ConvSpec> {
+    let mut network = ssdlite_mobilenet_v2(width, classes, false);
+    for extra in &mut network.extras {
+        let Some(expand) = extra.expand.take() else { continue };
+        extra.spatial = dense(extra.reduce.out_channels, expand.out_channels, 2);
+    }
+    for head in &mut network.heads {
+        (head.box_depthwise, head.class_depthwise) = (None, None);
+    }
+    network
 }
 
 /// The two predictors on a map of `channels`.
@@ -118,8 +137,8 @@ pub fn extras(channels: usize) -> Vec<Extra<ConvSpec>> {
         .map(|(reduce, expand)| {
             let extra = Extra {
                 reduce: pointwise(input, reduce, Activation::Relu6),
-                depthwise: depthwise(reduce, 2),
-                expand: pointwise(reduce, expand, Activation::Relu6),
+                spatial: depthwise(reduce, 2),
+                expand: Some(pointwise(reduce, expand, Activation::Relu6)),
             };
             input = expand;
             extra
@@ -128,9 +147,9 @@ pub fn extras(channels: usize) -> Vec<Extra<ConvSpec>> {
 }
 
 impl Ssd<ConvSpec> {
-    /// Height and width of every feature map for a square input of `size` pixels.
-    pub fn map_sizes(&self, size: usize) -> Vec<[usize; 2]> {
-        let mut at = self.stem.output_size([size, size]);
+    /// Height and width of every feature map for an input of `[height, width]` pixels.
+    pub fn map_sizes(&self, size: [usize; 2]) -> Vec<[usize; 2]> {
+        let mut at = self.stem.output_size(size);
         let mut maps = Vec::new();
         for (i, block) in self.blocks.iter().enumerate() {
             if i == self.tap {
@@ -140,14 +159,14 @@ impl Ssd<ConvSpec> {
         }
         maps.push(at);
         for extra in &self.extras {
-            at = extra.depthwise.output_size(at);
+            at = extra.spatial.output_size(at);
             maps.push(at);
         }
         maps
     }
 
-    /// Anchors in all for a square input of `size` pixels.
-    pub fn anchor_count(&self, size: usize) -> usize {
+    /// Anchors in all for an input of `[height, width]` pixels.
+    pub fn anchor_count(&self, size: [usize; 2]) -> usize {
         self.map_sizes(size).iter().zip(&self.heads).map(|([h, w], head)| h * w * head.anchors_per_cell).sum()
     }
 }
@@ -161,8 +180,8 @@ mod tests {
         let net = ssdlite_mobilenet_v2(1.0, 91, false);
         let parameters: usize = net.convs().iter().map(|(_, c)| c.weight_len() + c.out_channels).sum();
         assert_eq!((net.convs().len() * 2, parameters), (176, 4_475_167));
-        assert_eq!(net.map_sizes(300), [[19, 19], [10, 10], [5, 5], [3, 3], [2, 2], [1, 1]]);
-        assert_eq!(net.anchor_count(300), 1917);
+        assert_eq!(net.map_sizes([300, 300]), [[19, 19], [10, 10], [5, 5], [3, 3], [2, 2], [1, 1]]);
+        assert_eq!(net.anchor_count([300, 300]), 1917);
     }
 
     #[test]

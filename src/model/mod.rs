@@ -1,18 +1,23 @@
-//! The network: its shape, its numbers, and the burn modules that run it.
+//! The network: its shape, its weights, and the burn modules that run it.
 
+mod class_columns;
+mod convention;
 mod footprint;
 mod forward;
 mod init;
 mod layer;
 mod mobilenet_v2;
+mod network_anchors;
 mod program;
+mod soundness;
 mod ssd;
 mod weights;
 
+pub use convention::Convention;
 pub use footprint::Footprint;
 pub use forward::{Observer, Predictions, SsdModel};
 pub use init::{initialise, initialise_network};
-pub use layer::{ConvLayer, Training};
-pub use mobilenet_v2::{extras, head, ssdlite_mobilenet_v2};
+pub use layer::{ConvLayer, Origin, Training};
+pub use mobilenet_v2::{extras, head, ssd_mobilenet_v2, ssdlite_mobilenet_v2};
 pub use ssd::{Block, Extra, Head, Ssd, Stage};
 pub use weights::{Activation, ConvKind, ConvSpec, ConvWeights, Padding};

@@ -1,6 +1,7 @@
-//! The network as a list of operations on numbered values: what forward runs, and what its memory is planned from.
+//! The network as a list of operations on numbered values: the forward pass runs it, and the memory plan reads it.
 
-use super::forward::SsdModel;
+use super::layer::ConvLayer;
+use super::ssd::Ssd;
 use crate::kernel::{Block, ConvGeometry};
 
 /// One operation; its output is the value after those before it.
@@ -27,93 +28,100 @@ pub(super) struct Program {
     pub predictors: Vec<[usize; 2]>,
 }
 
-impl SsdModel {
-    /// The operations for images `[N,S,S,3]`, as the layers learn now.
-    pub(super) fn program(&self, images: [usize; 4]) -> Program {
-        let (mut program, mut maps) = (Program { dims: vec![images], ..Program::default() }, Vec::new());
-        let (tree, mut x, mut stem) = (&self.tree, 0, Some(self.tree.stem));
+/// A program under construction for layers at their positions.
+struct ProgramBuilder<'a> {
+    layers: &'a [ConvLayer],
+    program: Program,
+}
+
+impl Program {
+    /// The operations for images `[N,S,S,3]` through the network that `tree` describes by its layers' positions, as the
+    /// layers learn now.
+    pub(super) fn of(tree: &Ssd<usize>, layers: &[ConvLayer], images: [usize; 4]) -> Self {
+        let mut builder = ProgramBuilder { layers, program: Program { dims: vec![images], ..Program::default() } };
+        builder.walk(tree);
+        builder.program.count_uses();
+        builder.program
+    }
+}
+
+impl ProgramBuilder<'_> {
+    fn walk(&mut self, tree: &Ssd<usize>) {
+        let mut maps = Vec::new();
+        let (mut x, mut stem) = (0, Some(tree.stem));
         for (i, block) in tree.blocks.iter().enumerate() {
             let inner = [block.depthwise, block.project];
             if let Some(stem) = stem.take() {
                 // The stem is the expansion of a first block that has none.
                 if block.expand.is_none() && !block.residual {
-                    x = self.block(&mut program, &[stem, inner[0], inner[1]], false, x);
+                    x = self.block(&[stem, inner[0], inner[1]], false, x);
                     continue;
                 }
-                x = self.single(&mut program, stem, x);
+                x = self.single(stem, x);
             }
             x = match block.expand {
                 Some(expand) if i == tree.tap => {
-                    let expanded = self.single(&mut program, expand, x);
+                    let expanded = self.single(expand, x);
                     maps.push(expanded);
-                    let out = self.block(&mut program, &inner, false, expanded);
-                    if block.residual { program.push(Step::Sum(out, x), program.dims[x]) } else { out }
+                    let out = self.block(&inner, false, expanded);
+                    if block.residual { self.sum(out, x) } else { out }
                 }
-                Some(expand) => self.block(&mut program, &[expand, inner[0], inner[1]], block.residual, x),
-                None => self.block(&mut program, &inner, block.residual, x),
+                Some(expand) => self.block(&[expand, inner[0], inner[1]], block.residual, x),
+                None => self.block(&inner, block.residual, x),
             };
         }
-        x = self.single(&mut program, tree.last, x);
+        x = self.single(tree.last, x);
         maps.push(x);
         for extra in &tree.extras {
-            x = self.block(&mut program, &[extra.reduce, extra.depthwise, extra.expand], false, x);
+            x = match extra.expand {
+                Some(expand) => self.block(&[extra.reduce, extra.spatial, expand], false, x),
+                None => extra.layers().fold(x, |x, &position| self.single(position, x)),
+            };
             maps.push(x);
         }
         for (head, &map) in tree.heads.iter().zip(&maps) {
             let branches = [(head.box_depthwise, head.box_predictor), (head.class_depthwise, head.class_predictor)];
             let values = branches.map(|(depthwise, predictor)| match depthwise {
-                Some(depthwise) => self.block(&mut program, &[depthwise, predictor], false, map),
-                None => self.single(&mut program, predictor, map),
+                Some(depthwise) => self.block(&[depthwise, predictor], false, map),
+                None => self.single(predictor, map),
             });
-            program.predictors.push(values);
+            self.program.predictors.push(values);
         }
-        program.count_uses();
-        program
     }
 
-    fn single(&self, program: &mut Program, position: usize, input: usize) -> usize {
-        let g = self.layers[position].spec().geometry(program.dims[input]);
+    fn single(&mut self, position: usize, input: usize) -> usize {
+        let g = self.layers[position].spec().geometry(self.program.dims[input]);
         let step = Step::Fused { positions: vec![position], residual: false, input };
-        program.push(step, [g.n, g.oh, g.ow, g.cout])
+        self.program.push(step, [g.n, g.oh, g.ow, g.cout])
     }
 
     /// Layers that follow one another, the last but one of them depthwise, as one operation where there is one for them.
-    fn block(&self, program: &mut Program, positions: &[usize], residual: bool, input: usize) -> usize {
-        let geometries = self.geometries(positions, program.dims[input]);
+    fn block(&mut self, positions: &[usize], residual: bool, input: usize) -> usize {
+        let geometries = geometries(self.layers, positions, self.program.dims[input]);
         let learns = |&position: &usize| self.layers[position].learns();
         let together = positions.iter().all(|p| learns(p) == learns(&positions[0]));
         let [before @ .., depthwise, project] = &geometries[..] else { panic!("a block has two or three layers") };
         if together && Block::fits(before.first(), depthwise) {
             let step = Step::Fused { positions: positions.to_vec(), residual, input };
-            return program.push(step, [project.n, project.oh, project.ow, project.cout]);
+            return self.program.push(step, [project.n, project.oh, project.ow, project.cout]);
         }
-        let out = positions.iter().fold(input, |x, &position| self.single(program, position, x));
-        if residual { program.push(Step::Sum(out, input), program.dims[input]) } else { out }
+        let out = positions.iter().fold(input, |x, &position| self.single(position, x));
+        if residual { self.sum(out, input) } else { out }
     }
 
-    /// Sizes of layers that follow one another on an input of shape `[N,H,W,C]`.
-    pub(super) fn geometries(&self, positions: &[usize], mut at: [usize; 4]) -> Vec<ConvGeometry> {
-        let next = |&position: &usize| {
-            let g = self.layers[position].spec().geometry(at);
-            at = [g.n, g.oh, g.ow, g.cout];
-            g
-        };
-        positions.iter().map(next).collect()
+    fn sum(&mut self, a: usize, b: usize) -> usize {
+        self.program.push(Step::Sum(a, b), self.program.dims[b])
     }
+}
 
-    /// Sizes of every layer, in walk order, for one image of `size` pixels.
-    pub fn geometries_of_all(&self, size: usize) -> Vec<ConvGeometry> {
-        let program = self.program([1, size, size, 3]);
-        let mut all: Vec<Option<ConvGeometry>> = vec![None; self.layers.len()];
-        for step in &program.steps {
-            if let Step::Fused { positions, input, .. } = step {
-                for (&position, g) in positions.iter().zip(self.geometries(positions, program.dims[*input])) {
-                    all[position] = Some(g);
-                }
-            }
-        }
-        all.into_iter().map(|g| g.expect("every layer is part of the program")).collect()
-    }
+/// Sizes of layers that follow one another on an input of shape `[N,H,W,C]`.
+pub(super) fn geometries(layers: &[ConvLayer], positions: &[usize], mut at: [usize; 4]) -> Vec<ConvGeometry> {
+    let next = |&position: &usize| {
+        let g = layers[position].spec().geometry(at);
+        at = [g.n, g.oh, g.ow, g.cout];
+        g
+    };
+    positions.iter().map(next).collect()
 }
 
 impl Program {

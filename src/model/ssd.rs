@@ -1,9 +1,10 @@
-//! SSDLite-MobileNet-V2 as a tree of convolutions.
+//! SSD-MobileNet-V2, plain or SSDLite, as a tree of convolutions.
 //!
 //! The tree is generic over what stands at each convolution: its shape ([`super::ConvSpec`]), its numbers
 //! ([`super::ConvWeights`]), its tensor names, or the layer that runs. One walk order serves them all:
 //! stem, blocks, last, extras, heads, and inside each the order of the fields.
 
+use super::convention::Convention;
 use serde::{Deserialize, Serialize};
 
 /// Inverted residual: 1x1 expand (absent where the expansion is 1), depthwise, 1x1 linear project.
@@ -16,12 +17,16 @@ pub struct Block<L> {
     pub residual: bool,
 }
 
-/// One extra feature map: 1x1 reduce, depthwise at stride 2, 1x1 expand, ReLU6 after each.
+/// One extra feature map: 1x1 reduce, then 3x3 at stride 2, and where that is depthwise a 1x1 expand.
+///
+/// SSDLite's `spatial` is depthwise, the plain SSD's dense and the last. The layers' own specs say where ReLU6 follows;
+/// pytorch-ssd's `expand` is linear.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extra<L> {
     pub reduce: L,
-    pub depthwise: L,
-    pub expand: L,
+    #[serde(alias = "depthwise")]
+    pub spatial: L,
+    pub expand: Option<L>,
 }
 
 /// The two predictors on one feature map, each a depthwise 3x3 (some exporters leave it out) and a linear 1x1.
@@ -51,6 +56,9 @@ pub struct Ssd<L> {
     pub heads: Vec<Head<L>>,
     /// Columns of the class predictors, background included.
     pub classes: usize,
+    /// What the heads' numbers mean.
+    #[serde(default)]
+    pub convention: Convention,
 }
 
 /// Where a convolution stands, for learning rates, freezing and reports.
@@ -89,7 +97,26 @@ impl<L> Extra<L> {
     }
 
     fn map<M>(&self, stage: Stage, f: &mut impl FnMut(Stage, &L) -> M) -> Extra<M> {
-        Extra { reduce: f(stage, &self.reduce), depthwise: f(stage, &self.depthwise), expand: f(stage, &self.expand) }
+        Extra {
+            reduce: f(stage, &self.reduce),
+            spatial: f(stage, &self.spatial),
+            expand: self.expand.as_ref().map(|l| f(stage, l)),
+        }
+    }
+
+    /// Its layers in order.
+    pub fn layers(&self) -> impl Iterator<Item = &L> {
+        [&self.reduce, &self.spatial].into_iter().chain(&self.expand)
+    }
+
+    /// Its layers in order, mutable.
+    pub fn layers_mut(&mut self) -> impl Iterator<Item = &mut L> {
+        [&mut self.reduce, &mut self.spatial].into_iter().chain(&mut self.expand)
+    }
+
+    /// The layer that puts out the feature map.
+    pub fn output(&self) -> &L {
+        self.expand.as_ref().unwrap_or(&self.spatial)
     }
 }
 
@@ -122,6 +149,7 @@ impl<L> Ssd<L> {
             extras: self.extras.iter().enumerate().map(|(i, e)| e.map(Stage::Extra(i), f)).collect(),
             heads: self.heads.iter().enumerate().map(|(i, h)| h.map(i, f)).collect(),
             classes: self.classes,
+            convention: self.convention.clone(),
         }
     }
 
@@ -139,7 +167,7 @@ impl<L> Ssd<L> {
         }
         all.push((Stage::Last, &self.last));
         for (i, e) in self.extras.iter().enumerate() {
-            all.extend([&e.reduce, &e.depthwise, &e.expand].map(|l| (Stage::Extra(i), l)));
+            all.extend(e.layers().map(|l| (Stage::Extra(i), l)));
         }
         for (i, h) in self.heads.iter().enumerate() {
             all.extend(h.box_depthwise.iter().chain([&h.box_predictor]).map(|l| (Stage::BoxHead(i), l)));
@@ -157,7 +185,7 @@ impl<L> Ssd<L> {
         }
         all.push((Stage::Last, &mut self.last));
         for (i, e) in self.extras.iter_mut().enumerate() {
-            all.extend([&mut e.reduce, &mut e.depthwise, &mut e.expand].map(|l| (Stage::Extra(i), l)));
+            all.extend(e.layers_mut().map(|l| (Stage::Extra(i), l)));
         }
         for (i, h) in self.heads.iter_mut().enumerate() {
             all.extend(h.box_depthwise.iter_mut().chain([&mut h.box_predictor]).map(|l| (Stage::BoxHead(i), l)));

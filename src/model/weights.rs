@@ -1,4 +1,4 @@
-//! One convolution: its shape and its numbers, free of any tensor library.
+//! One convolution: its shape and its parameters, free of any tensor library.
 
 use serde::{Deserialize, Serialize};
 

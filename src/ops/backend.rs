@@ -1,5 +1,4 @@
-//! The burn backend that runs the network. It is named here and in the access to its memory ([`super::slice`]) only,
-//! so that moving to another is a small change.
+//! The burn backend that runs the network, named in this folder only, so that moving to another is a small change.
 
 use burn::tensor::Device;
 

@@ -10,6 +10,6 @@ mod state_vec;
 
 pub use centring::InputMean;
 pub use ema::Ema;
-pub use optimizer::{LayerSlots, LayerUpdate, Optimizer, OptimizerKind, Rates, Slot};
+pub use optimizer::{LayerSlots, LayerUpdate, Optimizer, OptimizerKind, Rates, Slot, word_or_table};
 pub use schedule::{Decay, Restart, Schedule};
 pub use state_vec::{StateVec, dither};

@@ -3,8 +3,12 @@
 use super::centring::InputMean;
 use super::state_vec::{StateVec, dither};
 use crate::kernel::{self, AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, sgd};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 
+/// Which optimizer, with its numbers. In a file a word (`"adamw"`, `"sgd"`) stands for the usual ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum OptimizerKind {
@@ -17,6 +21,10 @@ pub enum OptimizerKind {
 impl OptimizerKind {
     pub fn adamw() -> Self {
         OptimizerKind::Adamw { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+
+    pub fn sgd() -> Self {
+        OptimizerKind::Sgd { momentum: 0.9 }
     }
 
     /// # Errors
@@ -36,6 +44,36 @@ impl OptimizerKind {
             }
         }
     }
+}
+
+/// Reads an optimizer that is written as a word or as a table of its numbers.
+///
+/// # Errors
+/// If it is neither, or has an unknown word, or lacks a number.
+pub fn word_or_table<'de, D: Deserializer<'de>>(from: D) -> Result<OptimizerKind, D::Error> {
+    struct Written;
+
+    impl<'de> Visitor<'de> for Written {
+        type Value = OptimizerKind;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("\"adamw\", \"sgd\", or a table with `kind` and its numbers")
+        }
+
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<OptimizerKind, E> {
+            match word {
+                "adamw" => Ok(OptimizerKind::adamw()),
+                "sgd" => Ok(OptimizerKind::sgd()),
+                _ => Err(E::unknown_variant(word, &["adamw", "sgd"])),
+            }
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<OptimizerKind, A::Error> {
+            OptimizerKind::deserialize(MapAccessDeserializer::new(table))
+        }
+    }
+
+    from.deserialize_any(Written)
 }
 
 /// Learning rates and decay of one layer at one step.

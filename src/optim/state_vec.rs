@@ -1,4 +1,4 @@
-//! Numbers that a run remembers from step to step: an optimizer's moments, the lag of an average.
+//! Values that a run keeps from step to step, in 32 or 16 bits: an optimizer's moments, the lag of a moving average.
 
 use crate::kernel::{StateSlice, squared_sum};
 use half::bf16;

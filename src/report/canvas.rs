@@ -8,19 +8,10 @@ use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::prelude::Pixel;
 use embedded_graphics::primitives::{Line, PrimitiveStyle, Rectangle, StyledDrawable};
 
-use super::lettering::Lettering;
 use crate::data::RgbImage;
 
 pub(super) struct Canvas<'a> {
     pub image: &'a mut RgbImage,
-}
-
-/// Which way text runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Right,
-    /// From bottom to top, turned by a quarter.
-    Up,
 }
 
 /// An image of one colour.
@@ -46,18 +37,6 @@ impl Canvas<'_> {
 
     pub fn line(&mut self, from: Point, to: Point, color: Rgb888, width: u32) {
         let Ok(()) = Line::new(from, to).draw_styled(&PrimitiveStyle::with_stroke(color, width), self);
-    }
-
-    /// Writes `text` with its top left corner (of the text as turned) at `at`.
-    pub fn write(&mut self, text: &Lettering, at: Point, color: Rgb888, direction: Direction) {
-        let height = text.size().width as i32;
-        for Point { x, y } in text.points() {
-            let (x, y) = match direction {
-                Direction::Right => (x, y),
-                Direction::Up => (y, height - 1 - x),
-            };
-            self.set(at.x + x, at.y + y, color);
-        }
     }
 
     /// Copies `image` with its top left corner at `(left, top)`.

@@ -7,8 +7,8 @@ use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::Rectangle;
 
-use super::canvas::{Canvas, Direction, blank};
-use super::lettering::{Lettering, Type};
+use super::canvas::{Canvas, blank};
+use super::lettering::{Direction, Lettering, Type};
 use super::palette::{blend, text_on};
 use crate::data::RgbImage;
 
@@ -28,7 +28,9 @@ const TOP: i32 = 50;
 pub fn draw_confusion_matrix(title: &str, names: &[String], counts: &[usize]) -> RgbImage {
     let side = names.len() + 1;
     assert_eq!(counts.len(), side * side, "counts of {} classes and the background", names.len());
-    let cell = (640 / side).clamp(12, 96) as i32;
+    let latin = names.iter().all(|name| name.chars().all(|c| c <= '\u{ff}'));
+    // Other scripts are set in a font of 16 pixels.
+    let cell = (640 / side).clamp(if latin { 12 } else { 17 }, 96) as i32;
     let style = if cell >= 28 { Type::MEDIUM } else { Type::SMALL };
     let label = |i: usize, edge: &str| names.get(i).map_or(edge.to_string(), Clone::clone);
     let rows: Vec<Lettering> = (0..side).map(|i| Lettering::within(&label(i, "(nothing)"), style, NAME_ROOM)).collect();
@@ -41,7 +43,7 @@ pub fn draw_confusion_matrix(title: &str, names: &[String], counts: &[usize]) ->
     let width = (left + cell * side as i32 + 24).max(heading.size().width as i32 + 40).max(300);
     let mut picture = blank(width as usize, (bottom + 8 + longest(&columns) + 40) as usize, Rgb888::WHITE);
     let mut canvas = Canvas { image: &mut picture };
-    canvas.write(&heading, Point::new(20, 14), INK, Direction::Right);
+    heading.write(&mut canvas, Point::new(20, 14), INK, Direction::Right);
 
     for row in 0..side {
         let total: usize = counts[row * side..(row + 1) * side].iter().sum();
@@ -57,21 +59,21 @@ pub fn draw_confusion_matrix(title: &str, names: &[String], counts: &[usize]) ->
         }
         let (name, middle) = (&rows[row], TOP + row as i32 * cell + cell / 2);
         let size = name.size();
-        canvas.write(
-            name,
+        name.write(
+            &mut canvas,
             Point::new(left - 8 - size.width as i32, middle - size.height as i32 / 2),
             INK,
             Direction::Right,
         );
         let (name, middle) = (&columns[row], left + row as i32 * cell + cell / 2);
-        canvas.write(name, Point::new(middle - name.size().height as i32 / 2, bottom + 8), INK, Direction::Up);
+        name.write(&mut canvas, Point::new(middle - name.size().height as i32 / 2, bottom + 8), INK, Direction::Up);
     }
     let found = Lettering::new("found", Type::MEDIUM);
     let x = left + (cell * side as i32 - found.size().width as i32) / 2;
     let y = bottom + 8 + longest(&columns) + 14;
-    canvas.write(&found, Point::new(x, y), INK, Direction::Right);
+    found.write(&mut canvas, Point::new(x, y), INK, Direction::Right);
     let truth = Lettering::new("labelled", Type::MEDIUM);
-    canvas.write(&truth, Point::new(12, (TOP + bottom - truth.size().width as i32) / 2), INK, Direction::Up);
+    truth.write(&mut canvas, Point::new(12, (TOP + bottom - truth.size().width as i32) / 2), INK, Direction::Up);
     picture
 }
 
@@ -85,7 +87,7 @@ fn write_count(canvas: &mut Canvas, count: usize, corner: Point, cell: i32, colo
         let (width, height) = (text.size().width as i32, text.size().height as i32);
         if width + 4 <= cell && 2 * height <= cell.max(20) {
             let offset = Point::new((cell - 1 - width) / 2, (cell - 1 - height) / 2);
-            return canvas.write(&text, corner + offset, color, Direction::Right);
+            return text.write(canvas, corner + offset, color, Direction::Right);
         }
     }
 }

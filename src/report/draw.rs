@@ -8,8 +8,8 @@ use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::{PrimitiveStyleBuilder, Rectangle, StrokeAlignment, StyledDrawable};
 
-use super::canvas::{Canvas, Direction};
-use super::lettering::{Lettering, Type};
+use super::canvas::Canvas;
+use super::lettering::{Direction, Lettering, Type};
 use super::palette::{class_color, rgb, text_on};
 use crate::boxes::CornerBox;
 use crate::data::RgbImage;
@@ -22,20 +22,20 @@ const PADDING: u32 = 2;
 pub struct Marker {
     /// Fractions of the image.
     pub bbox: CornerBox,
-    /// Chooses the colour.
-    pub class: usize,
+    /// Red, green, blue.
+    pub color: [u8; 3],
     pub label: String,
 }
 
 impl Marker {
-    /// A labelled object: `name`.
+    /// A labelled object: `name`, in the colour of its class.
     pub fn object(bbox: CornerBox, class: usize, name: &str) -> Self {
-        Self { bbox, class, label: name.to_string() }
+        Self { bbox, color: class_color(class), label: name.to_string() }
     }
 
     /// A detection: `name 0.87`.
     pub fn detection(bbox: CornerBox, class: usize, name: &str, score: f64) -> Self {
-        Self { bbox, class, label: format!("{name} {score:.2}") }
+        Self { bbox, color: class_color(class), label: format!("{name} {score:.2}") }
     }
 }
 
@@ -54,7 +54,7 @@ pub fn draw_markers(image: &mut RgbImage, markers: &[Marker]) {
     for (marker, frame) in visible.iter().rev() {
         let rim = PrimitiveStyleBuilder::new().stroke_color(Rgb888::BLACK).stroke_width(1);
         let Ok(()) = frame.draw_styled(&rim.stroke_alignment(StrokeAlignment::Outside).build(), &mut canvas);
-        let line = PrimitiveStyleBuilder::new().stroke_color(rgb(class_color(marker.class))).stroke_width(stroke);
+        let line = PrimitiveStyleBuilder::new().stroke_color(rgb(marker.color)).stroke_width(stroke);
         let Ok(()) = frame.draw_styled(&line.stroke_alignment(StrokeAlignment::Inside).build(), &mut canvas);
     }
 
@@ -64,11 +64,11 @@ pub fn draw_markers(image: &mut RgbImage, markers: &[Marker]) {
         let text = Lettering::within(&marker.label, style, extent.width.saturating_sub(2 * PADDING));
         let size = text.size() + Size::new_equal(2 * PADDING);
         let used: Vec<Rectangle> = labels.iter().map(|(ground, ..)| *ground).collect();
-        labels.push((label_place(frame, size, extent, &used), text, rgb(class_color(marker.class))));
+        labels.push((label_place(frame, size, extent, &used), text, rgb(marker.color)));
     }
     for (ground, text, color) in labels.iter().rev() {
         canvas.fill(*ground, *color);
-        canvas.write(text, ground.top_left + Point::new_equal(PADDING as i32), text_on(*color), Direction::Right);
+        text.write(&mut canvas, ground.top_left + Point::new_equal(PADDING as i32), text_on(*color), Direction::Right);
     }
 }
 

@@ -4,9 +4,9 @@ use embedded_graphics::geometry::Point;
 use embedded_graphics::pixelcolor::Rgb888;
 use image::imageops::{self, FilterType};
 
-use super::canvas::{Canvas, Direction, blank};
+use super::canvas::{Canvas, blank};
 use super::draw::{Marker, draw_markers};
-use super::lettering::{Lettering, Type};
+use super::lettering::{Direction, Lettering, Type};
 use crate::data::RgbImage;
 
 const GAP: usize = 6;
@@ -52,7 +52,7 @@ pub fn mosaic(tiles: &[Tile], columns: usize, side: usize) -> RgbImage {
             canvas.paste(&photo, left + (side - photo.width) / 2, bottom - photo.height);
         }
         let caption = Lettering::within(&tile.caption, style, side as u32);
-        canvas.write(&caption, Point::new(left as i32, bottom as i32 + 3), CAPTION, Direction::Right);
+        caption.write(&mut canvas, Point::new(left as i32, bottom as i32 + 3), CAPTION, Direction::Right);
     }
     picture
 }

@@ -6,8 +6,8 @@ use embedded_graphics::geometry::{Point, Size};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::primitives::Rectangle;
 
-use super::canvas::{Canvas, Direction, blank, halved};
-use super::lettering::{Lettering, Type};
+use super::canvas::{Canvas, blank, halved};
+use super::lettering::{Direction, Lettering, Type};
 use super::palette::{blend, class_color, rgb};
 use crate::data::RgbImage;
 
@@ -99,17 +99,17 @@ fn axes(canvas: &mut Canvas, title: &str) {
         let text = Lettering::new(&format!("{share:.1}"), style);
         let size = text.size();
         let (below, beside) = (at(share, 0.0), at(0.0, share));
-        canvas.write(&text, below + Point::new(-(size.width as i32) / 2, 8), INK, Direction::Right);
+        text.write(canvas, below + Point::new(-(size.width as i32) / 2, 8), INK, Direction::Right);
         let left = Point::new(-(size.width as i32) - 8, -(size.height as i32) / 2);
-        canvas.write(&text, beside + left, INK, Direction::Right);
+        text.write(canvas, beside + left, INK, Direction::Right);
     }
     let middle = at(0.5, 0.5);
     let recall = Lettering::new("recall", Type::MEDIUM);
-    canvas.write(&recall, Point::new(middle.x - recall.size().width as i32 / 2, BOTTOM + 28), INK, Direction::Right);
+    recall.write(canvas, Point::new(middle.x - recall.size().width as i32 / 2, BOTTOM + 28), INK, Direction::Right);
     let precision = Lettering::new("precision", Type::MEDIUM);
-    canvas.write(&precision, Point::new(14, middle.y - precision.size().width as i32 / 2), INK, Direction::Up);
+    precision.write(canvas, Point::new(14, middle.y - precision.size().width as i32 / 2), INK, Direction::Up);
     let title = Lettering::within(title, Type::LARGE, WIDTH as u32 - LEFT as u32 - 20);
-    canvas.write(&title, Point::new(LEFT, 14), INK, Direction::Right);
+    title.write(canvas, Point::new(LEFT, 14), INK, Direction::Right);
 }
 
 fn legend(canvas: &mut Canvas, curves: &[PrCurve]) {
@@ -125,8 +125,8 @@ fn legend(canvas: &mut Canvas, curves: &[PrCurve]) {
         let figure = Lettering::new(&figure, Type::SMALL);
         let gap = figure.size().width + 6;
         let name = Lettering::within(name, Type::SMALL, room.saturating_sub(gap));
-        canvas.write(&name, Point::new(x + 24, y), INK, Direction::Right);
-        canvas.write(&figure, Point::new(x + 24 + (room - gap) as i32, y), INK, Direction::Right);
+        name.write(canvas, Point::new(x + 24, y), INK, Direction::Right);
+        figure.write(canvas, Point::new(x + 24 + (room - gap) as i32, y), INK, Direction::Right);
         y += pitch;
     };
     let known: Vec<f64> = curves.iter().filter_map(|c| c.ap).collect();
@@ -140,7 +140,7 @@ fn legend(canvas: &mut Canvas, curves: &[PrCurve]) {
     }
     if shown < curves.len() {
         let more = Lettering::new(&format!("and {} more", curves.len() - shown), Type::SMALL);
-        canvas.write(&more, Point::new(x + 24, y), INK, Direction::Right);
+        more.write(canvas, Point::new(x + 24, y), INK, Direction::Right);
     }
 }
 

@@ -1,7 +1,8 @@
-//! What can end a run that is not a bug.
+//! Errors that can end a run: data, disk, divergence, settings. Bugs of the program are not among them.
 
+use crate::boxes::AnchorError;
 use crate::data::DataError;
-use crate::onnx::OnnxError;
+use crate::interchange::InterchangeError;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -11,7 +12,9 @@ pub enum TrainError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
-    Onnx(#[from] OnnxError),
+    Interchange(#[from] InterchangeError),
+    #[error("{0}\nhelp: give the detector file as it came from its exporter")]
+    Anchors(#[from] AnchorError),
     /// A file of the run folder cannot be read or written.
     #[error("{}: cannot {action}: {error}\nhelp: {help}", file.display())]
     Io { file: PathBuf, action: &'static str, error: io::Error, help: &'static str },
@@ -40,7 +43,7 @@ impl TrainError {
     pub fn is_storage(&self) -> bool {
         match self {
             TrainError::Io { action, .. } => action.starts_with("write") || action.starts_with("keep"),
-            TrainError::Onnx(OnnxError::Write { .. })
+            TrainError::Interchange(InterchangeError::Write { .. })
             | TrainError::Data(DataError::Io { action: "write the pack", .. }) => true,
             _ => false,
         }

@@ -1,10 +1,12 @@
-//! What a run is asked to do.
+//! A job: recipe, folder and limits of one run, fixed from its beginning to its end.
 
-use super::mishap::Mishap;
-use super::recipe::{LossKind, Recipe};
+use super::error::TrainError;
+use super::recipe::Recipe;
 use super::requests::Requests;
-use crate::boxes::Anchors;
-use crate::eval::{Detector, ScoreMode};
+use super::watch::mishap::Mishap;
+use crate::boxes::InputSize;
+use crate::eval::Detector;
+use crate::interchange::TrainedOn;
 use crate::model::SsdModel;
 use crate::optim::Schedule;
 use crate::watchdog::Mode;
@@ -16,8 +18,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Job {
     pub recipe: Recipe,
-    /// Input size in pixels.
-    pub size: usize,
+    pub size: InputSize,
     /// Without the background.
     pub class_names: Vec<String>,
     /// The run folder; it exists and has a `weights` folder.
@@ -31,6 +32,8 @@ pub struct Job {
     pub schedule: Option<Schedule>,
     /// What goes wrong on purpose.
     pub mishap: Option<Mishap>,
+    /// The data set, for the metadata of the exported file.
+    pub trained_on: Option<TrainedOn>,
     /// What is asked of the run while it goes on.
     pub requests: Arc<Requests>,
 }
@@ -44,16 +47,17 @@ impl Job {
         self.folder.join("weights/best.onnx")
     }
 
-    pub(super) fn anchors(&self, model: &SsdModel) -> Anchors {
-        Anchors::tf_ssd(&model.specs().map_sizes(self.size))
-    }
-
     /// What turns predictions of the trained network into detections.
-    pub fn detector(&self, model: &SsdModel) -> Detector {
-        let mode = match self.recipe.loss {
-            LossKind::Mining => ScoreMode::Softmax,
-            LossKind::Focal => ScoreMode::Sigmoid,
-        };
-        Detector::new(self.anchors(model), mode)
+    ///
+    /// # Errors
+    /// If the network's heads have other anchors than its rule.
+    pub fn detector(&self, model: &SsdModel) -> Result<Detector, TrainError> {
+        let anchors = model.specs().anchors(self.size.dims())?;
+        Ok(Detector::new(anchors, model.convention().scores))
     }
+}
+
+/// Batches that wait for the trainer: two, or one where a single one holds several images.
+pub fn loader_queue(micro_batch: usize) -> usize {
+    if micro_batch > 2 { 1 } else { 2 }
 }

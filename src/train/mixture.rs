@@ -1,4 +1,5 @@
-//! Which images an epoch shows, and how often: each once, unless the watchdog sets some aside or shows some more often.
+//! The epoch sampler: which images an epoch shows, and how often. Each is shown once, unless the watchdog leaves some
+//! out or repeats some.
 //!
 //! An epoch keeps its length, so that the schedule still fits the run. Repetitions take their places from images that
 //! are not repeated, places left free go to the others in turn (re-sampling as in Gupta et al. 2019, "LVIS", section 4).

@@ -1,4 +1,4 @@
-//! How far a run is and how it went so far: all of a checkpoint that is not weights.
+//! Counters and history of a run, saved with each checkpoint: epoch, step, position, best AP, figures of all epochs.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,8 @@ impl LossSums {
     }
 }
 
-/// One line of results.csv.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An epoch as the state remembers it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Counted from 1.
     pub epoch: u64,
@@ -46,6 +46,11 @@ pub struct EpochRecord {
     pub ap: Option<f64>,
     pub ap50: Option<f64>,
     pub ap75: Option<f64>,
+    /// Bounds that hold AP, and AP at IoU 0.5, with 95 % (bootstrap over validation images); `None` with a single image.
+    #[serde(default)]
+    pub ap_interval: Option<[f64; 2]>,
+    #[serde(default)]
+    pub ap50_interval: Option<[f64; 2]>,
 }
 
 /// The best epoch so far by validation AP.
@@ -57,7 +62,7 @@ pub struct Best {
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct RunProgress {
     /// Epochs finished.
     pub epoch: u64,
     /// Samples of the current epoch that are behind us; always at the end of a window.
@@ -67,6 +72,14 @@ pub struct Progress {
     pub sums: LossSums,
     pub best: Option<Best>,
     pub history: Vec<EpochRecord>,
+}
+
+impl RunProgress {
+    /// Bounds that hold the best epoch's AP with 95 %.
+    pub fn best_interval(&self) -> Option<[f64; 2]> {
+        let best = self.best?;
+        self.history.iter().find(|r| r.epoch == best.epoch).and_then(|r| r.ap_interval)
+    }
 }
 
 #[cfg(test)]
@@ -90,12 +103,14 @@ mod tests {
                 ap: Some(any()),
                 ap50: None,
                 ap75: Some(any()),
+                ap_interval: Some([any(), any()]),
+                ap50_interval: None,
             };
             let sums = LossSums { steps: 3, class: any(), boxes: any(), grad_norm: any() };
             let best = Some(Best { epoch: 1, ap: any() });
-            let progress = Progress { sums, best, history: vec![record], ..Progress::default() };
+            let progress = RunProgress { sums, best, history: vec![record], ..RunProgress::default() };
             let text = toml::to_string(&progress).unwrap();
-            assert_eq!(toml::from_str::<Progress>(&text).unwrap(), progress, "{text}");
+            assert_eq!(toml::from_str::<RunProgress>(&text).unwrap(), progress, "{text}");
         }
     }
 }

@@ -1,13 +1,15 @@
-//! How to train: every knob, with the default that is good without tuning.
+//! The hyper-parameters of a run, each with a default that is good without tuning.
 
+use crate::boxes::{AnchorError, BoxCoder, InputSize, Matcher, ScoreFunction};
 use crate::data::AugmentOptions;
-use crate::loss::{Classification, SsdLoss};
-use crate::model::{Stage, Training};
-use crate::optim::{Decay, OptimizerKind, Rates, Schedule};
+use crate::loss::{Classification, SsdLoss, TargetEncoder};
+use crate::model::{Origin, SsdModel, Stage, Training};
+use crate::optim::{Decay, OptimizerKind, Rates, Schedule, word_or_table};
 use serde::{Deserialize, Serialize};
 
 /// Which loss scores the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum LossKind {
     /// Softmax cross-entropy with hard negative mining 3:1.
@@ -16,22 +18,30 @@ pub enum LossKind {
     Focal,
 }
 
-impl LossKind {
-    /// How a file says that this loss's logits become scores.
-    pub fn scores(self) -> &'static str {
-        match self {
-            LossKind::Mining => "softmax",
-            LossKind::Focal => "sigmoid",
-        }
-    }
+/// How class logits are to become scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScoreChoice {
+    /// As in the file where its class predictors are kept; softmax where all of them start fresh.
+    #[default]
+    File,
+    Softmax,
+    Sigmoid,
 }
 
 /// The stem, 17 blocks and the last layer.
-const BACKBONE_STAGES: u64 = 19;
+pub const BACKBONE_STAGES: usize = 19;
 
 /// Far beyond any use: they keep sums of steps and sizes of batches away from overflow.
 const MOST_EPOCHS: u64 = 1_000_000;
 const MOST_IMAGES: u64 = 4096;
+
+/// Learning rates at which a run can come to anything: below, a step is lost in the rounding of 32-bit weights.
+const RATES: std::ops::RangeInclusive<f64> = 1e-9..=100.0;
+
+/// Bounds of every other multiplier that is not zero.
+const LEAST: f64 = 1e-12;
+const MOST: f64 = 1e9;
 
 /// The knobs of a run. Unknown keys in a file are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,10 +53,11 @@ pub struct Recipe {
     pub batch: usize,
     /// Images per forward and backward pass; divides `batch`. Changes memory and speed, not the mathematics.
     pub micro_batch: usize,
+    #[serde(deserialize_with = "word_or_table")]
     pub optimizer: OptimizerKind,
-    /// Base learning rate: extras and heads.
+    /// Base learning rate: extras and heads that start fresh.
     pub lr: f64,
-    /// Rate of the backbone, as a share of `lr`.
+    /// Rate of what the file brought (backbone, extras and heads that are kept), as a share of `lr`.
     pub backbone_rate: f64,
     /// Rate of the biases of extras and heads, as a multiple of `lr`. Under centred updates the bias carries a
     /// layer's average, which a weight's rate is too slow for.
@@ -66,12 +77,14 @@ pub struct Recipe {
     pub hold: f64,
     /// Take each layer's mean input out of its weight updates.
     pub centred: bool,
-    /// Whether what blocks keep for the way back, inputs and some expansions, is rounded to 16 bits; inputs are kept as they
+    /// Whether what blocks keep for the backward pass, inputs and some expansions, is rounded to 16 bits; inputs are kept as they
     /// are and expansions made again otherwise.
     pub half_activations: bool,
     /// Whether the optimizer's moments and what the moving average lags behind are held in 16 bits (bfloat16).
     pub half_state: bool,
     pub loss: LossKind,
+    /// file, softmax or sigmoid; the focal loss is always the sigmoid's.
+    pub scores: ScoreChoice,
     /// Multiplies the box part of the loss.
     pub box_weight: f32,
     /// Class weights by name, multiplying the class loss of the anchors matched to them; others have 1.
@@ -115,6 +128,7 @@ impl Default for Recipe {
             half_activations: true,
             half_state: true,
             loss: LossKind::Mining,
+            scores: ScoreChoice::File,
             box_weight: 1.0,
             class_weights: Default::default(),
             class_prior: true,
@@ -135,7 +149,7 @@ impl Recipe {
     /// # Errors
     /// A sentence naming the key, what was found and what was expected.
     pub fn check(&self) -> Result<(), String> {
-        let positive = [("epochs", self.epochs as f64), ("batch", self.batch as f64), ("lr", self.lr)];
+        let positive = [("epochs", self.epochs as f64), ("batch", self.batch as f64)];
         for (key, value) in positive {
             if !(value.is_finite() && value > 0.0) {
                 return Err(format!("{key} = {value}, expected more than 0"));
@@ -144,7 +158,7 @@ impl Recipe {
         for (key, value, most) in [
             ("epochs", self.epochs, MOST_EPOCHS),
             ("batch", self.batch as u64, MOST_IMAGES),
-            ("freeze", self.freeze as u64, BACKBONE_STAGES),
+            ("freeze", self.freeze as u64, BACKBONE_STAGES as u64),
             // TOML's integers have a sign, and job files and checkpoints are TOML.
             ("seed", self.seed, i64::MAX as u64),
             ("warmup", self.warmup, i64::MAX as u64),
@@ -170,6 +184,15 @@ impl Recipe {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(format!("{key} = {value}, expected 0 or more"));
             }
+            // Beyond these the numbers of a step vanish or overflow, and a run would do nothing without a word.
+            if value != 0.0 && !(LEAST..=MOST).contains(&value) {
+                return Err(format!("{key} = {value:e}, expected 0 or {LEAST:e} to {MOST:e}"));
+            }
+        }
+        if !RATES.contains(&self.lr) {
+            let (lr, least, most) = (self.lr, RATES.start(), RATES.end());
+            let found = if lr != 0.0 && lr.abs() < 1e-4 { format!("{lr:e}") } else { lr.to_string() };
+            return Err(format!("lr = {found}, expected more than 0: from {least:e} to {most}"));
         }
         let shares = [("ema", self.ema), ("hold", self.hold), ("calm", self.calm), ("match_iou", self.match_iou)];
         for (key, value) in shares {
@@ -184,6 +207,12 @@ impl Recipe {
             if !(weight.is_finite() && weight > 0.0) {
                 return Err(format!("class_weights.{name} = {weight}, expected more than 0"));
             }
+            if !(LEAST..=MOST).contains(&f64::from(weight)) {
+                return Err(format!("class_weights.{name} = {weight:e}, expected {LEAST:e} to {MOST:e}"));
+            }
+        }
+        if self.loss == LossKind::Focal && self.scores == ScoreChoice::Softmax {
+            return Err("scores = \"softmax\", expected sigmoid or file with loss = \"focal\"".into());
         }
         self.optimizer.check().map_err(|e| format!("optimizer.{e}"))?;
         self.augment.check().map_err(|e| format!("augment.{e}"))
@@ -207,6 +236,18 @@ impl Recipe {
     pub fn schedule(&self, images: usize) -> Schedule {
         let total = self.steps_per_epoch(images) * self.epochs;
         Schedule { decay: self.decay, warmup: self.warmup.min(total / 10), total, again: None }
+    }
+
+    /// What makes targets for a network at an input size.
+    ///
+    /// # Errors
+    /// If the network's heads have other anchors than its rule.
+    pub fn encoder(&self, model: &SsdModel, size: InputSize) -> Result<TargetEncoder, AnchorError> {
+        Ok(TargetEncoder {
+            anchors: model.specs().anchors(size.dims())?,
+            coder: BoxCoder::default(),
+            matcher: Matcher { iou_threshold: self.match_iou, min_anchors_per_object: self.min_anchors },
+        })
     }
 
     /// Whether anchors are assigned by place alone in an epoch, counted from 0.
@@ -239,13 +280,14 @@ impl Recipe {
         (self.hold * schedule.total as f64).round() as u64
     }
 
-    /// Rates of a stage's layers at `step` of the run that `schedule` describes.
-    pub fn rates(&self, stage: Stage, schedule: &Schedule, step: u64) -> Rates {
+    /// Rates of a layer at `step` of the run that `schedule` describes. What a file brought is near its place already and
+    /// moves at the backbone's rate; only the backbone is held, for it is what fresh layers could spoil first.
+    pub fn rates(&self, stage: Stage, origin: Origin, schedule: &Schedule, step: u64) -> Rates {
         let base = self.lr * schedule.factor(step);
-        if !stage.is_backbone() {
+        if !stage.is_backbone() && origin == Origin::Fresh {
             return Rates { weight: base, bias: base * self.bias_rate, decay: self.weight_decay, decay_bias: false };
         }
-        let held = self.held_steps(schedule);
+        let held = if stage.is_backbone() { self.held_steps(schedule) } else { 0 };
         let rise = match step.checked_sub(held) {
             None => 0.0,
             Some(_) if held == 0 => 1.0,
@@ -255,12 +297,31 @@ impl Recipe {
         Rates { weight: rate, bias: rate, decay: self.weight_decay, decay_bias: false }
     }
 
-    /// The loss over these classes (background not counted).
-    pub fn ssd_loss(&self, classes: &[String]) -> SsdLoss {
+    /// The score function of a run whose file has `of_file`, and keeps class predictors of it or not.
+    pub fn score_function(&self, of_file: ScoreFunction, kept: bool) -> ScoreFunction {
+        match (self.loss, self.scores) {
+            (LossKind::Focal, _) | (_, ScoreChoice::Sigmoid) => ScoreFunction::Sigmoid,
+            (_, ScoreChoice::File) if kept => of_file,
+            _ => ScoreFunction::Softmax,
+        }
+    }
+
+    /// The share of the background among the anchors that a loss looks at when training begins.
+    pub fn background_share(&self) -> f64 {
+        match self.loss {
+            // Three negatives for each positive.
+            LossKind::Mining => 0.75,
+            // All anchors, of which hardly any matches (Lin et al. 2017, section 4.1).
+            LossKind::Focal => 0.99,
+        }
+    }
+
+    /// The loss over these classes (background not counted) of a network with this score function.
+    pub fn ssd_loss(&self, classes: &[String], scores: ScoreFunction) -> SsdLoss {
         let weight = |name: &String| self.class_weights.get(name).copied().unwrap_or(1.0);
         SsdLoss {
             classification: match self.loss {
-                LossKind::Mining => Classification::default(),
+                LossKind::Mining => Classification::mining(scores),
                 LossKind::Focal => Classification::Focal { alpha: 0.25, gamma: 2.0 },
             },
             box_weight: self.box_weight,
@@ -287,7 +348,7 @@ mod tests {
     fn a_held_backbone_rests_and_then_warms_up() {
         let recipe = Recipe { hold: 0.25, epochs: 10, batch: 1, micro_batch: 1, ..Recipe::default() };
         let schedule = recipe.schedule(40);
-        let rate = |step| recipe.rates(Stage::Last, &schedule, step).weight;
+        let rate = |step| recipe.rates(Stage::Last, Origin::File, &schedule, step).weight;
         assert_eq!(rate(99), 0.0);
         assert!(rate(100) > 0.0 && rate(100) < rate(120));
     }
@@ -297,6 +358,9 @@ mod tests {
         let bad = Recipe { batch: 4, micro_batch: 3, ..Recipe::default() };
         assert!(bad.check().unwrap_err().contains("micro_batch = 3"));
         assert!(Recipe { lr: f64::NAN, ..Recipe::default() }.check().unwrap_err().contains("lr = NaN"));
+        assert!(Recipe { lr: 1e-300, ..Recipe::default() }.check().unwrap_err().contains("lr = 1e-300, expected"));
+        assert!(Recipe { clip: 1e-300, ..Recipe::default() }.check().unwrap_err().contains("clip = 1e-300, expected"));
+        assert!(Recipe { bias_rate: 1e300, ..Recipe::default() }.check().unwrap_err().contains("bias_rate = 1e300"));
         Recipe::default().check().unwrap();
     }
 }

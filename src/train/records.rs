@@ -1,4 +1,4 @@
-//! The labelled photos of one split, wherever they live.
+//! The labelled photos of one split, from a pack or from memory.
 
 use crate::data::{DataError, Record, Split};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What may be asked of a run while it goes on, by whoever watches the machine. None of it changes what is learned, but
-//! for the rounding of sums made in another order.
+//! Run-time controls for the supervisor and for a person who watches: smaller micro-batch, longer checkpoint interval,
+//! pause, checkpoint at once. Results change only by floating-point rounding.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Zero where nothing is asked for.
@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Requests {
     micro_batch: AtomicUsize,
     checkpoint_every_ms: AtomicU64,
+    save: AtomicBool,
+    pause: AtomicBool,
 }
 
 impl Requests {
@@ -38,6 +40,25 @@ impl Requests {
             .filter(|&ms| ms > 0)
             .map_or(wanted, Duration::from_millis)
     }
+
+    /// Asks for a checkpoint after the step under way.
+    pub fn ask_save(&self) {
+        self.save.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a checkpoint was asked for since the last call.
+    pub fn take_save(&self) -> bool {
+        self.save.swap(false, Ordering::Relaxed)
+    }
+
+    /// Asks to wait after the micro-batch under way, or to go on.
+    pub fn ask_pause(&self, pause: bool) {
+        self.pause.store(pause, Ordering::Relaxed);
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.pause.load(Ordering::Relaxed)
+    }
 }
 
 #[cfg(test)]
@@ -52,6 +73,17 @@ mod tests {
             requests.ask_micro_batch(most);
             assert_eq!(requests.micro_batch(12, 6), found, "at most {most}");
         }
+    }
+
+    #[test]
+    fn a_save_is_asked_for_once_and_a_pause_until_it_is_over() {
+        let requests = Requests::default();
+        assert!(!requests.take_save() && !requests.is_paused());
+        requests.ask_save();
+        requests.ask_pause(true);
+        assert_eq!([requests.take_save(), requests.take_save(), requests.is_paused()], [true, false, true]);
+        requests.ask_pause(false);
+        assert!(!requests.is_paused());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What a machine cannot do: for each cause, what is left to the person.
+//! Advice for each cause: what only a person can do.
 
-use super::diagnosis::Cause;
+use super::cause::Cause;
 use super::facts::RunFacts;
 
 /// What the person should do, in one sentence.
@@ -26,13 +26,22 @@ pub fn advice(cause: Cause, facts: &RunFacts) -> String {
         Cause::BoxesWrong => "Look at the named images: their boxes do not lie on the objects.".into(),
         Cause::LabelsSwapped => "Look at the named images: their objects carry another class's name.".into(),
         Cause::ObjectsUnlabelled => "Look at the named images: they show objects that nobody labelled.".into(),
+        Cause::ClassStray(c) => format!("Photograph more of {}, or leave the class out.", class(c)),
         Cause::BoxesUnmatched => {
             "Look at the label files of the named images: units, order of coordinates, scale.".into()
         }
+        Cause::ObjectsTooSmall => match facts.sides {
+            Some(sides) => {
+                format!("Train with a larger input (--imgsz {}), or cut the photos into parts.", sides.enough)
+            }
+            None => "Train with a larger input (--imgsz).".into(),
+        },
         Cause::NoPositives => {
             "Check why so many images have no object that an anchor matches (fieldtune check).".into()
         }
-        Cause::Overfitting | Cause::DataExhausted => format!("Label more photos: {} are too few.", facts.images),
+        Cause::Overfitting | Cause::TooFewPhotos | Cause::DataExhausted => {
+            format!("Label more photos: {} are too few.", facts.images)
+        }
         Cause::BatchTooSmall => format!("Use a larger batch than {} (--batch).", facts.batch),
         Cause::WeightDecayTooLarge => {
             format!("Use a weight decay near {:.0e}, not {:.0e}.", facts.usual_weight_decay, facts.weight_decay)

@@ -1,4 +1,5 @@
-//! Do labels agree with what their objects look like?
+//! Class-name audit (confident learning, Northcutt et al. 2021): do the labels' class names agree with what the
+//! objects look like?
 //!
 //! Before the first step labelled objects are cut out and shown to the network that the run begins with. A regression on
 //! what its late layers make of all the *other* images' objects then says which class each one looks like (held-out
@@ -32,7 +33,7 @@ pub struct Appearance {
     /// Images that were agreed with in the first round.
     pub agreed: u32,
     /// Share of the classes' variance that the second round explains in images that it was not fitted on: near 0 where
-    /// what the network sees says nothing of the class.
+    /// what the network sees does not depend on the class.
     pub explained: f32,
 }
 
@@ -149,7 +150,7 @@ mod tests {
         let said = |apart: f64, wrong: u32, seed: u64| {
             let appearance = Some(appearance(apart, wrong, seed));
             let facts = RunFacts { appearance, spread: Some(0.5), ..RunFacts::default() };
-            before(&facts).iter().any(|d| d.cause == Cause::LabelsSwapped)
+            before(&facts).iter().any(|found| found.cause() == Cause::LabelsSwapped)
         };
         let count = |apart: f64, wrong: u32| (0..20).filter(|&seed| said(apart, wrong, seed)).count();
         let alarms: Vec<usize> = [0.4, 0.7, 1.0, 1.5].map(|apart| count(apart, 0)).into();

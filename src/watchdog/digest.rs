@@ -1,5 +1,6 @@
-//! Some steps, folded into one line: what the rules look at and what the journal holds.
+//! A digest: some steps summarised in one line of the journal. Rules read digests.
 
+use super::plausible::{MOST_CLASSES, MOST_STAGES, at_most, count, finite};
 use super::signals::{Portion, StageSignals, StepSignals, short};
 use super::symptoms::{median, spike};
 use serde::{Deserialize, Serialize};
@@ -12,11 +13,14 @@ const ENOUGH: usize = 16;
 const OUTRAGEOUS: f64 = 8.0;
 const TIMES: f64 = 20.0;
 
+/// More steps than any digest covers.
+const MOST_SPAN: usize = 4096;
+
 /// An image whose loss is far from all others'.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shock {
     pub image: u32,
-    /// Times the median image's loss; 1e30 where it was no number.
+    /// Times the median image's loss; 1e30 where it was not finite.
     pub times: f32,
 }
 
@@ -58,6 +62,21 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// # Errors
+    /// If a count or a list is beyond any run's, or a number is none.
+    pub fn check(&self) -> Result<(), String> {
+        count("step", self.step)?;
+        count("epoch", self.epoch)?;
+        at_most("stages", self.stages.len().max(self.first_look.len()).max(self.maps.len()), MOST_STAGES)?;
+        at_most("classes", self.classes.len(), MOST_CLASSES)?;
+        let means = [self.class_loss, self.box_loss, self.grad_norm, self.grad_peak, self.lr, self.factor];
+        finite("a mean", &means)?;
+        finite("a response", self.response.iter().chain(&self.noise))?;
+        finite("a loss", self.classes.iter().chain(&self.maps).map(|s| &s.loss))?;
+        let looks = self.stages.iter().chain(&self.first_look);
+        looks.map(StageSignals::all).try_for_each(|all| finite("a stage's signal", &all))
+    }
+
     pub fn loss(&self) -> f64 {
         f64::from(self.class_loss) + f64::from(self.box_loss)
     }
@@ -93,7 +112,7 @@ pub struct Folding {
 fn add(sums: &mut Vec<Portion>, parts: &[Portion]) {
     sums.resize(parts.len().max(sums.len()), Portion::default());
     for (sum, part) in sums.iter_mut().zip(parts) {
-        sum.positives += part.positives;
+        sum.positives = sum.positives.saturating_add(part.positives);
         sum.loss += if part.loss.is_finite() { part.loss } else { 0.0 };
     }
 }
@@ -107,12 +126,22 @@ fn shares(sums: &[Portion]) -> Vec<Share> {
 }
 
 impl Folding {
+    /// # Errors
+    /// If it cannot have come from steps.
+    pub fn check(&self) -> Result<(), String> {
+        at_most("image_losses", self.image_losses.len(), REMEMBERED)?;
+        at_most("next", self.next, REMEMBERED - 1)?;
+        at_most("responses", self.responses.len().max(self.noises.len()), MOST_SPAN)?;
+        at_most("stages", self.stages.len().max(self.first_look.len()).max(self.maps.len()), MOST_STAGES)?;
+        at_most("classes", self.classes.len(), MOST_CLASSES)
+    }
+
     /// Takes a step in; returns a digest when `span` steps are together, or at once for what cannot wait.
     pub fn add(&mut self, s: &StepSignals, span: u32) -> Option<Digest> {
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         self.images(s);
         if s.is_finite() {
-            self.sound += 1;
+            self.sound = self.sound.saturating_add(1);
             self.class_loss += s.class_loss;
             self.box_loss += s.box_loss;
             self.grad_norm += s.grad_norm;
@@ -128,8 +157,8 @@ impl Folding {
         } else {
             self.non_finite = self.non_finite.or(Some(s.step));
         }
-        self.micro_batches += s.micro_batches;
-        self.barren += s.barren;
+        self.micro_batches = self.micro_batches.saturating_add(s.micro_batches);
+        self.barren = self.barren.saturating_add(s.barren);
         self.responses.extend(s.response.filter(|v| v.is_finite()));
         self.noises.extend(s.noise.filter(|v| v.is_finite()));
         let urgent = self.non_finite.is_some() || self.shock.is_some();
@@ -189,6 +218,10 @@ impl Folding {
 }
 
 impl StageSignals {
+    fn all(&self) -> [f32; 5] {
+        [self.grad_norm, self.weight_norm, self.update_ratio, self.dead, self.saturated]
+    }
+
     fn short(&self) -> Self {
         let short = |v: f32| short(f64::from(v));
         Self {
@@ -203,12 +236,12 @@ impl StageSignals {
 
 #[cfg(test)]
 mod tests {
-    use super::super::suspects::ImageLoss;
+    use super::super::suspects::ImageSignals;
     use super::*;
 
     fn step(step: u64, class_loss: f64) -> StepSignals {
         let images = (0..2)
-            .map(|i| ImageLoss {
+            .map(|i| ImageSignals {
                 index: (step * 2 + i) as u32 % 40,
                 positives: 5,
                 placing: 5.0,
@@ -238,7 +271,7 @@ mod tests {
         let found = folding.add(&step(21, f64::NAN), 8).unwrap();
         assert_eq!((found.non_finite, found.class_loss), (Some(21), 2.0));
         let mut wild = step(22, 50.0);
-        wild.images[1] = ImageLoss { index: 7, positives: 1, placing: 900.0, ..ImageLoss::default() };
+        wild.images[1] = ImageSignals { index: 7, positives: 1, placing: 900.0, ..ImageSignals::default() };
         let shock = folding.add(&wild, 8).unwrap().shock.unwrap();
         assert!(shock.image == 7 && shock.times > 200.0, "{shock:?}");
         assert!(folding.add(&step(23, 2.0), 8).is_none());

@@ -1,13 +1,13 @@
-//! The journal: JSON lines of what was seen, found, done, and what came of it. Decisions follow from the lines before
-//! them, so [`replay`] must come to the same ones.
+//! Entries of the journal (JSON lines): observations, diagnoses, cures and verdicts. Decisions follow from the
+//! observations before them, so [`super::replay`] must reproduce them.
 
-use super::cure::Action;
-use super::diagnosis::{Cause, Diagnosis};
+use super::action::Action;
+use super::cause::Cause;
+use super::diagnosis::Diagnosis;
 use super::digest::Digest;
 use super::facts::RunFacts;
-use super::signals::{EpochSignals, Pace};
-use super::treatment::Mode;
-use super::watch::Watchdog;
+use super::mode::Mode;
+use super::signals::{EpochSignals, FeedRate};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,10 @@ pub struct Cure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum CureOutcome {
     Helped,
+    /// The symptom is gone, but the figures do not show that the cure made a difference.
+    Untold,
     NoChange,
     Worse,
     /// Cut short by something more urgent.
@@ -38,7 +40,7 @@ pub enum Outcome {
 pub struct Verdict {
     pub step: u64,
     pub cause: Cause,
-    pub outcome: Outcome,
+    pub outcome: CureOutcome,
     pub reversed: bool,
     pub sentence: String,
 }
@@ -50,7 +52,7 @@ pub enum Entry {
     Run { mode: Mode, facts: Box<RunFacts> },
     Digest(Box<Digest>),
     Epoch(Box<EpochSignals>),
-    Pace(Pace),
+    Pace(FeedRate),
     Diagnosis(Diagnosis),
     Cure(Cure),
     Verdict(Verdict),
@@ -69,6 +71,20 @@ impl Entry {
             Entry::Pace(_) => true,
             Entry::Diagnosis(found) => found.cause == Cause::PipelineStarved,
             _ => false,
+        }
+    }
+
+    /// What cannot be in what was seen. Decisions are not looked at: nothing follows from them.
+    ///
+    /// # Errors
+    /// What was found, and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Entry::Run { facts, .. } => facts.check(),
+            Entry::Digest(digest) => digest.check(),
+            Entry::Epoch(epoch) => epoch.check(),
+            Entry::Pace(pace) => super::plausible::count("pace.step", pace.step),
+            _ => Ok(()),
         }
     }
 
@@ -98,9 +114,12 @@ impl std::error::Error for BadLine {}
 /// Reads a journal's lines. A last line that was cut off is left out.
 ///
 /// # Errors
-/// If any other line is no entry.
+/// If any other line is no entry, or one with impossible counts.
 pub fn parse(text: &str) -> Result<Vec<Entry>, BadLine> {
-    json_lines(text, "a line of a watchdog's journal")
+    let expected = "a line of a watchdog's journal";
+    let entries: Vec<Entry> = json_lines(text, expected)?;
+    let wrong = entries.iter().enumerate().find_map(|(i, entry)| Some((i, entry.check().err()?)));
+    wrong.map_or(Ok(entries), |(i, found)| Err(BadLine { line: i + 1, found, expected }))
 }
 
 /// Reads a value a line. A last line that was cut off is left out.
@@ -118,24 +137,4 @@ pub(super) fn json_lines<T: DeserializeOwned>(text: &str, expected: &'static str
         }
     }
     Ok(values)
-}
-
-/// What a watchdog decides on seeing what a journal says was seen: the journal as it should be.
-pub fn replay(entries: &[Entry]) -> Vec<Entry> {
-    let mut watchdog: Option<Watchdog> = None;
-    let mut all = Vec::new();
-    for entry in entries.iter().filter(|e| !e.is_decision()) {
-        match (entry, &mut watchdog) {
-            (Entry::Run { mode, facts }, _) => {
-                let (begun, said) = Watchdog::begin((**facts).clone(), *mode);
-                watchdog = Some(begun);
-                all.extend(said);
-            }
-            (Entry::Digest(digest), Some(w)) => all.extend(w.digest((**digest).clone())),
-            (Entry::Epoch(epoch), Some(w)) => all.extend(w.epoch_signals((**epoch).clone())),
-            (Entry::Pace(pace), Some(w)) => all.extend(w.pace(*pace)),
-            _ => {}
-        }
-    }
-    all
 }

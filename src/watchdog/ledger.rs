@@ -1,15 +1,19 @@
-//! The scores of all images over the epochs: each epoch's losses as robust deviations, their forgetful means, and the
-//! suspicion that follows.
+//! Per-image loss statistics over the epochs: each epoch's losses as robust deviations, their exponential means, and
+//! the images that stand out.
 
 use super::appearance::Appearance;
+use super::plausible::{MOST_BATCH, at_most, indices};
 use super::presence::Presence;
 use super::signals::short;
-use super::suspects::{ImageLoss, MINED, NAMED, NAMING, OUTSTANDING, PARTS, Suspect, Suspicion};
+use super::suspects::{ImageSignals, MINED, NAMED, NAMING, OUTSTANDING, PARTS, Suspect, Suspicion};
 use super::symptoms::{deviation, median, quantile};
 use serde::{Deserialize, Serialize};
 
 /// Share of the old score that is kept per epoch.
 const KEEP: f64 = 0.8;
+
+/// More epochs than any run has.
+const MOST_EPOCHS: u32 = 1 << 30;
 
 /// Forgetful sums of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +41,7 @@ pub struct Ledger {
     /// Where labels and appearance were found to contradict each other before the run: deviations by image.
     #[serde(default)]
     doubts: Vec<(u32, f32)>,
-    /// Where another place was found to be better than that of a label, as the doubts.
+    /// (image, score) pairs for images whose boxes look misplaced; same scale as `doubts`.
     #[serde(default)]
     displaced: Vec<(u32, f32)>,
     /// This epoch's losses per positive: index, whether anything was matched, parts.
@@ -59,8 +63,18 @@ impl Ledger {
         Self { displaced: deviations(&presence.images, &presence.margins), ..self }
     }
 
-    pub fn add(&mut self, images: &[ImageLoss]) {
-        let parts = |i: &ImageLoss| i.parts().map(|v| if v.is_finite() { v as f32 } else { f32::MAX });
+    /// # Errors
+    /// If it cannot be about a set of so many images.
+    pub fn check(&self, images: u32) -> Result<(), String> {
+        at_most("ledger.epochs", self.epochs, MOST_EPOCHS)?;
+        at_most("ledger.accounts", self.accounts.len(), images as usize)?;
+        at_most("ledger.current", self.current.len(), 2 * images as usize + MOST_BATCH as usize)?;
+        let doubts = self.doubts.iter().chain(&self.displaced).map(|(i, _)| i);
+        indices("ledger", self.current.iter().map(|(i, ..)| i).chain(doubts), images)
+    }
+
+    pub fn add(&mut self, images: &[ImageSignals]) {
+        let parts = |i: &ImageSignals| i.parts().map(|v| if v.is_finite() { v as f32 } else { f32::MAX });
         self.current.extend(images.iter().map(|i| (i.index, i.positives > 0, parts(i))));
     }
 
@@ -199,7 +213,7 @@ mod tests {
         let character: Vec<f64> = (0..160).map(|_| 0.25 * noise.normal()).collect();
         let mut ledger = Ledger::new(3);
         for epoch in 0..10 {
-            let losses: Vec<ImageLoss> = (0..160)
+            let losses: Vec<ImageSignals> = (0..160)
                 .map(|index| {
                     // A wrong label shows once the network has learned the others.
                     let learned = (f64::from(epoch) / 4.0).min(1.0);
@@ -209,7 +223,7 @@ mod tests {
                     };
                     let (placing, naming) = (part(0.3, wrong[0]), part(-0.5, wrong[1]));
                     let (mined, boxes) = (part(0.0, wrong[2]), part(0.2, wrong[3]));
-                    ImageLoss { index, positives: 6, placing, naming, mined, boxes }
+                    ImageSignals { index, positives: 6, placing, naming, mined, boxes }
                 })
                 .collect();
             ledger.add(&losses);
@@ -256,7 +270,7 @@ mod tests {
         let mut ledger = ledger(32, [0.0, 0.0, 3.0, 0.0], 2);
         let before = ledger.close();
         assert!(before.outstanding[MINED] > 25 && before.images == 160, "{before:?}");
-        let sound = |index| ImageLoss { index, positives: 6, placing: 1.0, ..ImageLoss::default() };
+        let sound = |index| ImageSignals { index, positives: 6, placing: 1.0, ..ImageSignals::default() };
         ledger.add(&(32..160).map(sound).collect::<Vec<_>>());
         let after = ledger.close();
         assert!(after.outstanding[MINED] == 0 && after.images == 128 && after.worst[0].index < 32, "{after:?}");
@@ -280,8 +294,8 @@ mod tests {
             let loss = |index: u32, noise: &mut Noise| {
                 let mut part = || noise.normal().exp() as f32;
                 let mined = part();
-                let bare = ImageLoss { index, mined, ..ImageLoss::default() };
-                let full = ImageLoss { positives: 1, placing: part(), naming: part(), boxes: part(), ..bare };
+                let bare = ImageSignals { index, mined, ..ImageSignals::default() };
+                let full = ImageSignals { positives: 1, placing: part(), naming: part(), boxes: part(), ..bare };
                 if index.is_multiple_of(2) { bare } else { full }
             };
             ledger.add(&(0..120).map(|i| loss(i, &mut noise)).collect::<Vec<_>>());
@@ -294,7 +308,7 @@ mod tests {
     #[test]
     fn an_epoch_with_a_nan_is_survived() {
         let mut ledger = ledger(0, [0.0; PARTS], 3);
-        ledger.add(&[ImageLoss {
+        ledger.add(&[ImageSignals {
             index: 5,
             positives: 1,
             placing: f32::NAN,

@@ -7,21 +7,35 @@
 //!                                       journal <-----+--> adjustments, read by training
 //! ```
 //!
+//! At the end `limits` says what limits the result, also of a run without a fault.
+//!
 //! This layer knows nothing of tensors, photos or training: plain numbers come in, values go out. Everything it
 //! remembers is one serialisable value, and what it decides follows from what it journalled.
 
+mod action;
+mod adjustments;
 mod advice;
 mod appearance;
-mod cure;
+mod cause;
+mod course;
 mod diagnosis;
 mod digest;
 mod facts;
+mod finding;
+mod history;
 mod journal;
+mod ladder;
 mod ledger;
-mod memory;
+mod limit;
+mod limit_rules;
+mod limits;
+mod mode;
+mod plausible;
 mod presence;
+mod replay;
 mod resampling;
 mod rules;
+mod shortfall;
 mod signals;
 mod story;
 mod suspects;
@@ -30,25 +44,34 @@ mod trace;
 mod treatment;
 mod watch;
 
+pub use action::Action;
+pub use adjustments::{Adjustments, Reschedule};
 pub use advice::advice;
 pub use appearance::Appearance;
-pub use cure::{Action, Adjustments, Reschedule};
-pub use diagnosis::{Cause, Diagnosis};
+pub use cause::{Cause, Effect, Priority, ShownBy, Traits};
+pub use course::Course;
+pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Share, Shock};
-pub use facts::{RunFacts, StageFacts, StageKind};
-pub use journal::{BadLine, Cure, Entry, Outcome, Verdict, parse, replay};
+pub use facts::{ObjectSides, RunFacts, StageFacts, StageKind};
+pub use finding::{CauseEvidence, CauseFound};
+pub use journal::{BadLine, Cure, CureOutcome, Entry, Verdict, parse};
 pub use ledger::Ledger;
+pub use limit::{Limit, LimitKind};
+pub use limits::limits;
+pub use mode::Mode;
 pub use presence::Presence;
+pub use replay::replay;
 pub use rules::{HOT, before};
-pub use signals::{EpochFigures, EpochSignals, Pace, Portion, StageSignals, StepSignals};
-pub use story::{story, suspicious};
-pub use suspects::{ImageLoss, Suspect, Suspicion};
+pub use shortfall::{ClassMixup, MIXUPS, Shortfall};
+pub use signals::{EpochFigures, EpochSignals, FeedRate, Portion, StageSignals, StepSignals};
+pub use story::{Doubt, Suspected, story, suspicious};
+pub use suspects::{ImageSignals, Suspect, Suspicion};
 pub use symptoms::{
     AreaUnderCurve, Folds, Oscillation, Rows, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median,
     oscillation, scale_change, spike, trend,
 };
 pub use trace::read_trace;
-pub use treatment::{Course, Mode, Treatment};
+pub use treatment::Treatment;
 pub use watch::Watchdog;
 
 #[cfg(test)]

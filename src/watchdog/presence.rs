@@ -1,4 +1,4 @@
-//! Is something where the labels are?
+//! Box audit: are objects where the labels' boxes are?
 //!
 //! Before the first step photos are shown whole to the network that the run begins with, and a regression on its feature
 //! maps learns, cell by cell, what is inside labelled boxes; what it says of a photo was learned from others (as in
@@ -60,6 +60,15 @@ impl Presence {
         self.margins.iter().filter(|m| **m < -SURE).count()
     }
 
+    /// How many times as many images have a box surely in the wrong place as one of which it is not sure. Where the network
+    /// sees little of what is labelled, margins form one heap around zero, and the figure is below 1; boxes in wrong places
+    /// form a heap of their own. Measured: 2.6 on two sets of photos with 40 % of their boxes shifted; on the same sets as
+    /// they are 0.1 and less with a pretrained network, 0.1 and 0.8 with one that was trained on drawn scenes.
+    pub fn heap_apart(&self) -> f64 {
+        let unsure = self.margins.iter().filter(|m| (-SURE..=0.0).contains(*m)).count();
+        self.surely_displaced() as f64 / unsure.max(1) as f64
+    }
+
     /// Images with a box in the wrong place, most surely first.
     pub fn displaced(&self) -> Vec<u32> {
         below(&self.images, &self.margins, -WRONG)
@@ -77,6 +86,14 @@ mod tests {
         assert!((presence.usual - 0.14).abs() < 0.021, "{presence:?}");
         assert_eq!(presence.agreement(), Some(0.75));
         assert_eq!((presence.surely_displaced(), presence.displaced()), (5, vec![0, 3, 6, 9, 12]));
+        assert_eq!(presence.heap_apart(), 5.0);
+    }
+
+    #[test]
+    fn one_heap_around_zero_has_no_other_apart() {
+        let heap: Vec<(u32, f64)> = (0..100).map(|i| (i, 0.2 * (f64::from(i) / 50.0 - 0.8))).collect();
+        let presence = Presence::of(&heap);
+        assert!(presence.surely_displaced() > 0 && presence.heap_apart() < 1.0, "{presence:?}");
     }
 
     #[test]

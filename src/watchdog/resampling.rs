@@ -1,6 +1,7 @@
-//! Which images to show more often, and which to leave out, for the sake of what is rare.
+//! Resampling of images: which to show more often because their class is rare, and which to leave out.
 
-use super::cure::{Action, Adjustments};
+use super::action::Action;
+use super::adjustments::Adjustments;
 use super::facts::RunFacts;
 
 /// Share of the images that may be set aside in all.

@@ -1,6 +1,8 @@
 //! What is handed in for every optimizer step and every epoch. Plain numbers; nothing here knows a tensor.
 
-use super::suspects::{ImageLoss, Suspicion};
+use super::plausible::{MOST_CLASSES, at_most, count, finite};
+use super::shortfall::Shortfall;
+use super::suspects::{ImageSignals, NAMED, Suspicion};
 use serde::{Deserialize, Serialize};
 
 /// A part of the window's loss: of one class, or of one feature map.
@@ -22,7 +24,7 @@ pub struct StageSignals {
     pub update_ratio: f32,
     /// Largest share, over its layers, of channels that were zero everywhere in the batch.
     pub dead: f32,
-    /// Largest share, over its layers, of outputs at ReLU6's upper bound.
+    /// Largest share, over its layers, of channels whose mean output is at ReLU6's upper bound.
     pub saturated: f32,
 }
 
@@ -56,7 +58,7 @@ pub struct StepSignals {
     pub response: Option<f64>,
     /// Gradient noise scale in images (McCandlish et al. 2018).
     pub noise: Option<f64>,
-    pub images: Vec<ImageLoss>,
+    pub images: Vec<ImageSignals>,
 }
 
 impl StepSignals {
@@ -77,6 +79,12 @@ pub struct EpochFigures {
     pub class_ap: Vec<Option<f64>>,
     /// Losses on the validation images, class and box part, per positive.
     pub validation: Option<[f64; 2]>,
+    /// The part of that class loss that is about which object it is.
+    pub naming: Option<f64>,
+    /// Bounds that hold AP, and AP50, with 95 %.
+    pub ap_interval: Option<[f64; 2]>,
+    pub ap50_interval: Option<[f64; 2]>,
+    pub shortfall: Option<Shortfall>,
 }
 
 /// An epoch as it is remembered and journalled.
@@ -91,13 +99,39 @@ pub struct EpochSignals {
     pub ap50: Option<f32>,
     /// By class; 0 where it is undefined.
     pub class_ap: Vec<f32>,
+    /// Loss per positive that is about which object it is, on training and on validation images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<[f32; 2]>,
+    /// Bounds that hold AP, and AP50, with 95 %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ap_interval: Option<[f32; 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ap50_interval: Option<[f32; 2]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<Shortfall>,
     /// Images whose losses stand out over the epochs.
     pub suspicion: Suspicion,
 }
 
+impl EpochSignals {
+    /// # Errors
+    /// If a count or a list is beyond any run's, or a number is none.
+    pub fn check(&self) -> Result<(), String> {
+        count("step", self.step)?;
+        count("epoch", self.epoch)?;
+        at_most("classes", self.class_ap.len(), MOST_CLASSES)?;
+        at_most("suspects", self.suspicion.worst.len(), NAMED)?;
+        finite("a loss", self.training.iter().chain(self.validation.iter().flatten()))?;
+        finite("a naming loss", self.naming.iter().flatten())?;
+        finite("a bound", self.ap_interval.iter().chain(&self.ap50_interval).flatten())?;
+        self.shortfall.iter().try_for_each(Shortfall::check)?;
+        finite("an AP", self.class_ap.iter().chain(&self.ap).chain(&self.ap50))
+    }
+}
+
 /// How fast the run is fed. Time is no part of the state: a resumed run is the same run at another speed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Pace {
+pub struct FeedRate {
     pub step: u64,
     pub images_per_second: f32,
     /// Share of the time in which the network waited for images.

@@ -1,10 +1,12 @@
-//! The journal told to a person: what happened, why, what was done, what it changed, and what is left to do.
+//! The journal as a story for a person: what happened, why, what was done about it, and what is left to do.
 
+use super::action::Action;
 use super::advice::advice;
-use super::cure::Action;
-use super::diagnosis::{Cause, listed};
+use super::cause::Cause;
+use super::diagnosis::listed;
 use super::facts::RunFacts;
-use super::journal::{Entry, Outcome};
+use super::journal::{CureOutcome, Entry};
+use super::limits::limits;
 use super::signals::EpochSignals;
 use super::suspects::OUTSTANDING;
 
@@ -39,10 +41,11 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
             }
             Entry::Verdict(verdict) => {
                 let said = match verdict.outcome {
-                    Outcome::Helped => "It helped",
-                    Outcome::NoChange => "It did not help",
-                    Outcome::Worse => "It did harm",
-                    Outcome::Overtaken => "It was cut short",
+                    CureOutcome::Helped => "It helped",
+                    CureOutcome::Untold => "No difference can be told",
+                    CureOutcome::NoChange => "It did not help",
+                    CureOutcome::Worse => "It did harm",
+                    CureOutcome::Overtaken => "It was cut short",
                 };
                 lines.push(format!("  {said} (step {}): {}.", verdict.step, verdict.sentence));
             }
@@ -52,6 +55,7 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
     }
     let mut told = vec![summary(&epochs, lines.is_empty())];
     told.extend(lines);
+    told.extend(what_limits(entries));
     told.extend(worth_a_look(&epochs, name));
     for (cause, mut images) in causes {
         let mut seen = std::collections::BTreeSet::new();
@@ -61,6 +65,15 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
         told.push(format!("To do: {}{which}", advice(cause, &facts)));
     }
     told
+}
+
+/// The first limits of the result, most costly first.
+fn what_limits(entries: &[Entry]) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let found = limits(entries);
+    let lines = (1..).zip(found.iter().take(SHOWN)).map(|(i, limit): (usize, _)| format!("  {i}. {}", limit.words()));
+    let head = (!found.is_empty()).then(|| "What limits this result:".to_string());
+    head.into_iter().chain(lines).collect()
 }
 
 /// The images that stand out most at the end, whether or not they are enough for a diagnosis.
@@ -73,14 +86,52 @@ fn worth_a_look(epochs: &[&EpochSignals], name: &dyn Fn(u32) -> String) -> Optio
     (!names.is_empty()).then(|| format!("{said}{}.", names.join(", ")))
 }
 
+/// What an image is suspected of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    Boxes,
+    Names,
+    Unlabelled,
+}
+
+impl Doubt {
+    /// One word.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Boxes => "boxes",
+            Self::Names => "names",
+            Self::Unlabelled => "unlabelled",
+        }
+    }
+
+    /// What speaks against the labels.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Boxes => "boxes in doubt: nothing is seen where they are",
+            Self::Names => "class in doubt: an object is seen, and it looks like another class",
+            Self::Unlabelled => "objects without label: something is seen where no box is",
+        }
+    }
+}
+
+/// An image that stands out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Suspected {
+    pub index: u32,
+    /// The strongest doubt.
+    pub doubt: Doubt,
+    /// By how many robust deviations it stands out.
+    pub score: f64,
+}
+
 /// The images that stand out most at the end, most suspicious first, with what speaks against each.
-pub fn suspicious(entries: &[Entry], most: usize) -> Vec<(u32, String)> {
+pub fn suspicious(entries: &[Entry], most: usize) -> Vec<Suspected> {
     let mut epochs = entries.iter().filter_map(|e| if let Entry::Epoch(epoch) = e { Some(epoch) } else { None });
     let Some(last) = epochs.next_back().filter(|e| e.suspicion.epochs >= 4) else { return Vec::new() };
     let told = last.suspicion.worst.iter().take(most).map(|s| {
-        let doubts = [(s.misplaced(), "boxes"), (s.swapped(), "names"), (s.unlabelled(), "unlabelled")];
-        let strongest = doubts.iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or("", |d| d.1);
-        (s.index, format!("{strongest} {:.1}", s.score()))
+        let doubts = [(s.misplaced(), Doubt::Boxes), (s.swapped(), Doubt::Names), (s.unlabelled(), Doubt::Unlabelled)];
+        let strongest = doubts.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(Doubt::Boxes, |d| d.1);
+        Suspected { index: s.index, doubt: strongest, score: s.score() }
     });
     told.collect()
 }
@@ -93,12 +144,13 @@ fn when(step: u64, facts: &RunFacts) -> String {
 }
 
 fn summary(epochs: &[&EpochSignals], healthy: bool) -> String {
-    let health = if healthy { "nothing stood in the way of learning" } else { "not everything was in order" };
+    let health = if healthy { "no fault was found" } else { "not everything was in order" };
     let ([first, ..], [.., last]) = (epochs, epochs) else {
         return format!("In this run {health}.");
     };
     let loss = |e: &EpochSignals| e.training[0] + e.training[1];
     let best = epochs.iter().filter_map(|e| e.ap.map(|ap| (ap, e.epoch))).max_by(|a, b| a.0.total_cmp(&b.0));
     let best = best.map_or(String::new(), |(ap, epoch)| format!(", the best AP was {ap:.3} after epoch {epoch}"));
-    format!("In {} epochs the loss went from {:.2} to {:.2}{best}; {health}.", last.epoch, loss(first), loss(last))
+    let epochs = if last.epoch == 1 { "1 epoch".to_string() } else { format!("{} epochs", last.epoch) };
+    format!("In {epochs} the loss went from {:.2} to {:.2}{best}; {health}.", loss(first), loss(last))
 }

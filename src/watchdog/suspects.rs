@@ -33,14 +33,14 @@ const DOUBTFUL: f32 = 0.5;
 /// Images named at most.
 pub const NAMED: usize = 120;
 
-/// Parts of an image's loss, in the order of [`ImageLoss`].
+/// Parts of an image's loss, in the order of [`ImageSignals`].
 pub const PARTS: usize = 4;
 pub const NAMING: usize = 1;
 pub const MINED: usize = 2;
 
 /// Losses of one image in one step, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ImageLoss {
+pub struct ImageSignals {
     pub index: u32,
     pub positives: u32,
     /// Of the matched anchors: is there an object?
@@ -52,7 +52,7 @@ pub struct ImageLoss {
     pub boxes: f32,
 }
 
-impl ImageLoss {
+impl ImageSignals {
     pub(super) fn parts(&self) -> [f64; PARTS] {
         let n = f64::from(self.positives.max(1));
         [self.placing, self.naming, self.mined, self.boxes].map(|v| f64::from(v) / n)

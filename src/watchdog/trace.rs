@@ -7,6 +7,7 @@
 
 use super::facts::{RunFacts, StageFacts, StageKind};
 use super::journal::{BadLine, json_lines};
+use super::plausible::MOST_COUNT;
 use super::signals::{StageSignals, StepSignals};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ struct Line {
 const BLOCKS: usize = 17;
 
 fn stages() -> Vec<StageFacts> {
-    let stage = |name: String, kind| StageFacts { name, kind, trained: false };
+    let stage = |name: String, kind| StageFacts { name, kind, trained: false, fresh_predictor: false };
     let mut all = vec![stage("the stem".into(), StageKind::Backbone)];
     all.extend((0..BLOCKS).map(|i| stage(format!("block {i}"), StageKind::Backbone)));
     all.push(stage("the last backbone layer".into(), StageKind::Backbone));
@@ -61,7 +62,7 @@ fn stage_of(layer: &str) -> Option<usize> {
     if let Some(rest) = name.strip_prefix("expanded_conv") {
         let number = rest.trim_start_matches('_').split('/').next().unwrap_or_default();
         let block = if number.is_empty() { 0 } else { number.parse::<usize>().ok()? };
-        return (block < BLOCKS).then_some(1 + block);
+        return (block < BLOCKS).then(|| 1 + block);
     }
     match name {
         "Conv" => Some(0),
@@ -91,6 +92,10 @@ fn group(name: &str) -> Vec<usize> {
         "class_heads" => vec![LAST + 3],
         _ => Vec::new(),
     }
+}
+
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// A number, where `null` stands for one that left its range.
@@ -124,11 +129,11 @@ fn signals(line: &Line, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
     let lr = line.lr.unwrap_or(0.0);
     StepSignals {
         step: line.step,
-        epoch: line.epoch + 1,
+        epoch: line.epoch.saturating_add(1),
         class_loss: number(line.cls),
         box_loss: number(line.boxes),
-        micro_batches: line.pos_per_image.len() as u32,
-        barren: line.pos_per_image.iter().filter(|n| **n == 0).count() as u32,
+        micro_batches: count(line.pos_per_image.len()),
+        barren: count(line.pos_per_image.iter().filter(|n| **n == 0).count()),
         grad_norm: number(line.grad_norm),
         lr,
         factor: if peak > 0.0 { lr / peak } else { 1.0 },
@@ -145,6 +150,9 @@ fn signals(line: &Line, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
 pub fn read_trace(text: &str) -> Result<(RunFacts, Vec<StepSignals>), BadLine> {
     let expected = "a JSON object with step, cls, box and grad_norm";
     let lines: Vec<Line> = json_lines(text, expected)?;
+    if let Some(i) = lines.iter().position(|l| l.step > MOST_COUNT || l.epoch > MOST_COUNT) {
+        return Err(BadLine { line: i + 1, found: format!("a count above {MOST_COUNT}"), expected });
+    }
     if lines.is_empty() {
         return Err(BadLine { line: 1, found: "no whole line".into(), expected });
     }
@@ -153,16 +161,16 @@ pub fn read_trace(text: &str) -> Result<(RunFacts, Vec<StepSignals>), BadLine> {
     let steps: Vec<StepSignals> = lines.iter().map(|l| signals(l, peak, &mut stages)).collect();
     // By what the lines say of themselves: some may be missing.
     let (first, last) = (lines.first().map_or(0, |l| l.step), lines.last().map_or(0, |l| l.step));
-    let second = lines.iter().find(|l| l.epoch > lines[0].epoch).map_or(last + 1, |l| l.step);
+    let second = lines.iter().find(|l| l.epoch > lines[0].epoch).map_or(last.saturating_add(1), |l| l.step);
     let per_epoch = second.saturating_sub(first).max(1);
     let facts = RunFacts {
         stages,
         total_steps: last,
         steps_per_epoch: per_epoch,
-        batch: lines.first().map_or(1, |l| l.pos_per_image.len() as u32),
+        batch: lines.first().map_or(1, |l| count(l.pos_per_image.len())),
         micro_batch: 1,
         lr: peak,
-        images: per_epoch * lines.first().map_or(1, |l| l.pos_per_image.len() as u64),
+        images: per_epoch.saturating_mul(lines.first().map_or(1, |l| l.pos_per_image.len() as u64)).min(MOST_COUNT),
         ..RunFacts::default()
     };
     Ok((facts, steps))

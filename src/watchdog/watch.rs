@@ -1,22 +1,32 @@
-//! The watchdog: takes signals in, remembers, finds, decides, and says so. It cannot touch training; whoever calls it
+//! The watchdog itself: takes signals in, applies the rules, decides on cures. It cannot touch training; the caller
 //! reads [`Watchdog::adjustments`] and the actions among the entries.
 
-use super::cure::{Action, Adjustments, rung};
-use super::diagnosis::{Cause, Diagnosis, percent};
+use super::action::Action;
+use super::adjustments::Adjustments;
+use super::cause::Cause;
+use super::course::Moment;
+use super::diagnosis::percent;
 use super::digest::{Digest, Folding};
 use super::facts::RunFacts;
+use super::finding::{CauseEvidence, CauseFound};
+use super::history::{History, View};
 use super::journal::{Cure, Entry};
+use super::ladder::rung;
 use super::ledger::Ledger;
-use super::memory::{Memory, View};
+use super::mode::Mode;
+use super::plausible::{at_most, count};
 use super::rules;
-use super::signals::{EpochFigures, EpochSignals, Pace, StepSignals, short};
-use super::treatment::{Mode, Moment, Treatment};
+use super::signals::{EpochFigures, EpochSignals, FeedRate, StepSignals, short};
+use super::treatment::Treatment;
 use serde::{Deserialize, Serialize};
 
-/// Looks without a cause after which it is told anew.
+/// A cause that was absent for this many digests is reported again when it returns.
 const QUIET: u64 = 12;
 
-/// Share of the time spent waiting for images at which the pipeline is the matter.
+/// More causes than can be told apart in a run.
+const MOST_SIGHTINGS: usize = 1 << 18;
+
+/// Share of the time spent waiting for images, from which on the input pipeline is too slow.
 const STARVED: f32 = 0.5;
 
 /// A cause that has been seen.
@@ -38,11 +48,14 @@ pub struct Watchdog {
     looks: u64,
     sums: [f64; 2],
     steps: u64,
+    /// Naming loss of the epoch so far, and the matched anchors that it is of.
+    #[serde(default)]
+    named: [f64; 2],
     treatment: Treatment,
     sightings: Vec<Sighting>,
     folding: Folding,
     ledger: Ledger,
-    memory: Memory,
+    memory: History,
     facts: RunFacts,
     /// The speed of a run is no part of its state.
     #[serde(skip)]
@@ -58,17 +71,18 @@ impl Watchdog {
             looks: 0,
             sums: [0.0; 2],
             steps: 0,
+            named: [0.0; 2],
             treatment: Treatment::default(),
             sightings: Vec::new(),
             folding: Folding::default(),
             ledger: Ledger::new(facts.classes.len()),
-            memory: Memory::default(),
+            memory: History::default(),
             facts,
             starving: 0,
         };
         let all = if mode == Mode::Off { Vec::new() } else { rules::before(&watchdog.facts) };
         if let (true, Some(appearance)) =
-            (all.iter().any(|d| d.cause == Cause::LabelsSwapped), &watchdog.facts.appearance)
+            (all.iter().any(|f| f.cause() == Cause::LabelsSwapped), &watchdog.facts.appearance)
         {
             watchdog.ledger = watchdog.ledger.doubting(appearance);
         }
@@ -77,8 +91,13 @@ impl Watchdog {
         }
         let mut said = vec![Entry::Run { mode, facts: Box::new(watchdog.facts.clone()) }];
         for found in all {
-            said.push(Entry::Diagnosis(found.clone()));
-            watchdog.sighted(found.cause).told = true;
+            said.push(Entry::Diagnosis(found.diagnosis.clone()));
+            watchdog.sighted(found.cause()).told = true;
+            if found.cause() == Cause::TooFewPhotos {
+                // Overfitting is what comes of it: told already, and nothing was seen to help.
+                watchdog.sighted(Cause::Overfitting).told = true;
+                watchdog.treatment.give_up(Cause::Overfitting);
+            }
             said.extend(watchdog.forestall(&found));
         }
         (watchdog.counted(said.len()), said)
@@ -90,13 +109,31 @@ impl Watchdog {
     }
 
     /// Before the first step there is nothing to go back to and nothing to compare with: a cure is given and stays.
-    fn forestall(&mut self, found: &Diagnosis) -> Option<Entry> {
+    fn forestall(&mut self, found: &CauseFound) -> Option<Entry> {
         let now = &self.treatment.adjustments;
         let action = rung(found, 0, &self.facts, now, 1.0)?;
         let applied = self.mode == Mode::Cure && action != Action::Advise;
-        self.treatment.forestall(found.cause, action.clone(), applied, &self.facts);
+        self.treatment.forestall(found.cause(), action.clone(), applied, &self.facts);
         let sentence = format!("the run {}", action.words(&self.facts));
-        Some(Entry::Cure(Cure { step: 0, cause: found.cause, action, rung: 0, applied, sentence }))
+        Some(Entry::Cure(Cure { step: 0, cause: found.cause(), action, rung: 0, applied, sentence }))
+    }
+
+    /// Whether it can be the memory of a run on so many training images.
+    ///
+    /// # Errors
+    /// What it holds that no such run has.
+    pub fn check(&self, images: usize) -> Result<(), String> {
+        let images = u32::try_from(images).map_err(|_| format!("{images} images"))?;
+        for (name, value) in [("lines", self.lines), ("looks", self.looks), ("steps", self.steps)] {
+            count(name, value)?;
+        }
+        at_most("sightings", self.sightings.len(), MOST_SIGHTINGS)?;
+        self.sightings.iter().try_for_each(|s| count("sightings.look", s.look))?;
+        self.facts.check()?;
+        self.folding.check()?;
+        self.memory.check()?;
+        self.ledger.check(images)?;
+        self.treatment.check(images)
     }
 
     pub fn mode(&self) -> Mode {
@@ -138,6 +175,10 @@ impl Watchdog {
             self.sums[0] += signals.class_loss;
             self.sums[1] += signals.box_loss;
             self.steps += 1;
+            for image in &signals.images {
+                self.named[0] += f64::from(image.naming);
+                self.named[1] += f64::from(image.positives);
+            }
         }
         match self.folding.add(signals, self.facts.span()) {
             Some(digest) => self.digest(digest),
@@ -153,6 +194,8 @@ impl Watchdog {
         let steps = self.steps.max(1) as f64;
         let [class, boxes] = std::mem::take(&mut self.sums);
         self.steps = 0;
+        let [naming, positives] = std::mem::take(&mut self.named);
+        let naming = figures.naming.filter(|_| positives > 0.0).map(|held_out| [naming / positives, held_out]);
         let suspicion = self.ledger.close();
         self.epoch_signals(EpochSignals {
             epoch: figures.epoch,
@@ -162,6 +205,10 @@ impl Watchdog {
             ap: figures.ap.map(short),
             ap50: figures.ap50.map(short),
             class_ap: figures.class_ap.iter().map(|ap| short(ap.unwrap_or(0.0))).collect(),
+            naming: naming.map(|v| v.map(short)),
+            ap_interval: figures.ap_interval.map(|v| v.map(short)),
+            ap50_interval: figures.ap50_interval.map(|v| v.map(short)),
+            shortfall: figures.shortfall.clone(),
             suspicion,
         })
     }
@@ -185,12 +232,12 @@ impl Watchdog {
         let mut said = vec![Entry::Epoch(Box::new(epoch.clone()))];
         self.memory.epoch(epoch);
         let found = rules::epochal(&View { facts: &self.facts, memory: &self.memory });
-        for diagnosis in &found {
+        for finding in &found {
             let look = self.looks;
-            let sighting = self.sighted(diagnosis.cause);
+            let sighting = self.sighted(finding.cause());
             (sighting.look, sighting.row) = (look, 2);
             if !std::mem::replace(&mut sighting.told, true) {
-                said.push(Entry::Diagnosis(diagnosis.clone()));
+                said.push(Entry::Diagnosis(finding.diagnosis.clone()));
             }
         }
         self.act(&found, Moment { step, epoch_ended: true }, &mut said);
@@ -199,20 +246,21 @@ impl Watchdog {
     }
 
     /// How fast the run is; said twice in a row, it is told.
-    pub fn pace(&mut self, pace: Pace) -> Vec<Entry> {
+    pub fn pace(&mut self, pace: FeedRate) -> Vec<Entry> {
         if self.mode == Mode::Off {
             return Vec::new();
         }
         let mut said = vec![Entry::Pace(pace)];
-        self.starving = if pace.waiting > STARVED { self.starving + 1 } else { 0 };
+        self.starving = if pace.waiting > STARVED { self.starving.saturating_add(1) } else { 0 };
         if self.starving == 2 {
             let sentence = format!(
                 "the network waits for images {} of the time and trains {:.1} a second",
                 percent(f64::from(pace.waiting)),
                 pace.images_per_second
             );
-            let found = Diagnosis::new(Cause::PipelineStarved, 0.95, sentence).with("waiting", f64::from(pace.waiting));
-            said.push(Entry::Diagnosis(Diagnosis { step: pace.step, ..found }));
+            let found = CauseFound::new(CauseEvidence::PipelineStarved, 0.95, sentence)
+                .with("waiting", f64::from(pace.waiting));
+            said.push(Entry::Diagnosis(found.at(pace.step).diagnosis));
         }
         said
     }
@@ -226,35 +274,36 @@ impl Watchdog {
     }
 
     /// Of what a look found, what was found at the look before too, or cannot wait; told the first time.
-    fn sure(&mut self, found: Vec<Diagnosis>, said: &mut Vec<Entry>) -> Vec<Diagnosis> {
+    fn sure(&mut self, found: Vec<CauseFound>, said: &mut Vec<Entry>) -> Vec<CauseFound> {
         let look = self.looks;
         let mut sure = Vec::new();
-        for diagnosis in found {
+        for finding in found {
+            let cause = finding.cause();
             // What keeps the network from learning may have been told a moment ago.
             let mut breakers = self.sightings.iter().filter(|s| s.told && s.cause.stops_learning()).peekable();
             let broken = breakers.peek().is_some();
-            let told_itself = breakers.any(|s| s.cause == diagnosis.cause);
-            if broken && !told_itself && diagnosis.cause.follows_from_no_learning() {
+            let told_itself = breakers.any(|s| s.cause == cause);
+            if broken && !told_itself && cause.follows_from_no_learning() {
                 continue;
             }
-            let sighting = self.sighted(diagnosis.cause);
+            let sighting = self.sighted(cause);
             if sighting.look + QUIET < look {
                 sighting.told = false;
             }
-            sighting.row = if sighting.look + 1 >= look { sighting.row + 1 } else { 1 };
+            sighting.row = if sighting.look + 1 >= look { sighting.row.saturating_add(1) } else { 1 };
             sighting.look = look;
-            if sighting.row < 2 && !matches!(diagnosis.cause, Cause::NonFinite | Cause::PoisonousImage) {
+            if sighting.row < 2 && !cause.is_acute() {
                 continue;
             }
             if !std::mem::replace(&mut sighting.told, true) {
-                said.push(Entry::Diagnosis(diagnosis.clone()));
+                said.push(Entry::Diagnosis(finding.diagnosis.clone()));
             }
-            sure.push(diagnosis);
+            sure.push(finding);
         }
         sure
     }
 
-    fn act(&mut self, found: &[Diagnosis], at: Moment, said: &mut Vec<Entry>) {
+    fn act(&mut self, found: &[CauseFound], at: Moment, said: &mut Vec<Entry>) {
         let view = View { facts: &self.facts, memory: &self.memory };
         let decided = self.treatment.consider(found, &view, at, self.mode);
         let changed = decided.iter().any(|e| match e {
@@ -281,16 +330,17 @@ mod tests {
             let causes = said.iter().map(|e| if let Entry::Diagnosis(d) = e { Some(d.cause) } else { None });
             causes.collect::<Option<Vec<_>>>().expect("diagnoses only")
         };
-        for cause in [Cause::RateTooLow, Cause::RateTooHigh] {
+        for evidence in [CauseEvidence::RateTooLow { update_ratio: 1e-6 }, CauseEvidence::RateTooHigh { heat: 2.0 }] {
             let (mut watchdog, mut said) = (Watchdog::begin(RunFacts::default(), Mode::Advise).0, Vec::new());
             for look in 1..=6 {
                 watchdog.looks = look;
                 // The consequence outlasts the cause's own symptom.
-                let causes = if look < 4 { vec![cause, Cause::BoxesWrong] } else { vec![Cause::BoxesWrong] };
-                let found = causes.into_iter().map(|c| Diagnosis::new(c, 0.9, String::new())).collect();
+                let causes =
+                    if look < 4 { vec![evidence, CauseEvidence::BoxesWrong] } else { vec![CauseEvidence::BoxesWrong] };
+                let found = causes.into_iter().map(|c| CauseFound::new(c, 0.9, String::new())).collect();
                 watchdog.sure(found, &mut said);
             }
-            assert_eq!(told(&said), [cause]);
+            assert_eq!(told(&said), [evidence.cause()]);
         }
     }
 }

@@ -217,7 +217,7 @@ fn unusable_input_is_refused_with_file_reason_and_help() {
             "",
             "COCO labels, but no image with usable ones; first of them: a.json: image 1: no image file \"x.jpg\"",
         ),
-        ("CSV without columns", &[("a.csv", "file,label\na.jpg,cat\n")], "", "a.csv:1: no column \"filename\""),
+        ("CSV without columns", &[("a.csv", "file,label\na.jpg,cat\n")], "", "a.csv:1: no column \"xmin\""),
         ("CSV is empty", &[("a.csv", "")], "a.csv", "a.csv:1: no column \"filename\" in the heading \"\""),
         (
             "CSV without images there",
@@ -237,7 +237,7 @@ fn unusable_input_is_refused_with_file_reason_and_help() {
             "",
             "a.xml:3: the file ends inside",
         ),
-        ("XML without image", &[("a.xml", "<annotation></annotation>")], "", "a.xml: no image \"a\""),
+        ("XML without image", &[("a.xml", "<annotation></annotation>")], "", "a.xml: no image file \"a\""),
         ("YAML without names", &[("data.yaml", "train: images\n")], "data.yaml", "neither names nor nc"),
         ("YAML malformed", &[("data.yaml", "names: [a, b\ntrain: }")], "", "expected YAML with names, train and val"),
         ("YAML leads nowhere", &[("data.yaml", "names: [a]\ntrain: images")], "", "train: \"images\" leads nowhere"),
@@ -283,9 +283,15 @@ fn broken_labels_in_a_usable_set_are_findings() {
         ),
         (
             "YOLO with 6 numbers",
-            &[("data.yaml", YAML), ("labels/b.txt", "0 .5 .5 .2 .2 .9")],
+            &[("data.yaml", YAML), ("labels/b.txt", "0 .5 .5 .2 .2 9")],
             "malformed-label",
             "line 1: 6 numbers, expected 5 (class x y w h)",
+        ),
+        (
+            "YOLO with a confidence",
+            &[("data.yaml", YAML), ("labels/b.txt", "0 .5 .5 .2 .2 .9")],
+            "predicted-labels",
+            "1 of the objects carry a confidence",
         ),
         (
             "YOLO with a word",

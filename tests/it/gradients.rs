@@ -4,11 +4,11 @@
 //! drowns in rounding. Along the gradient itself, cut down to a random half of its components, the slope is that
 //! half's norm; a component that is wrong tilts the direction and shows.
 
-use fieldtune::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
+use fieldtune::boxes::{Anchors, BoxCoder, CornerBox, Matcher, ScoreFunction};
 use fieldtune::loss::{Classification, ImageGradients, SsdLoss, TargetEncoder, Targets};
 use fieldtune::model::{
-    Activation, ConvKind, ConvLayer, ConvWeights, Ssd, SsdModel, Stage, Training, initialise_network,
-    ssdlite_mobilenet_v2,
+    Activation, ConvKind, ConvLayer, ConvSpec, ConvWeights, Ssd, SsdModel, Stage, Training, initialise_network,
+    ssd_mobilenet_v2, ssdlite_mobilenet_v2,
 };
 use fieldtune::ops;
 use fieldtune::train::{Observe, TrainBatch, Window, micro_step};
@@ -36,8 +36,12 @@ const LARGEST_STEP: f64 = 5e-3;
 
 /// A narrow network in which signals neither fade nor saturate, with scales other than 1.
 pub fn network() -> Ssd<ConvWeights> {
+    lively(&ssdlite_mobilenet_v2(0.35, CLASSES, true))
+}
+
+fn lively(specs: &Ssd<ConvSpec>) -> Ssd<ConvWeights> {
     let mut rng = Pcg64Mcg::seed_from_u64(11);
-    let mut network = initialise_network(&ssdlite_mobilenet_v2(0.35, CLASSES, true), &mut rng);
+    let mut network = initialise_network(specs, &mut rng);
     for (stage, conv) in network.convs_mut() {
         let predictor =
             matches!(stage, Stage::BoxHead(_) | Stage::ClassHead(_)) && conv.spec.kind == ConvKind::Pointwise;
@@ -60,7 +64,7 @@ pub fn network() -> Ssd<ConvWeights> {
 pub fn batch(n: usize) -> TrainBatch {
     let mut rng = Pcg64Mcg::seed_from_u64(12);
     let images = (0..n * SIZE * SIZE * 3).map(|_| rng.random_range(-1.0..1.0)).collect();
-    let maps = ssdlite_mobilenet_v2(0.35, CLASSES, true).map_sizes(SIZE);
+    let maps = ssdlite_mobilenet_v2(0.35, CLASSES, true).map_sizes([SIZE, SIZE]);
     let encoder =
         TargetEncoder { anchors: Anchors::tf_ssd(&maps), coder: BoxCoder::default(), matcher: Matcher::default() };
     // Each close to an anchor of another map, so that every head has something to learn.
@@ -71,7 +75,7 @@ pub fn batch(n: usize) -> TrainBatch {
     });
     let mut object = || objects.next().expect("a cycle has no end");
     let targets = (0..n).map(|_| encoder.encode(&[1, 2], &[object(), object()])).collect();
-    TrainBatch { images, size: SIZE, targets }
+    TrainBatch { images, size: SIZE.into(), targets }
 }
 
 /// A network whose gradient is that of the numbers that went forward: none is rounded in between.
@@ -119,11 +123,15 @@ fn norm(values: &[f32]) -> f64 {
 
 #[test]
 fn every_layers_gradient_is_the_slope_of_the_loss() {
-    let (network, batch) = (network(), batch(3));
+    let (network, plain, batch) = (network(), lively(&ssd_mobilenet_v2(0.35, CLASSES)), batch(3));
     let mut rng = Pcg64Mcg::seed_from_u64(13);
-    for classification in [Classification::default(), Classification::Focal { alpha: 0.25, gamma: 2.0 }] {
+    for (network, classification) in [
+        (&network, Classification::default()),
+        (&network, Classification::Focal { alpha: 0.25, gamma: 2.0 }),
+        (&plain, Classification::mining(ScoreFunction::Sigmoid)),
+    ] {
         let loss = SsdLoss { classification, ..SsdLoss::new(CLASSES) };
-        let mut model = exact(&network, |_| Training::Trained);
+        let mut model = exact(network, |_| Training::Trained);
         let mut window = Window::default();
         micro_step(&model, &loss, batch.clone(), &mut window, Observe::Nothing);
         let value = loss_of(&model, &loss, &batch);

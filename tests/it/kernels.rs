@@ -198,15 +198,13 @@ impl Case {
             let y = self.run_forward(isa, Some(&self.residual));
             worst = worst.max(self.forward_residual.error(y.values(), &what("y with residual")));
         }
-        // The network never asks for the input gradient of its first layer.
-        let input = self.geometry.kind != Kind::Dense;
-        let all = self.run_backward(isa, [input, true, true]);
+        let all = self.run_backward(isa, [true, true, true]);
         assert_eq!(all[0].values(), self.masked, "{}", what("dy"));
         let parts = [("dx", 0), ("dw", 1), ("db", 2)];
-        for (part, i) in parts.into_iter().filter(|&(_, i)| i > 0 || input) {
+        for (part, i) in parts {
             worst = worst.max(self.backward[i].error(all[i + 1].values(), &what(part)));
         }
-        for wanted in [[input, true, true], [input, false, false], [false, true, true], [false, false, true]] {
+        for wanted in [[true, false, false], [false, true, true], [false, false, true]] {
             let some = self.run_backward(isa, wanted);
             let before = [&Guarded::poisoned(self.geometry.input_len()), &self.dw, &self.db];
             for (i, wanted) in wanted.into_iter().enumerate() {
@@ -220,7 +218,13 @@ impl Case {
 
 /// Checks every case on every instruction set and thread count, and says how close it was.
 fn check_all(cases: impl IntoIterator<Item = (String, ConvGeometry)>) {
-    let pools = THREADS.map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a thread pool"));
+    check_with(&THREADS, cases);
+}
+
+/// As [`check_all`], with these numbers of threads.
+pub fn check_with(threads: &[usize], cases: impl IntoIterator<Item = (String, ConvGeometry)>) {
+    let pool = |&n: &usize| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a thread pool");
+    let pools: Vec<_> = threads.iter().map(pool).collect();
     let (mut worst, mut count) = ((0f64, String::new()), 0);
     for (name, geometry) in cases {
         let case = Case::new(&name, geometry, count);
@@ -238,7 +242,7 @@ fn check_all(cases: impl IntoIterator<Item = (String, ConvGeometry)>) {
 }
 
 /// Every distinct convolution of the network at an input of `size` pixels, by its stage.
-fn layers(net: &Ssd<ConvSpec>, size: usize) -> Vec<(String, ConvGeometry)> {
+pub fn layers(net: &Ssd<ConvSpec>, size: usize) -> Vec<(String, ConvGeometry)> {
     let mut all: Vec<(String, ConvGeometry)> = Vec::new();
     let mut take = |stage: String, spec: &ConvSpec, [h, w]: [usize; 2]| {
         let geometry = spec.geometry([1, h, w, spec.in_channels]);
@@ -255,11 +259,11 @@ fn layers(net: &Ssd<ConvSpec>, size: usize) -> Vec<(String, ConvGeometry)> {
     }
     at = take("last".into(), &net.last, at);
     for (i, extra) in net.extras.iter().enumerate() {
-        for spec in [&extra.reduce, &extra.depthwise, &extra.expand] {
+        for spec in extra.layers() {
             at = take(format!("extra {i}"), spec, at);
         }
     }
-    for (i, (head, at)) in net.heads.iter().zip(net.map_sizes(size)).enumerate() {
+    for (i, (head, at)) in net.heads.iter().zip(net.map_sizes([size, size])).enumerate() {
         let boxes = head.box_depthwise.iter().chain([&head.box_predictor]);
         for spec in boxes.chain(&head.class_depthwise).chain([&head.class_predictor]) {
             take(format!("head {i}"), spec, at);
@@ -279,7 +283,7 @@ fn every_layer_of_a_small_photo_equals_the_reference() {
     check_all(layers(&ssdlite_mobilenet_v2(0.35, 3, true), 96));
 }
 
-fn spec(kind: ConvKind, kernel: [usize; 2], stride: usize, padding: Padding, channels: [usize; 2]) -> ConvSpec {
+pub fn spec(kind: ConvKind, kernel: [usize; 2], stride: usize, padding: Padding, channels: [usize; 2]) -> ConvSpec {
     let [in_channels, out_channels] = channels;
     let activation = if (in_channels + kernel[1]).is_multiple_of(2) { Activation::Relu6 } else { Activation::Linear };
     ConvSpec { kind, kernel, stride, padding, in_channels, out_channels, activation }
@@ -313,7 +317,7 @@ fn odd_depthwise_shapes_equal_the_reference() {
 }
 
 /// Whether a map with its padding is at least as large as the kernel.
-fn fits(spec: &ConvSpec, [h, w]: [usize; 2]) -> bool {
+pub fn fits(spec: &ConvSpec, [h, w]: [usize; 2]) -> bool {
     let ((top, bottom), (left, right)) = (
         spec.padding.vertical(h, spec.kernel[0], spec.stride),
         spec.padding.horizontal(w, spec.kernel[1], spec.stride),

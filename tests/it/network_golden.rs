@@ -1,10 +1,11 @@
-//! The whole network against PyTorch in float64: predictions, loss, every gradient, ten steps.
+//! The network of full width against PyTorch in float64: the second tier of [`crate::golden`], with weights that are not ours
+//! to copy in here.
 
 use crate::shared::{json, shared};
-use fieldtune::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
-use fieldtune::loss::{Classification, SsdLoss, TargetEncoder, Targets};
-use fieldtune::model::{ConvKind, ConvWeights, SsdModel, Training};
-use fieldtune::onnx::{Imported, import};
+use crate::support::layouts::{encoder, targets, to_file_layout};
+use fieldtune::interchange::import;
+use fieldtune::loss::{Classification, SsdLoss};
+use fieldtune::model::{ConvKind, SsdModel, Training};
 use fieldtune::ops;
 use fieldtune::optim::{LayerUpdate, Optimizer, OptimizerKind, Rates};
 use fieldtune::train::{Observe, TrainBatch, Window, micro_step};
@@ -30,19 +31,6 @@ fn images() -> Vec<f32> {
         }
     }
     all
-}
-
-fn targets(golden: &Value, imported: &Imported) -> Vec<Targets> {
-    let maps = imported.network.map(|_, w| w.spec).map_sizes(SIZE);
-    let encoder =
-        TargetEncoder { anchors: Anchors::tf_ssd(&maps), coder: BoxCoder::default(), matcher: Matcher::default() };
-    let image = |objects: &Value| {
-        let rows: Vec<Vec<f64>> = serde_json::from_value(objects.clone()).unwrap();
-        let columns: Vec<u32> = rows.iter().map(|r| r[4] as u32).collect();
-        let boxes: Vec<CornerBox> = rows.iter().map(|r| CornerBox::new(r[1], r[0], r[3], r[2])).collect();
-        encoder.encode(&columns, &boxes)
-    };
-    golden["gt"].as_array().unwrap().iter().map(image).collect()
 }
 
 #[test]
@@ -71,22 +59,6 @@ fn predictions_equal_pytorch() {
     }
 }
 
-/// `[name, gradient in the file's layout]` of one layer's weight, from ours.
-fn to_file_layout(weights: &ConvWeights, ours: &[f32]) -> Vec<f32> {
-    let spec = weights.spec;
-    let [kh, kw] = spec.kernel;
-    let (cin, cout) = (if spec.kind == ConvKind::Depthwise { 1 } else { spec.in_channels }, spec.out_channels);
-    let mut out = vec![0.0; ours.len()];
-    for tap in 0..kh * kw {
-        for ci in 0..cin {
-            for co in 0..cout {
-                out[(co * cin + ci) * kh * kw + tap] = ours[(tap * cin + ci) * cout + co];
-            }
-        }
-    }
-    out
-}
-
 #[test]
 fn loss_and_every_gradient_equal_pytorch() {
     let Some(root) = shared("") else { return };
@@ -94,7 +66,7 @@ fn loss_and_every_gradient_equal_pytorch() {
     let imported = import(&root.join(WEIGHTS)).unwrap();
     let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
     model.round_kept(false);
-    let targets = targets(&golden, &imported);
+    let targets = targets(&golden["gt"], &encoder(&imported, SIZE));
     let convs = imported.network.convs();
     for (kind, classification) in
         [("ce", Classification::default()), ("focal", Classification::Focal { alpha: 0.25, gamma: 2.0 })]
@@ -102,7 +74,7 @@ fn loss_and_every_gradient_equal_pytorch() {
         let expected = &golden[kind];
         let loss = SsdLoss { classification, ..SsdLoss::new(91) };
         let mut window = Window::default();
-        let batch = TrainBatch { images: images(), size: SIZE, targets: targets.clone() };
+        let batch = TrainBatch { images: images(), size: SIZE.into(), targets: targets.clone() };
         let losses = micro_step(&model, &loss, batch, &mut window, Observe::Nothing);
         assert_eq!(window.normaliser(), golden["normaliser"].as_f64().unwrap());
         if kind == "ce" {
@@ -152,12 +124,12 @@ fn expansions_of_16_bits_hardly_change_a_gradient() {
     let Some(root) = shared("") else { return };
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
-    let targets = targets(&golden, &imported);
+    let targets = targets(&golden["gt"], &encoder(&imported, SIZE));
     let [exact, half] = [false, true].map(|keep| {
         let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
         model.round_kept(keep);
         let (mut window, targets) = (Window::default(), targets.clone());
-        let batch = TrainBatch { images: images(), size: SIZE, targets };
+        let batch = TrainBatch { images: images(), size: SIZE.into(), targets };
         micro_step(&model, &SsdLoss::new(91), batch, &mut window, Observe::Nothing);
         window
     });
@@ -184,7 +156,7 @@ fn ten_steps_equal_pytorch() {
     let steps = json(&root.join("reference/golden/steps.json"));
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
-    let targets = targets(&golden, &imported);
+    let targets = targets(&golden["gt"], &encoder(&imported, SIZE));
     let adamw = OptimizerKind::adamw();
     for (name, kind, decay) in
         [("sgd_lr1e5_f64", OptimizerKind::Sgd { momentum: 0.9 }, 0.0), ("adamw_lr1e5_f64", adamw, 0.01)]
@@ -195,7 +167,7 @@ fn ten_steps_equal_pytorch() {
         let expected: Vec<[f64; 2]> = serde_json::from_value(steps[name].clone()).unwrap();
         for (step, row) in expected.iter().enumerate() {
             let mut window = Window::default();
-            let batch = TrainBatch { images: images(), size: SIZE, targets: targets.clone() };
+            let batch = TrainBatch { images: images(), size: SIZE.into(), targets: targets.clone() };
             micro_step(&model, &SsdLoss::new(91), batch, &mut window, Observe::Nothing);
             let ours = [window.class / window.normaliser(), window.boxes / window.normaliser()];
             for (o, e) in ours.iter().zip(row) {

@@ -186,6 +186,9 @@ pub fn clip_attributes(model: &mut ModelProto) {
 
 /// ReLU6 in the other ways of saying it, in turn: Relu then Min, Max then Min, Relu then Clip, bounds from Constants.
 pub fn other_relu6(model: &mut ModelProto) {
+    model.opset_import[0].version = 13;
+    let bounds = [("zero", 0.0), ("six", 6.0)].map(|(name, value)| floats(name, &[], &[value]));
+    graph(model).initializer.extend(bounds);
     let mut turn = 0;
     rewrite_op(model, "Clip", |_, clip| {
         turn += 1;
@@ -295,6 +298,10 @@ pub fn trim_kernels(model: &mut ModelProto, side_of: impl Fn(&str) -> Option<usi
         let Some(side) = side_of(&conv.name).filter(|&s| s <= 2 && conv.name.ends_with("_depthwise")) else {
             return vec![conv];
         };
+        // Our own files have one tap on a side of 1 already.
+        if attribute(&mut conv, "kernel_shape")[..] == [1, 1] {
+            return vec![conv];
+        }
         let stride = attribute(&mut conv, "strides")[0];
         // At stride 1 a map of two cells needs all three taps.
         if side == 2 && stride == 1 {

@@ -23,7 +23,7 @@ fn scenes_written_to_disk_come_back_through_reader_pack_and_loader() {
     assert_eq!(split.len(), 9);
     let loader = Loader::new(
         move |i| split.record(i),
-        LoaderOptions { size: 96, micro_batch: 4, threads: 2, queue: 1, augment: None },
+        LoaderOptions { size: 96.into(), micro_batch: 4, threads: 2, queue: 1, augment: None },
     );
     let batches: Vec<_> =
         loader.epoch(EpochPlan::in_order(9), 0).collect::<Result<_, _>>().expect("every record is readable");

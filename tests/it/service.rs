@@ -2,7 +2,7 @@
 
 #![cfg(unix)]
 
-use crate::runs::{basis, copy_run, executable, text};
+use crate::runs::{basis, copy_run, executable, succeed, text};
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,7 @@ impl Place {
             .env("NOTIFY_SOCKET", self.dir.path().join("notify"))
             .env("STATE_DIRECTORY", self.dir.path().join("state"))
             .env("WATCHDOG_USEC", "2000000")
+            .env_remove("FIELDTUNE_WEIGHTS")
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stderr(fs::File::create(self.dir.path().join("log")).expect("a log file"))
@@ -151,11 +152,9 @@ fn photos_that_arrive_become_a_model_and_other_photos_another() {
     }
     let result = fs::read_to_string(place.state("result.txt")).expect("an account");
     assert!(result.contains("AP: ") && result.contains("epochs: 3"), "{result}");
-    let hidden = fs::read_dir(place.state("")).expect("a folder").flatten();
-    assert!(
-        !hidden.into_iter().any(|e| e.file_name().as_encoded_bytes().starts_with(b".")),
-        "no temporary file is left"
-    );
+    let hidden = fs::read_dir(place.state("")).expect("a folder").flatten().map(|e| e.file_name());
+    let hidden: Vec<_> = hidden.filter(|name| name.as_encoded_bytes().starts_with(b".")).collect();
+    assert_eq!(hidden, [".lock"], "no temporary file is left");
 
     // A photo less is another inbox.
     fs::remove_file(place.state("best.onnx")).expect("removed");
@@ -177,6 +176,22 @@ fn photos_that_arrive_become_a_model_and_other_photos_another() {
     let mut service = place.start();
     service.wait_for("STATUS=done");
     assert!(!service.said.iter().any(|l| l.contains("training")), "{:?}", service.said);
+}
+
+#[test]
+fn weights_kept_in_the_state_folder_are_started_from() {
+    let place = Place::new(&format!("watchdog = \"off\"\n{}", FRESH.replace("epochs = 3", "epochs = 50000")));
+    place.give_photos();
+    let mut service = place.start();
+    service.wait_for("STATUS=waiting for pretrained weights");
+    let folder = place.state("weights");
+    let hint = format!("fieldtune weights add FILE --folder {}", folder.display());
+    assert!(service.said.iter().any(|l| l.contains(&hint)), "{:?}", service.said);
+    succeed(&["weights", "add", &basis()[1], "--name", "start", "--folder", text(&folder)]);
+    service.wait_for("STATUS=training photos-1");
+    let job = fs::read_to_string(place.state("runs/photos-1/config.toml")).expect("a job");
+    assert!(job.contains("state/weights/start.onnx"), "{job}");
+    assert_eq!(service.stop().0.code(), Some(0), "{}", place.log());
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::runs::{basis, program, run, stderr, text, training};
+use crate::runs::{basis, program, run, stderr, terminate, text, training, wait_for, wait_for_step_kept};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -78,31 +78,6 @@ fn start(card: &Card) -> Child {
     let mut child = program(&arguments).stderr(Stdio::piped()).spawn().expect("the program starts");
     assert!(wait_for_step_kept(&mut child, 3), "the run began");
     child
-}
-
-/// Reads what a run says until it has saved at `step` or later.
-fn wait_for_step_kept(child: &mut Child, step: u64) -> bool {
-    wait_for(child, &mut |line| {
-        let saved = line.rsplit_once("checkpoint at step ").and_then(|(_, n)| n.trim().parse::<u64>().ok());
-        saved.is_some_and(|at| at >= step)
-    })
-    .is_some()
-}
-
-/// Reads what a run says, a byte at a time so that nothing is lost, until a line is found.
-fn wait_for(child: &mut Child, found: &mut dyn FnMut(&str) -> bool) -> Option<String> {
-    let pipe = child.stderr.as_mut().expect("it is piped");
-    let mut lines = BufReader::with_capacity(1, pipe).lines().map_while(Result::ok);
-    lines.find(|line| found(line))
-}
-
-fn terminate(child: &mut Child) -> Option<i32> {
-    let pid = i32::try_from(child.id()).expect("a process number");
-    // SAFETY: the process is our own child and has not been waited for.
-    unsafe { libc::kill(pid, libc::SIGTERM) };
-    let mut pipe = child.stderr.take().expect("it is piped");
-    std::thread::spawn(move || std::io::copy(&mut pipe, &mut std::io::sink()));
-    child.wait().expect("it ends").code()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The watchdog against series that behave like runs: healthy ones, one fault each, and recorded ones of real photos.
 
 use fieldtune::watchdog::{
-    Action, Cause, Entry, EpochFigures, ImageLoss, Mode, Outcome, Portion, RunFacts, StageFacts, StageKind,
+    Action, Cause, CureOutcome, Entry, EpochFigures, ImageSignals, Mode, Portion, RunFacts, StageFacts, StageKind,
     StageSignals, StepSignals, Watchdog, parse, replay, story,
 };
 
@@ -49,7 +49,7 @@ enum Fault {
 }
 
 fn facts() -> RunFacts {
-    let stage = |name: &str, kind| StageFacts { name: name.into(), kind, trained: true };
+    let stage = |name: &str, kind| StageFacts { name: name.into(), kind, trained: true, fresh_predictor: false };
     let mut stages: Vec<StageFacts> = (0..5).map(|i| stage(&format!("block {i}"), StageKind::Backbone)).collect();
     stages.push(stage("extra 0", StageKind::Extra));
     stages.extend((0..3).map(|i| stage(&format!("box head {i}"), StageKind::BoxHead)));
@@ -183,7 +183,7 @@ impl Patient {
         signals
     }
 
-    fn image(&mut self, index: u32) -> ImageLoss {
+    fn image(&mut self, index: u32) -> ImageSignals {
         let excess = match self.fault {
             Fault::Shifted if index < 40 => [1.2, 0.0, 1.0, 1.0],
             Fault::Swapped if index < 24 => [0.0, 2.5, 0.0, 0.0],
@@ -195,7 +195,7 @@ impl Patient {
         };
         let (placing, naming) = (part(0.5, excess[0]), part(-0.2, excess[1]));
         let (mined, boxes) = (part(0.2, excess[2]), part(0.4, excess[3]));
-        ImageLoss { index, positives: 8, placing, naming, mined, boxes }
+        ImageSignals { index, positives: 8, placing, naming, mined, boxes }
     }
 
     fn epoch(&mut self, epoch: u64) -> EpochFigures {
@@ -210,6 +210,7 @@ impl Patient {
             ap50: Some((1.6 * ap).min(1.0)),
             class_ap: vec![Some(ap), Some(ap), Some(owl)],
             validation: Some([0.7 * validation + memorised, 0.4 * validation]),
+            ..EpochFigures::default()
         }
     }
 
@@ -303,7 +304,7 @@ fn every_fault_gets_its_name() {
 fn a_cure_is_given_checked_and_told() {
     let (entries, watchdog, patient) = run(Fault::Rate(30.0), 1, Mode::Cure);
     let helped =
-        |e: &Entry| matches!(e, Entry::Verdict(v) if v.cause == Cause::RateTooHigh && v.outcome == Outcome::Helped);
+        |e: &Entry| matches!(e, Entry::Verdict(v) if v.cause == Cause::RateTooHigh && v.outcome == CureOutcome::Helped);
     assert!(entries.iter().any(helped), "{:#?}", entries.iter().filter(|e| e.is_decision()).collect::<Vec<_>>());
     let rate = watchdog.adjustments().rate * 30.0;
     assert!((0.2..6.0).contains(&rate), "the rate ends at {rate} times the right one");

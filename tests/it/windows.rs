@@ -48,7 +48,7 @@ fn part(whole: &TrainBatch, first: usize, n: usize) -> TrainBatch {
     let image = SIZE * SIZE * 3;
     TrainBatch {
         images: whole.images[first * image..(first + n) * image].to_vec(),
-        size: SIZE,
+        size: SIZE.into(),
         targets: whole.targets[first..first + n].to_vec(),
     }
 }
@@ -174,7 +174,7 @@ fn watched(
     let mut state = TrainState::new(&network(), &recipe);
     let job = Job {
         recipe,
-        size: SIZE,
+        size: SIZE.into(),
         class_names: vec!["left".into(), "right".into()],
         folder: folder.path().into(),
         checkpoint_every: Duration::from_secs(3600),
@@ -182,6 +182,7 @@ fn watched(
         watchdog,
         schedule: None,
         requests: Arc::default(),
+        trained_on: None,
         mishap: None,
     };
     let mut steps = Vec::new();

@@ -27,6 +27,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--micro-batch", default="1,8")
 parser.add_argument("--freeze", type=int, default=0)
+parser.add_argument("--network", choices=["ssdlite", "ssd"], default="ssdlite", help="the others know ssdlite only")
 parser.add_argument("--steps", type=int, default=8)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--fieldtune", default=str(Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/fieldtune"))
@@ -39,8 +40,9 @@ arguments = parser.parse_args()
 
 threads, steps = str(arguments.threads), str(arguments.steps)
 common = ["--threads", threads, "--freeze", str(arguments.freeze), "--steps", steps]
-fieldtune = [arguments.fieldtune, "bench", "step", "--classes", "4", "--json", *common]
-torch = [sys.executable, str(HERE / "torch_step.py"), *common]
+network = ["--network", arguments.network]
+fieldtune = [arguments.fieldtune, "bench", "step", "--classes", "4", "--json", *network, *common]
+torch = [sys.executable, str(HERE / "torch_step.py"), *network, *common]
 programs = {"Fieldtune": (fieldtune, {})}
 for isa in arguments.isa:
     programs[f"Fieldtune, {isa}"] = ([*fieldtune, "--isa", isa], {})

@@ -1,4 +1,4 @@
-"""SSDLite-MobileNet-V2 at 300x300 in PyTorch: the network, loss and made-up batch of `fieldtune bench step`.
+"""SSD-MobileNet-V2, plain or SSDLite, at 300x300 in PyTorch: the network, loss and made-up batch of `fieldtune bench step`.
 
 Batch norm is folded into weights and biases, as in a network that is fine-tuned. Padding is TensorFlow's SAME.
 """
@@ -56,9 +56,12 @@ class InvertedResidual(nn.Module):
 
 
 class SsdLite(nn.Module):
-    """`[N,3,300,300]` -> logits `[N,1917,columns]` and encodings `[N,1917,4]`."""
+    """`[N,3,300,300]` -> logits `[N,1917,columns]` and encodings `[N,1917,4]`.
 
-    def __init__(self, classes):
+    `plain` makes it the SSD: dense 3x3 extras, predictors without depthwise.
+    """
+
+    def __init__(self, classes, plain=False):
         super().__init__()
         self.columns = classes + 1
         self.stem = Conv(3, 32, 3, 2)
@@ -71,14 +74,16 @@ class SsdLite(nn.Module):
         self.last = Conv(320, 1280)
         extras, channels = [], [576, 1280]
         for reduce, cout in EXTRAS:
-            extras.append(nn.Sequential(Conv(channels[-1], reduce), depthwise(reduce, 2), Conv(reduce, cout)))
+            wide = [Conv(reduce, cout, 3, 2)] if plain else [depthwise(reduce, 2), Conv(reduce, cout)]
+            extras.append(nn.Sequential(Conv(channels[-1], reduce), *wide))
             channels.append(cout)
         self.extras = nn.ModuleList(extras)
         per_cell = [3, 6, 6, 6, 6, 6]
         heads = []
         for c, a in zip(channels, per_cell):
             for numbers in (self.columns, 4):
-                heads.append(nn.Sequential(depthwise(c), Conv(c, a * numbers, activation=False)))
+                before = [] if plain else [depthwise(c)]
+                heads.append(nn.Sequential(*before, Conv(c, a * numbers, activation=False)))
         self.heads = nn.ModuleList(heads)
 
     def forward(self, x):

@@ -21,13 +21,14 @@ parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--classes", type=int, default=4)
 parser.add_argument("--freeze", type=int, default=0)
 parser.add_argument("--steps", type=int, default=10)
+parser.add_argument("--network", choices=["ssdlite", "ssd"], default="ssdlite")
 parser.add_argument("--default", action="store_true")
 arguments = parser.parse_args()
 
 torch.set_num_threads(arguments.threads)
 for n in map(int, arguments.micro_batch.split(",")):
     torch.manual_seed(1)
-    network = SsdLite(arguments.classes)
+    network = SsdLite(arguments.classes, plain=arguments.network == "ssd")
     network.freeze(arguments.freeze)
     images, labels, targets = batch(n, arguments.classes)
     if not arguments.default:

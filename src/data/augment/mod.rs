@@ -1,4 +1,4 @@
-//! Augmentation: from a record to the square image a network trains on, with the objects that stay.
+//! Augmentation: from a record to the image a network trains on, with the objects that stay.
 //!
 //! The order is SSD's: zoom out, crop, distort, resize, mirror. All geometry is drawn first, on boxes alone, so
 //! that only the part of the photo that ends up visible is ever touched: it is resized straight into its place.
@@ -16,20 +16,23 @@ pub use options::{AugmentOptions, Crop};
 use super::draw::Draw;
 use super::resize::{Rect, resize, resize_into};
 use super::{Object, Record, RgbImage, Sample};
+use crate::boxes::InputSize;
 use distortion::Distortion;
 use placement::Placement;
 
-/// The record as the network sees it in evaluation: squashed to `size` x `size`, every object as labelled.
+/// The record as the network sees it in evaluation: stretched to `size`, every object as labelled.
 ///
 /// The sample's `index` is 0: a record does not know its position.
-pub fn plain(record: &Record, size: usize) -> Sample {
-    Sample { index: 0, image: resize(&record.image, size, size), objects: record.objects.clone() }
+pub fn plain(record: &Record, size: impl Into<InputSize>) -> Sample {
+    let InputSize { height, width } = size.into();
+    Sample { index: 0, image: resize(&record.image, width, height), objects: record.objects.clone() }
 }
 
-/// One random view of the record, `size` x `size`. Every object that stays has area and lies in `[0, 1]`.
+/// One random view of the record, stretched to `size`. Every object that stays has area and lies in `[0, 1]`.
 ///
 /// The same generator state gives the same sample. The sample's `index` is 0: a record does not know its position.
-pub fn augment(record: &Record, size: usize, options: &AugmentOptions, rng: &mut impl Rng) -> Sample {
+pub fn augment(record: &Record, size: impl Into<InputSize>, options: &AugmentOptions, rng: &mut impl Rng) -> Sample {
+    let size = size.into();
     let objects: Vec<Object> = record.objects.iter().map(|o| Object { bbox: o.bbox.clipped(), ..*o }).collect();
     let aspect = record.image.width as f64 / record.image.height as f64;
     let window = window::zoom_out(options, rng);
@@ -38,11 +41,11 @@ pub fn augment(record: &Record, size: usize, options: &AugmentOptions, rng: &mut
     let (flips_horizontally, flips_vertically) = (rng.coin(options.flip_horizontal), rng.coin(options.flip_vertical));
 
     let placement = Placement::new(&window, &record.image, size);
-    let min_side = options.min_object_px / size as f64;
+    let min_sides = [size.width, size.height].map(|side| options.min_object_px / side as f64);
     let mut sample = Sample {
         index: 0,
         image: show(&record.image, placement, size, options.fill, &distortion),
-        objects: objects.iter().filter_map(|o| window::seen_through(&window, o, min_side)).collect(),
+        objects: objects.iter().filter_map(|o| window::seen_through(&window, o, min_sides)).collect(),
     };
     if flips_horizontally {
         flip_horizontally(&mut sample);
@@ -54,9 +57,10 @@ pub fn augment(record: &Record, size: usize, options: &AugmentOptions, rng: &mut
 }
 
 /// The source part of `image`, distorted, at its target on a canvas of grey.
-fn show(image: &RgbImage, placement: Placement, size: usize, fill: u8, distortion: &Distortion) -> RgbImage {
+fn show(image: &RgbImage, placement: Placement, size: InputSize, fill: u8, distortion: &Distortion) -> RgbImage {
     let Placement { source, target } = placement;
-    let mut canvas = RgbImage { width: size, height: size, pixels: vec![fill; size * size * 3] };
+    let InputSize { height, width } = size;
+    let mut canvas = RgbImage { width, height, pixels: vec![fill; size.numbers()] };
     if source.area() < target.area() {
         let mut part = cut(image, source);
         distortion.apply(&mut part.pixels);
@@ -64,7 +68,7 @@ fn show(image: &RgbImage, placement: Placement, size: usize, fill: u8, distortio
     } else {
         resize_into(image, source, &mut canvas, target);
         for y in target.y..target.y + target.height {
-            distortion.apply(&mut canvas.pixels[(y * size + target.x) * 3..][..target.width * 3]);
+            distortion.apply(&mut canvas.pixels[(y * width + target.x) * 3..][..target.width * 3]);
         }
     }
     canvas
@@ -187,6 +191,23 @@ mod tests {
         let (a, b) = (augment(&record, 128, &AugmentOptions::none(), &mut rng), plain(&record, 128));
         assert_eq!(a.image, b.image);
         assert_eq!(a.objects, b.objects);
+    }
+
+    #[test]
+    fn an_input_need_not_be_square() {
+        let mut rng = generator(9, 0, 0);
+        let record = red_on_blue(&mut rng);
+        let b = record.objects[0].bbox;
+        let sample = augment(&record, [60, 120], &AugmentOptions::none(), &mut rng);
+        assert_eq!((sample.image.width, sample.image.height, sample.objects[0].bbox), (120, 60, b));
+        let at = |x: f64, y: f64| &sample.image.pixels[((y * 60.0) as usize * 120 + (x * 120.0) as usize) * 3..][..3];
+        let center = b.center();
+        assert_eq!(at(center.cx, center.cy), [255, 0, 0], "stretched as the boxes are");
+        // Three pixels high, but one wide, and so too small.
+        let options = AugmentOptions { min_object_px: 2.0, ..AugmentOptions::none() };
+        let thin = Object { bbox: CornerBox::new(0.5, 0.5, 0.5 + 1.0 / 120.0, 0.55), ..record.objects[0] };
+        let record = Record { objects: vec![thin], ..record };
+        assert_eq!(augment(&record, [60, 120], &options, &mut rng).objects, []);
     }
 
     #[test]

@@ -73,9 +73,9 @@ pub(super) fn shows_center(window: &CornerBox, bbox: &CornerBox) -> bool {
     window.x0 < center.cx && center.cx < window.x1 && window.y0 < center.cy && center.cy < window.y1
 }
 
-/// What `window` shows of an object, in fractions of the window; `None` if the object does not stay or no side of
-/// at least `min_side` is left of it.
-pub(super) fn seen_through(window: &CornerBox, object: &Object, min_side: f64) -> Option<Object> {
+/// What `window` shows of an object, in fractions of the window; `None` if the object does not stay or less than this
+/// width and height are left of it.
+pub(super) fn seen_through(window: &CornerBox, object: &Object, [min_width, min_height]: [f64; 2]) -> Option<Object> {
     if !shows_center(window, &object.bbox) {
         return None;
     }
@@ -85,7 +85,7 @@ pub(super) fn seen_through(window: &CornerBox, object: &Object, min_side: f64) -
         CornerBox::new((b.x0 - window.x0) / w, (b.y0 - window.y0) / h, (b.x1 - window.x0) / w, (b.y1 - window.y0) / h);
     let bbox = whole.clipped();
     let seen = bbox.area() / whole.area();
-    let keeps = bbox.width() >= min_side && bbox.height() >= min_side && bbox.area() > 0.0;
+    let keeps = bbox.width() >= min_width && bbox.height() >= min_height && bbox.area() > 0.0;
     // what is left of a mask is not known; the share left of its box is the best guess
     keeps.then(|| Object { bbox, area: object.area.map(|a| a / (w * h) * seen), ..*object })
 }
@@ -123,7 +123,7 @@ mod tests {
                     continue;
                 }
                 cropped += 1;
-                let kept = objects.iter().filter(|o| seen_through(&part, o, 0.0).is_some());
+                let kept = objects.iter().filter(|o| seen_through(&part, o, [0.0; 2]).is_some());
                 let best = kept.map(|o| o.bbox.iou(&part)).fold(0.0, f64::max);
                 assert!(best >= min_iou, "seed {seed}: {best} < {min_iou}");
             }
@@ -169,13 +169,13 @@ mod tests {
     #[test]
     fn an_object_is_clipped_to_the_window_and_its_area_with_it() {
         let whole = Object { area: Some(0.08), ..object(CornerBox::new(0.2, 0.2, 0.6, 0.6)) };
-        let seen = seen_through(&CornerBox::new(0.3, 0.0, 0.8, 1.0), &whole, 0.0).expect("its centre is shown");
+        let seen = seen_through(&CornerBox::new(0.3, 0.0, 0.8, 1.0), &whole, [0.0; 2]).expect("its centre is shown");
         let b = seen.bbox;
         for (got, want) in [(b.x0, 0.0), (b.y0, 0.2), (b.x1, 0.6), (b.y1, 0.6), (seen.area.unwrap(), 0.12)] {
             assert!((got - want).abs() < 1e-12, "{got} for {want}");
         }
-        assert_eq!(seen_through(&CornerBox::new(0.5, 0.0, 1.0, 1.0), &whole, 0.0), None);
-        assert_eq!(seen_through(&WHOLE, &object(CornerBox::new(0.5, 0.5, 0.5, 0.9)), 0.0), None);
-        assert_eq!(seen_through(&WHOLE, &object(CornerBox::new(f64::NAN, 0.5, 0.5, 0.9)), 0.0), None);
+        assert_eq!(seen_through(&CornerBox::new(0.5, 0.0, 1.0, 1.0), &whole, [0.0; 2]), None);
+        assert_eq!(seen_through(&WHOLE, &object(CornerBox::new(0.5, 0.5, 0.5, 0.9)), [0.0; 2]), None);
+        assert_eq!(seen_through(&WHOLE, &object(CornerBox::new(f64::NAN, 0.5, 0.5, 0.9)), [0.0; 2]), None);
     }
 }

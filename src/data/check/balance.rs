@@ -1,12 +1,12 @@
 //! How many objects of each class there are, in all and per split.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::annotation::Place;
 use super::super::finding::{Action, Finding, Kind, Severity};
+use super::super::sample::Object;
 use super::super::source::DataSet;
 use super::super::split::{Roles, SplitList};
-use super::Checked;
 
 /// Fewer objects of a class than this in a whole set are more likely a slip than a class.
 const RARE: usize = 5;
@@ -25,30 +25,27 @@ pub struct ClassCount {
     pub splits: BTreeMap<String, usize>,
 }
 
-pub(super) fn count(dataset: &DataSet, checked: &[Checked], splits: &[SplitList]) -> Vec<ClassCount> {
+/// Nothing counted yet.
+pub(super) fn empty(dataset: &DataSet, splits: &[SplitList]) -> Vec<ClassCount> {
     let empty: BTreeMap<String, usize> = splits.iter().map(|s| (s.name.clone(), 0)).collect();
     let class = |name: &String| ClassCount { name: name.clone(), splits: empty.clone(), ..ClassCount::default() };
-    let mut classes: Vec<ClassCount> = dataset.classes.iter().map(class).collect();
-    for (i, (annotation, checked)) in dataset.annotations.iter().zip(checked).enumerate() {
-        for object in &annotation.objects {
-            if let Some(class) = dataset.classes.iter().position(|c| *c == object.class) {
-                classes[class].boxes += 1;
-            }
-        }
-        let mut seen = vec![false; classes.len()];
-        for object in checked.objects.iter().filter(|_| checked.usable) {
-            let class = &mut classes[object.class];
-            class.usable += 1;
-            class.images += usize::from(!std::mem::replace(&mut seen[object.class], true));
-            for split in splits.iter().filter(|s| s.members.binary_search(&i).is_ok()) {
-                *class.splits.entry(split.name.clone()).or_default() += 1;
-            }
-        }
-    }
-    classes
+    dataset.classes.iter().map(class).collect()
 }
 
-pub(super) fn findings(dataset: &DataSet, classes: &[ClassCount], splits: &[SplitList]) -> Vec<Finding> {
+/// Counts the usable objects of one photo that is in these splits.
+pub(super) fn add(classes: &mut [ClassCount], objects: &[Object], splits: &[&SplitList]) {
+    let mut seen = BTreeSet::new();
+    for object in objects {
+        let class = &mut classes[object.class];
+        class.usable += 1;
+        class.images += usize::from(seen.insert(object.class));
+        for split in splits {
+            *class.splits.entry(split.name.clone()).or_default() += 1;
+        }
+    }
+}
+
+pub(super) fn findings(classes: &[ClassCount], splits: &[SplitList]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let whole_set = || Place::file("");
     if classes.iter().all(|c| c.usable == 0) {
@@ -56,7 +53,8 @@ pub(super) fn findings(dataset: &DataSet, classes: &[ClassCount], splits: &[Spli
         return findings;
     }
     let roles = Roles::of(splits.iter().map(|s| s.name.as_str()));
-    for class in classes {
+    // Names that label nothing at all are said once, by the list of classes.
+    for class in classes.iter().filter(|c| c.boxes > 0) {
         for (split, count) in &class.splits {
             if *count == 0 {
                 let trained = roles.as_ref().is_some_and(|r| r.train == *split);
@@ -72,10 +70,13 @@ pub(super) fn findings(dataset: &DataSet, classes: &[ClassCount], splits: &[Spli
         }
     }
     let plain = |name: &str| name.to_lowercase().replace([' ', '-', '_'], "");
-    for (i, a) in dataset.classes.iter().enumerate() {
-        for b in dataset.classes[..i].iter().filter(|b| plain(b) == plain(a)) {
-            let detail = format!("classes {b:?} and {a:?} look like one");
+    let mut first: HashMap<String, &str> = HashMap::new();
+    for class in classes {
+        if let Some(other) = first.get(&plain(&class.name)) {
+            let detail = format!("classes {other:?} and {:?} look like one", class.name);
             findings.push(Finding::new(Kind::SimilarClassNames, whole_set(), Action::Kept, detail));
+        } else {
+            first.insert(plain(&class.name), &class.name);
         }
     }
     findings

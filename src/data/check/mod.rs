@@ -5,36 +5,36 @@
 
 mod balance;
 mod report;
+mod sentence;
+mod sides;
+mod survey;
 mod twins;
 
 use rayon::prelude::*;
 
-use crate::boxes::CornerBox;
+use crate::boxes::{CornerBox, InputSize};
 
 use super::annotation::{Annotation, Place};
 use super::finding::{Action, Finding, Kind};
-use super::inspect::Inspector;
+use super::inspect::{Inspected, Inspector};
 use super::sample::Object;
 use super::source::DataSet;
-use super::split::{SplitList, SplitOptions};
+use super::split::SplitOptions;
 
 pub use balance::ClassCount;
 pub use report::Report;
+pub use sides::MIN_SIDE_PX;
+pub use survey::Survey;
 
-/// A shorter side at the network's input is below what its finest feature map resolves.
-const MIN_SIDE_PX: f64 = 8.0;
 /// An object whose best anchor overlaps less is learnt from one poor match alone.
 const MIN_ANCHOR_IOU: f64 = 0.35;
-/// Share of dropped boxes from which the labels as a whole are suspect.
-const MAX_DROPPED_SHARE: f64 = 0.05;
-/// A handful of slips in a small set is no pattern.
-const MIN_DROPPED: usize = 5;
+/// Photos that are looked at before what was found in them is added up.
+const TOGETHER: usize = 256;
 
 /// What checking has to know besides the data.
 #[derive(Clone, Debug)]
 pub struct CheckOptions<'a> {
-    /// Side of the network's square input in pixels.
-    pub input_size: usize,
+    pub input_size: InputSize,
     /// The network's anchors; empty leaves the question out.
     pub anchors: &'a [CornerBox],
     /// How images will be held back if no split is given.
@@ -43,15 +43,8 @@ pub struct CheckOptions<'a> {
 
 impl Default for CheckOptions<'_> {
     fn default() -> Self {
-        Self { input_size: 300, anchors: &[], split: SplitOptions::default() }
+        Self { input_size: InputSize::square(300), anchors: &[], split: SplitOptions::default() }
     }
-}
-
-/// One image as far as the checks across images need it.
-struct Checked {
-    usable: bool,
-    objects: Vec<Object>,
-    findings: Vec<Finding>,
 }
 
 /// Opens every image and reports all that is found, worst first.
@@ -63,36 +56,28 @@ pub fn check(dataset: &DataSet, options: &CheckOptions) -> Report {
 pub fn check_with(dataset: &DataSet, options: &CheckOptions, done: &(dyn Fn(usize) + Sync)) -> Report {
     let inspector = Inspector::new(dataset);
     let look = |annotation: &Annotation| {
-        let inspected = inspector.inspect(annotation);
-        let mut findings = inspected.cleaned.findings;
-        for (object, place) in inspected.cleaned.objects.iter().zip(&inspected.cleaned.places) {
-            findings.extend(of_size(object, place, dataset, options));
-            findings.extend(of_anchors(object, place, dataset, options));
+        let Inspected { image, mut cleaned, .. } = inspector.inspect(annotation);
+        for (object, place) in cleaned.objects.iter().zip(&cleaned.places) {
+            cleaned.findings.extend(of_size(object, place, dataset, options));
+            cleaned.findings.extend(of_anchors(object, place, dataset, options));
         }
         done(1);
-        Checked { usable: inspected.image.is_some(), objects: inspected.cleaned.objects, findings }
+        (image.is_some(), cleaned)
     };
+    let mut survey = Survey::new(dataset, &options.split);
     // The pixels of an image are gone before the next one is opened: one image per thread in memory.
-    let checked: Vec<Checked> = dataset.annotations.par_iter().map(look).collect();
-
-    let splits = dataset.splits(&options.split);
-    let mut findings = dataset.findings.clone();
-    findings.extend(twins::findings(&dataset.annotations, &splits));
-    findings.extend(of_splits(dataset, &splits));
-    let classes = balance::count(dataset, &checked, &splits);
-    findings.extend(balance::findings(dataset, &classes, &splits));
-    findings.extend(checked.into_iter().flat_map(|c| c.findings));
-    findings.extend(of_dropped(dataset, &findings));
-    findings.sort_by(|a, b| {
-        b.severity.cmp(&a.severity).then(a.kind.cmp(&b.kind)).then_with(|| a.place.file.cmp(&b.place.file))
-    });
-    let split_sizes = splits.iter().map(|s| (s.name.clone(), s.members.len())).collect();
-    Report { findings, classes, images: dataset.annotations.len(), splits: split_sizes }
+    for photos in dataset.annotations.chunks(TOGETHER) {
+        let looked_at: Vec<_> = photos.par_iter().map(look).collect();
+        for (annotation, (readable, mut cleaned)) in photos.iter().zip(looked_at) {
+            survey.add(annotation, readable, &mut cleaned);
+        }
+    }
+    survey.finish(Some(options.input_size))
 }
 
 fn of_size(object: &Object, place: &Place, dataset: &DataSet, options: &CheckOptions) -> Option<Finding> {
-    let size = options.input_size as f64;
-    let (w, h) = (object.bbox.width() * size, object.bbox.height() * size);
+    let InputSize { height, width } = options.input_size;
+    let (w, h) = (object.bbox.width() * width as f64, object.bbox.height() * height as f64);
     (w.min(h) < MIN_SIDE_PX).then(|| {
         let class = &dataset.classes[object.class];
         let detail = format!("{class} is {w:.1} x {h:.1} pixels at input size {}", options.input_size);
@@ -106,36 +91,5 @@ fn of_anchors(object: &Object, place: &Place, dataset: &DataSet, options: &Check
         let class = &dataset.classes[object.class];
         let detail = format!("{class}: the best of {} anchors has IoU {best:.2}", options.anchors.len());
         Finding::new(Kind::BoxWithoutAnchor, place.clone(), Action::Kept, detail)
-    })
-}
-
-/// Images in no split, and images on both sides.
-fn of_splits(dataset: &DataSet, splits: &[SplitList]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (i, annotation) in dataset.annotations.iter().enumerate() {
-        let of_image = twins::splits_of(splits, i);
-        let place = Place::file(&annotation.source);
-        if of_image.is_empty() {
-            let detail = "labelled, but in none of the given splits";
-            findings.push(Finding::new(Kind::ImageInNoSplit, place, Action::Dropped, detail));
-        } else if let Some((a, b)) = twins::leak(&of_image) {
-            let detail = format!("in {a} and in {b}");
-            findings.push(Finding::new(Kind::ImageInTwoSplits, place, Action::Kept, detail));
-        }
-    }
-    findings
-}
-
-fn of_dropped(dataset: &DataSet, findings: &[Finding]) -> Option<Finding> {
-    let is_lost_box = |f: &&Finding| {
-        let kinds = [Kind::MalformedLabel, Kind::UnknownClass, Kind::ZeroAreaBox, Kind::BoxOutsideImage];
-        f.action == Action::Dropped && kinds.contains(&f.kind)
-    };
-    let dropped = findings.iter().filter(is_lost_box).count();
-    let labelled: usize = dataset.annotations.iter().map(|a| a.objects.len()).sum();
-    (dropped >= MIN_DROPPED && dropped as f64 > MAX_DROPPED_SHARE * labelled as f64).then(|| {
-        let detail =
-            format!("{dropped} labels are unusable beside {labelled} boxes; is this the format it seems to be?");
-        Finding::new(Kind::ManyBadBoxes, Place::file(""), Action::Dropped, detail)
     })
 }

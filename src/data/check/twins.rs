@@ -2,15 +2,21 @@
 
 use super::super::annotation::{Annotation, Place};
 use super::super::finding::{Action, Finding, Kind};
-use super::super::folder::split_name;
+use super::super::roles::split_name;
 use super::super::split::SplitList;
-use super::super::twins;
 
-pub fn findings(annotations: &[Annotation], splits: &[SplitList]) -> Vec<Finding> {
+/// Copies that are named; a thousand copies of a black picture need no list.
+const NAMED: usize = 5;
+
+/// Findings of the groups of byte-identical images.
+pub fn findings(annotations: &[&Annotation], splits: &[SplitList], groups: &[Vec<usize>]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for group in twins::groups(annotations).into_iter().filter(|g| g.len() > 1) {
+    for group in groups.iter().filter(|g| g.len() > 1) {
         let sources: Vec<&str> = group.iter().map(|&i| annotations[i].source.as_str()).collect();
-        let names = sources[1..].join(", ");
+        let names = match sources.len() {
+            n if n > NAMED + 1 => format!("{} and {} more", sources[1..=NAMED].join(", "), n - 1 - NAMED),
+            _ => sources[1..].join(", "),
+        };
         let mut all: Vec<&str> = group.iter().flat_map(|&i| splits_of(splits, i)).collect();
         all.sort_unstable();
         all.dedup();

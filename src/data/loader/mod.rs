@@ -21,12 +21,13 @@ use std::time::{Duration, Instant};
 use crew::Crew;
 
 use super::{AugmentOptions, Batch, DataError, EpochPlan, Record, augment, plain};
+use crate::boxes::InputSize;
 
 /// How records become batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderOptions {
-    /// Input size of the network, in pixels.
-    pub size: usize,
+    /// Input size of the network.
+    pub size: InputSize,
     /// Samples per batch; the last one of an epoch may hold fewer.
     pub micro_batch: usize,
     /// Worker threads; with none, each batch is made when it is asked for.
@@ -37,11 +38,11 @@ pub struct LoaderOptions {
     pub augment: Option<AugmentOptions>,
 }
 
-type Records = dyn Fn(usize) -> Result<Record, DataError> + Send + Sync;
+type ReadRecord = dyn Fn(usize) -> Result<Record, DataError> + Send + Sync;
 
 /// A source of records and what to do with them.
 pub struct Loader {
-    records: Arc<Records>,
+    records: Arc<ReadRecord>,
     options: LoaderOptions,
 }
 
@@ -54,7 +55,7 @@ impl Loader {
     where
         R: Fn(usize) -> Result<Record, DataError> + Send + Sync + 'static,
     {
-        assert!(options.size > 0 && options.micro_batch > 0, "an empty batch teaches nothing");
+        assert!(options.size.pixels() > 0 && options.micro_batch > 0, "an empty batch teaches nothing");
         Self { records: Arc::new(records), options }
     }
 
@@ -136,7 +137,7 @@ impl Drop for Epoch {
 
 /// All that it takes to make any batch of the epoch.
 struct Work {
-    records: Arc<Records>,
+    records: Arc<ReadRecord>,
     options: LoaderOptions,
     plan: EpochPlan,
     /// Position of the first sample of batch 0.
@@ -156,7 +157,7 @@ impl Work {
         let size = self.options.size;
         let positions = self.positions(number);
         let indices = self.plan.order()[positions.clone()].to_vec();
-        let mut images = Vec::with_capacity(positions.len() * size * size * 3);
+        let mut images = Vec::with_capacity(positions.len() * size.numbers());
         let mut objects = Vec::with_capacity(positions.len());
         for (position, &index) in positions.zip(&indices) {
             if self.stop.load(Ordering::Relaxed) {
@@ -210,7 +211,13 @@ mod tests {
     }
 
     fn options(threads: usize) -> LoaderOptions {
-        LoaderOptions { size: 24, micro_batch: 4, threads, queue: 2, augment: Some(AugmentOptions::default()) }
+        LoaderOptions {
+            size: InputSize::square(24),
+            micro_batch: 4,
+            threads,
+            queue: 2,
+            augment: Some(AugmentOptions::default()),
+        }
     }
 
     fn all(loader: &Loader, plan: EpochPlan, start: usize) -> Vec<Batch> {
@@ -235,7 +242,9 @@ mod tests {
         indices.sort_unstable();
         assert_eq!(indices, (0..37).collect::<Vec<_>>());
         assert_eq!(alone.iter().map(|b| b.indices.len()).collect::<Vec<_>>(), [4, 4, 4, 4, 4, 4, 4, 4, 4, 1]);
-        assert!(alone.iter().all(|b| b.images.len() == b.indices.len() * 24 * 24 * 3 && b.size == 24));
+        assert!(
+            alone.iter().all(|b| b.images.len() == b.indices.len() * 24 * 24 * 3 && b.size == InputSize::square(24))
+        );
         for threads in [1, 2, 4] {
             assert_same(&all(&Loader::new(|i| Ok(record(i)), options(threads)), plan.clone(), 0), &alone);
         }

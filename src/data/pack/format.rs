@@ -1,23 +1,26 @@
-//! The layout of a pack, version 1. All numbers are little-endian.
+//! The layout of a pack, version 3. All numbers are little-endian.
 //!
 //! | part | content |
 //! |---|---|
 //! | header, 32 bytes | magic `FTPACK\r\n`, version u32, 0 u32, length of the file u64 (0 until sealed), CRC-32 of the 24 bytes before u32, 0 u32 |
-//! | records | one after the other: source text, source width and height u32, width and height u32, object count u32, objects, pixels `[height, width, 3]` u8 |
+//! | beginning | what is packed and how: a text with its CRC-32 u32, see `growing` |
+//! | photos | for each photo of the set a head, see `growing`, and a record if it can be used |
+//! | record | source text, source width and height u32, width and height u32, kind of the photo u32 (0 pixels, 1 JPEG), object count u32, objects, pixels `[height, width, 3]` u8 or the bytes of a JPEG file |
 //! | object, 48 bytes | class u32, flags u32 (1 difficult, 2 crowd, 4 area given), x0 y0 x1 y1 f64, area f64 |
-//! | index | fingerprint 32 bytes, max side u64, validation share f64, seed u64, class count u32, class texts, split count u32, split texts, record count u64, per record: offset u64, length u64, CRC-32 u32, splits u64 (bit i: in split i) |
+//! | index | fingerprint 32 bytes, max side u64, validation share f64, seed u64, kind of photos u32, purpose u32 (0 its owner's, 1 of runs), class count u32, class texts, split count u32, split texts, notes text (JSON), CRC-32 of what stands between the last record and the index u32, record count u64, per record: offset u64, length u64, CRC-32 u32, CRC-32 of the pixels u32, CRC-32 of what stands between the record before and this one u32, splits u64 (bit i: in split i) |
 //! | footer, 40 bytes | offset of the index u64, its length u64, record count u64, CRC-32 of the index u32, version u32, CRC-32 of the 32 bytes before u32, magic `FTPE` |
 //!
 //! A text is its length in bytes u32 and UTF-8. The header's length tells a pack that was cut off (the file is
 //! shorter, or was never sealed) from a damaged one (a checksum disagrees). No padding: pixels need no alignment.
 
-use super::PackOptions;
 use super::bytes::{Fields, put_text};
+use super::jpeg;
+use super::{PackAs, PackFor, PackOptions};
 use crate::boxes::CornerBox;
 use crate::data::sample::{Object, Record, RgbImage};
 
 pub const MAGIC: [u8; 8] = *b"FTPACK\r\n";
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 3;
 pub const HEADER_LEN: usize = 32;
 pub const FOOTER_LEN: usize = 40;
 /// Splits are bits of a u64.
@@ -34,6 +37,10 @@ pub struct IndexEntry {
     pub offset: u64,
     pub len: u64,
     pub crc: u32,
+    /// CRC-32 of the packed pixels, which is the photo's wherever it lies and however it is packed.
+    pub photo: u32,
+    /// CRC-32 of the bytes between the record before (or the header) and this one.
+    pub gap: u32,
     pub splits: u64,
 }
 
@@ -44,6 +51,10 @@ pub struct Index {
     pub options: PackOptions,
     pub classes: Vec<String>,
     pub splits: Vec<String>,
+    /// What was found on packing, as JSON.
+    pub notes: String,
+    /// CRC-32 of the bytes between the last record and the index.
+    pub tail: u32,
     pub records: Vec<IndexEntry>,
 }
 
@@ -114,15 +125,21 @@ impl Index {
         bytes.extend((self.options.max_side as u64).to_le_bytes());
         bytes.extend(self.options.val_share.to_le_bytes());
         bytes.extend(self.options.seed.to_le_bytes());
+        bytes.extend(self.options.photos.number().to_le_bytes());
+        bytes.extend(self.options.made_for.number().to_le_bytes());
         for names in [&self.classes, &self.splits] {
             bytes.extend((names.len() as u32).to_le_bytes());
             names.iter().for_each(|name| put_text(&mut bytes, name));
         }
+        put_text(&mut bytes, &self.notes);
+        bytes.extend(self.tail.to_le_bytes());
         bytes.extend((self.records.len() as u64).to_le_bytes());
         for record in &self.records {
             bytes.extend(record.offset.to_le_bytes());
             bytes.extend(record.len.to_le_bytes());
             bytes.extend(record.crc.to_le_bytes());
+            bytes.extend(record.photo.to_le_bytes());
+            bytes.extend(record.gap.to_le_bytes());
             bytes.extend(record.splits.to_le_bytes());
         }
         bytes
@@ -132,9 +149,17 @@ impl Index {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
         let fingerprint = fields.array()?;
-        let options = PackOptions { max_side: fields.size()?, val_share: fields.f64()?, seed: fields.u64()? };
+        let options = PackOptions {
+            max_side: fields.size()?,
+            val_share: fields.f64()?,
+            seed: fields.u64()?,
+            photos: PackAs::of_number(fields.u32()?)?,
+            made_for: PackFor::of_number(fields.u32()?)?,
+        };
         let mut names = || -> Option<Vec<String>> { (0..fields.u32()?).map(|_| fields.text()).collect() };
         let (classes, splits) = (names()?, names()?);
+        let notes = fields.text()?;
+        let tail = fields.u32()?;
         let count = fields.size()?;
         let mut records = Vec::new();
         for _ in 0..count {
@@ -142,20 +167,22 @@ impl Index {
                 offset: fields.u64()?,
                 len: fields.u64()?,
                 crc: fields.u32()?,
+                photo: fields.u32()?,
+                gap: fields.u32()?,
                 splits: fields.u64()?,
             });
         }
-        fields.0.is_empty().then_some(Self { fingerprint, options, classes, splits, records })
+        fields.0.is_empty().then_some(Self { fingerprint, options, classes, splits, notes, tail, records })
     }
 }
 
-/// A record's bytes.
-pub fn record_to_bytes(record: &Record) -> Vec<u8> {
-    let mut bytes =
-        Vec::with_capacity(64 + record.source.len() + 48 * record.objects.len() + record.image.pixels.len());
+/// A record's bytes; `photo` is its image in the kind that is packed.
+pub fn record_to_bytes(record: &Record, kind: PackAs, photo: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + record.source.len() + 48 * record.objects.len() + photo.len());
     put_text(&mut bytes, &record.source);
-    let image = &record.image;
-    for number in [record.source_size[0], record.source_size[1], image.width as u32, image.height as u32] {
+    let [source_width, source_height] = record.source_size;
+    let (width, height) = (record.image.width as u32, record.image.height as u32);
+    for number in [source_width, source_height, width, height, kind.number()] {
         bytes.extend(number.to_le_bytes());
     }
     bytes.extend((record.objects.len() as u32).to_le_bytes());
@@ -169,18 +196,19 @@ pub fn record_to_bytes(record: &Record) -> Vec<u8> {
             bytes.extend(number.to_le_bytes());
         }
     }
-    bytes.extend(&image.pixels);
+    bytes.extend(photo);
     bytes
 }
 
-/// A record without its pixels, which are left where they are.
+/// A record without its photo, which is left where it is.
 pub struct RecordView<'a> {
     pub source: String,
     pub source_size: [u32; 2],
     pub size: [usize; 2],
+    pub kind: PackAs,
     pub objects: Vec<Object>,
-    /// `[height, width, 3]`.
-    pub pixels: &'a [u8],
+    /// Pixels `[height, width, 3]`, or a JPEG file.
+    pub photo: &'a [u8],
 }
 
 impl<'a> RecordView<'a> {
@@ -192,6 +220,7 @@ impl<'a> RecordView<'a> {
         let mut number = || fields.u32().ok_or_else(short);
         let source_size = [number()?, number()?];
         let size = [number()? as usize, number()? as usize];
+        let kind = PackAs::of_number(number()?).ok_or("a photo of a kind that is not known")?;
         let count = number()?;
         let mut objects = Vec::new();
         for _ in 0..count {
@@ -201,17 +230,23 @@ impl<'a> RecordView<'a> {
             }
             objects.push(object);
         }
-        let pixels = fields.0;
-        if size[0].checked_mul(size[1]).and_then(|n| n.checked_mul(3)) != Some(pixels.len()) || pixels.is_empty() {
-            return Err(format!("{} bytes of pixels for {}x{}", pixels.len(), size[0], size[1]));
+        let photo = fields.0;
+        let pixels = size[0].checked_mul(size[1]).and_then(|n| n.checked_mul(3));
+        if photo.is_empty() || kind == PackAs::Pixels && pixels != Some(photo.len()) {
+            return Err(format!("{} bytes of a photo of {}x{}", photo.len(), size[0], size[1]));
         }
-        Ok(Self { source, source_size, size, objects, pixels })
+        Ok(Self { source, source_size, size, kind, objects, photo })
     }
 
-    pub fn to_record(&self) -> Record {
-        let image = RgbImage { width: self.size[0], height: self.size[1], pixels: self.pixels.to_vec() };
+    /// The text says what is wrong with the photo.
+    pub fn to_record(&self) -> Result<Record, String> {
+        let [width, height] = self.size;
+        let image = match self.kind {
+            PackAs::Pixels => RgbImage { width, height, pixels: self.photo.to_vec() },
+            PackAs::Jpeg => jpeg::decode(self.photo, self.size)?,
+        };
         let (source, source_size) = (self.source.clone(), self.source_size);
-        Record { source, source_size, image, objects: self.objects.clone() }
+        Ok(Record { source, source_size, image, objects: self.objects.clone() })
     }
 }
 
@@ -251,8 +286,8 @@ mod tests {
 
     #[test]
     fn records_survive_the_bytes_and_every_cut_is_an_error() {
-        let bytes = record_to_bytes(&record());
-        let back = RecordView::from_bytes(&bytes, 2).expect("is sound").to_record();
+        let bytes = record_to_bytes(&record(), PackAs::Pixels, &record().image.pixels);
+        let back = RecordView::from_bytes(&bytes, 2).expect("is sound").to_record().expect("has pixels");
         assert_eq!((back.source, back.source_size, back.objects), (record().source, [20, 10], record().objects));
         assert_eq!(back.image, record().image);
         for end in 0..bytes.len() {
@@ -263,12 +298,14 @@ mod tests {
 
     #[test]
     fn the_index_survives_and_wrong_counts_do_not_allocate() {
-        let entry = IndexEntry { offset: 32, len: 9, crc: 7, splits: 5 };
+        let entry = IndexEntry { offset: 32, len: 9, crc: 7, photo: 3, gap: 4, splits: 5 };
         let index = Index {
             fingerprint: [3; 32],
             options: PackOptions::default(),
             classes: vec!["cat".into(), "dög".into()],
             splits: vec!["train".into()],
+            notes: "{}".into(),
+            tail: 9,
             records: vec![entry, entry],
         };
         let bytes = index.to_bytes();
@@ -277,7 +314,7 @@ mod tests {
             assert_eq!(Index::from_bytes(&bytes[..end]), None);
         }
         let mut huge = bytes.clone();
-        let count_at = bytes.len() - 2 * 28 - 8;
+        let count_at = bytes.len() - 2 * 36 - 8;
         huge[count_at..count_at + 8].fill(0xff);
         assert_eq!(Index::from_bytes(&huge), None);
     }

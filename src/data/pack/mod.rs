@@ -1,9 +1,12 @@
 //! The pack: one file with all pixels and labels of a data set, ready to train on.
 //!
-//! Written once as a stream in bounded memory, sealed by a footer, mapped read-only afterwards.
+//! Written as a stream in bounded memory, gone on with after a stop, sealed by a footer, mapped read-only afterwards.
 
 mod bytes;
 mod format;
+mod growing;
+mod jpeg;
+mod notes;
 mod reader;
 mod writer;
 
@@ -12,6 +15,8 @@ use std::path::Path;
 use super::error::DataError;
 use super::source::DataSet;
 
+pub use growing::is_partial as is_partial_pack;
+pub use notes::{Noted, Notes};
 pub use reader::{Pack, Split};
 pub use writer::{PackReport, write_pack};
 
@@ -24,11 +29,57 @@ pub struct PackOptions {
     pub val_share: f64,
     /// Seed of that choice.
     pub seed: u64,
+    pub photos: PackAs,
+    pub made_for: PackFor,
+}
+
+/// What photos are in a pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackAs {
+    /// Three bytes a pixel: large, and nothing to decode in training.
+    Pixels,
+    /// JPEG files: a tenth of the room, decoded at every use.
+    Jpeg,
+}
+
+impl PackAs {
+    fn number(self) -> u32 {
+        match self {
+            Self::Pixels => 0,
+            Self::Jpeg => 1,
+        }
+    }
+
+    fn of_number(number: u32) -> Option<Self> {
+        [Self::Pixels, Self::Jpeg].into_iter().find(|kind| kind.number() == number)
+    }
+}
+
+/// Whose a pack is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackFor {
+    /// Asked for by a person, who keeps it.
+    Owner,
+    /// Made on the way to a run: can be made again at any time.
+    Runs,
+}
+
+impl PackFor {
+    fn number(self) -> u32 {
+        match self {
+            Self::Owner => 0,
+            Self::Runs => 1,
+        }
+    }
+
+    fn of_number(number: u32) -> Option<Self> {
+        [Self::Owner, Self::Runs].into_iter().find(|purpose| purpose.number() == number)
+    }
 }
 
 impl Default for PackOptions {
     fn default() -> Self {
-        Self { max_side: 512, val_share: 0.2, seed: 0 }
+        Self { max_side: 512, val_share: 0.2, seed: 0, photos: PackAs::Pixels, made_for: PackFor::Owner }
     }
 }
 
@@ -47,12 +98,24 @@ pub fn pack_or_reuse(
     options: &PackOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(Pack, Option<PackReport>), DataError> {
-    let dataset = DataSet::open(data_path)?;
+    pack_set_or_reuse(&DataSet::open(data_path)?, pack_path, options, progress)
+}
+
+/// As [`pack_or_reuse`], of a set that was opened.
+///
+/// # Errors
+/// As [`pack_or_reuse`].
+pub fn pack_set_or_reuse(
+    dataset: &DataSet,
+    pack_path: &Path,
+    options: &PackOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Pack, Option<PackReport>), DataError> {
     if let Ok(pack) = Pack::open(pack_path)
         && pack.is_of(&dataset.fingerprint(), options)
     {
         return Ok((pack, None));
     }
-    let report = write_pack(&dataset, pack_path, options, progress)?;
+    let report = write_pack(dataset, pack_path, options, progress)?;
     Ok((Pack::open(pack_path)?, Some(report)))
 }

@@ -13,6 +13,7 @@ use memmap2::Mmap;
 
 use super::PackOptions;
 use super::format::{FOOTER_LEN, Footer, HEADER_LEN, Index, MAGIC, RecordView, VERSION, read_header};
+use super::notes::Notes;
 use crate::data::error::DataError;
 use crate::data::sample::{Object, Record};
 use crate::data::split::{self, Roles};
@@ -108,9 +109,19 @@ impl Pack {
         Ok(Split { pack: self.0.clone(), name, members })
     }
 
+    /// What was found when the pack was made.
+    pub fn notes(&self) -> Notes {
+        Notes::from_text(&self.0.index.notes)
+    }
+
     /// Whether the pack was made from a source of this fingerprint with these options.
     pub fn is_of(&self, fingerprint: &[u8; 32], options: &PackOptions) -> bool {
         self.0.index.fingerprint == *fingerprint && self.0.index.options == *options
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &PackOptions {
+        &self.0.index.options
     }
 
     /// The hash of the source's files at packing.
@@ -139,7 +150,12 @@ impl Split {
         crc.finalize()
     }
 
-    /// Record `i` of the split, pixels copied.
+    /// CRC-32 of the pixels of each photo, in the split's order: the same photo has the same wherever it lies.
+    pub fn photos(&self) -> Vec<u32> {
+        self.members.iter().map(|&i| self.pack.index.records[i as usize].photo).collect()
+    }
+
+    /// Record `i` of the split, pixels copied or decoded.
     ///
     /// # Errors
     /// If the record is damaged.
@@ -147,7 +163,10 @@ impl Split {
     /// # Panics
     /// If `i` is not below [`Split::len`].
     pub fn record(&self, i: usize) -> Result<Record, DataError> {
-        let record = self.pack.view(self.members[i]).map(|view| view.to_record());
+        let number = self.members[i];
+        let record = self.pack.view(number).and_then(|view| {
+            view.to_record().map_err(|found| self.pack.damaged(number, found, "a photo of that size".into()))
+        });
         self.pack.release(self.members[i]);
         record
     }
@@ -193,22 +212,26 @@ impl Mapped {
     fn view(&self, record: u32) -> Result<RecordView<'_>, DataError> {
         let number = record as usize;
         let entry = &self.index.records[number];
-        let damaged = |found: String, expected: String| DataError::PackDamaged {
-            file: self.path.clone(),
-            place: format!("record {record} at byte {}", entry.offset),
-            found,
-            expected,
-        };
         // Offsets were compared with the file's length on opening.
         let bytes = &self.map[entry.offset as usize..(entry.offset + entry.len) as usize];
         if !self.checked[number].load(Ordering::Relaxed) {
-            let crc = crc32fast::hash(bytes);
-            if crc != entry.crc {
-                return Err(damaged(format!("checksum {crc:08x}"), format!("{:08x}", entry.crc)));
+            let before = number.checked_sub(1).map(|i| &self.index.records[i]);
+            let gap = before.map_or(HEADER_LEN as u64, |r| r.offset + r.len) as usize..entry.offset as usize;
+            for (bytes, expected) in [(&self.map[gap], entry.gap), (bytes, entry.crc)] {
+                let crc = crc32fast::hash(bytes);
+                if crc != expected {
+                    return Err(self.damaged(record, format!("checksum {crc:08x}"), format!("{expected:08x}")));
+                }
             }
             self.checked[number].store(true, Ordering::Relaxed);
         }
-        RecordView::from_bytes(bytes, self.index.classes.len()).map_err(|found| damaged(found, "a record".into()))
+        RecordView::from_bytes(bytes, self.index.classes.len())
+            .map_err(|found| self.damaged(record, found, "a record".into()))
+    }
+
+    fn damaged(&self, record: u32, found: String, expected: String) -> DataError {
+        let place = format!("record {record} at byte {}", self.index.records[record as usize].offset);
+        DataError::PackDamaged { file: self.path.clone(), place, found, expected }
     }
 }
 
@@ -257,15 +280,22 @@ fn read_index(path: &Path, map: &[u8]) -> Result<Index, DataError> {
     }
     let index = Index::from_bytes(bytes).filter(|i| i.records.len() as u64 == footer.records);
     let index = index.ok_or_else(|| damaged("index", "fields that do not fit".into(), "an index"))?;
-    let records = HEADER_LEN as u64..footer.index_offset;
-    let misplaced = index
-        .records
-        .iter()
-        .position(|r| !records.contains(&r.offset) || r.offset.checked_add(r.len).is_none_or(|end| end > records.end));
-    match misplaced {
-        Some(i) => Err(damaged("index", format!("record {i} outside the records"), "one inside")),
-        None => Ok(index),
+    // Records follow each other; what stands between them is checked with the next one.
+    let mut end = HEADER_LEN as u64;
+    if footer.index_offset < end {
+        return Err(damaged("footer", format!("an index at byte {}", footer.index_offset), "one behind the header"));
     }
+    for (i, record) in index.records.iter().enumerate() {
+        let next = record.offset.checked_add(record.len).filter(|next| *next <= footer.index_offset);
+        end = match next.filter(|_| record.offset >= end) {
+            Some(next) => next,
+            None => return Err(damaged("index", format!("record {i} outside the records"), "one inside")),
+        };
+    }
+    if crc32fast::hash(&map[end as usize..footer.index_offset as usize]) != index.tail {
+        return Err(damaged("photos", "a wrong checksum".into(), "the right one"));
+    }
+    Ok(index)
 }
 
 #[cfg(test)]

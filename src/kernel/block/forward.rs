@@ -1,12 +1,12 @@
-//! The way forward, tile by tile.
+//! The forward pass, tile by tile.
 
+use super::kept::KeptBand;
 use super::ring::{Ring, new_rows, ring_rows};
-use super::staged::is_staged;
+use super::staging::is_staged;
 use super::{Block, FORK_MACS, Input, Keep, activated, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::depthwise::{Band, Weights, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product};
-use crate::kernel::half_float::narrow;
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
 use crate::kernel::workspace::{Packed, Pooled, Workspace};
@@ -90,7 +90,7 @@ pub fn block_forward(
 /// A band's image, output rows, where they go, and where its share is kept.
 type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Keep<'a>);
 
-/// A block's numbers made ready for the way forward.
+/// A block's numbers made ready for the forward pass.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub(super) isa: Isa,
@@ -109,7 +109,7 @@ impl Forward<'_> {
         rows: Range<usize>,
         y: &mut [f32],
         watch: bool,
-        mut keep: Keep,
+        keep: Keep,
     ) -> [ChannelSums; 2] {
         let (block, p, mut workspace) = (self.block, self.block.plane(), Workspace::take());
         let Workspace { expanded, wide, patches, zeros, .. } = &mut *workspace;
@@ -122,22 +122,7 @@ impl Forward<'_> {
             None => Ring { data: &mut [], rows: p.h },
             Some(_) => Ring { rows: ring_rows(&p, height), data: expanded.first(ring_rows(&p, height) * row) },
         };
-        let keeps = !keep.is_nothing();
-        let mut keep_rows = |rows: Range<usize>, made: &[f32]| {
-            let mine = rows.start.max(own.start)..rows.end.min(own.end);
-            if mine.is_empty() {
-                return;
-            }
-            if let Some(kept) = &mut keep.expansion {
-                let made = &made[(mine.start - rows.start) * row..][..mine.len() * row];
-                narrow(self.isa, made, &mut kept[(mine.start - own.start) * row..][..made.len()]);
-            }
-            if let Some(kept) = &mut keep.input {
-                let row = p.w * block.input().cin;
-                let read = &x[mine.start * row..mine.end * row];
-                narrow(self.isa, read, &mut kept[(mine.start - own.start) * row..][..read.len()]);
-            }
-        };
+        let mut kept = KeptBand { isa: self.isa, keep, own: own.clone(), x, row_in: p.w * block.input().cin, row };
         let mut counted = own.start;
         for start in rows.clone().step_by(height) {
             let out = start..(start + height).min(rows.end);
@@ -146,7 +131,7 @@ impl Forward<'_> {
                 for piece in ring.pieces(new_rows(&mut made, need.clone())) {
                     let to = &mut ring.data[piece.start % ring.rows * row..];
                     expand_rows(self.isa, layer, self.expand, Input::Whole(x), piece.clone(), patches, to);
-                    keep_rows(piece, to);
+                    kept.take(piece, to);
                 }
             }
             let band = if block.expand.is_some() { ring.band() } else { Band::whole(x, p.h) };
@@ -171,14 +156,14 @@ impl Forward<'_> {
             product(self.isa, pixels, wide, self.project, &mut y[at..][..pixels * cout], end, aux);
         }
         // Rows that no output reads, where padding is odd: kept all the same, and part of the layer's input.
-        if let (Some(layer), true) = (&block.expand, counted_to(&made, &own) < own.end && (watch || keeps)) {
+        if let (Some(layer), true) = (&block.expand, counted_to(&made, &own) < own.end && (watch || kept.wants())) {
             for y in counted_to(&made, &own)..own.end {
                 let to = &mut ring.data[y % ring.rows * row..];
                 expand_rows(self.isa, layer, self.expand, Input::Whole(x), y..y + 1, patches, to);
                 if watch {
                     seen[0].add(&to[..row], p.c);
                 }
-                keep_rows(y..y + 1, to);
+                kept.take(y..y + 1, to);
             }
         } else if watch && block.expand.is_none() && counted < own.end {
             seen[0].add(&x[counted * row..own.end * row], p.c);

@@ -1,6 +1,6 @@
 //! What a block keeps for its way back, in 16 bits.
 
-use crate::kernel::half_float::widen;
+use crate::kernel::half_float::{narrow, widen};
 use crate::kernel::isa::Isa;
 use crate::kernel::line_buffer::LineBuffer;
 use std::ops::Range;
@@ -76,6 +76,42 @@ impl<'a> Input<'a> {
         match self {
             Input::Whole(x) => x,
             Input::Half(_) => panic!("only inputs of pointwise expansions are kept in 16 bits"),
+        }
+    }
+}
+
+/// Takes what a band of rows keeps for its backward pass, as the rows are made.
+pub(super) struct KeptBand<'a> {
+    pub(super) isa: Isa,
+    pub(super) keep: Keep<'a>,
+    /// Rows of the expanded tensor that belong to the band: it makes some of its neighbours', too.
+    pub(super) own: Range<usize>,
+    /// The block's input, one image's.
+    pub(super) x: &'a [f32],
+    /// Numbers of a row of the input and of the expanded tensor.
+    pub(super) row_in: usize,
+    pub(super) row: usize,
+}
+
+impl KeptBand<'_> {
+    pub(super) fn wants(&self) -> bool {
+        !self.keep.is_nothing()
+    }
+
+    /// Keeps those of `rows`, freshly `made`, that belong to the band.
+    pub(super) fn take(&mut self, rows: Range<usize>, made: &[f32]) {
+        let (own, row, row_in) = (&self.own, self.row, self.row_in);
+        let mine = rows.start.max(own.start)..rows.end.min(own.end);
+        if mine.is_empty() {
+            return;
+        }
+        if let Some(kept) = &mut self.keep.expansion {
+            let made = &made[(mine.start - rows.start) * row..][..mine.len() * row];
+            narrow(self.isa, made, &mut kept[(mine.start - own.start) * row..][..made.len()]);
+        }
+        if let Some(kept) = &mut self.keep.input {
+            let read = &self.x[mine.start * row_in..mine.end * row_in];
+            narrow(self.isa, read, &mut kept[(mine.start - own.start) * row_in..][..read.len()]);
         }
     }
 }

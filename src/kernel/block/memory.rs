@@ -1,8 +1,9 @@
 //! How much memory a block's kernels work in, from its sizes alone.
 
 use super::ring::ring_rows;
-use super::staged::is_staged;
+use super::staging::is_staged;
 use super::tile_rows;
+use crate::kernel::dense;
 use crate::kernel::depthwise::Plane;
 use crate::kernel::gemm::Panels;
 use crate::kernel::isa::Isa;
@@ -15,9 +16,9 @@ pub struct BlockWorkspace {
     packed: [usize; 3],
     /// Rings, tiles and their gradients, on every thread.
     tiles: [usize; 6],
-    /// Whole maps of a block in stages, once.
-    stages: [usize; 6],
-    /// A share of the weight gradients, on every thread but one.
+    /// Whole maps of a block in stages, and a dense layer's patches, once.
+    stages: [usize; 7],
+    /// A share of the weight gradients, or of a dense layer's output, on every thread but one.
     partial: usize,
 }
 
@@ -48,6 +49,13 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
         Kind::Depthwise => 0,
         _ => Panels::len_of(isa, g.weight_len() / g.cout, g.cout),
     };
+    if let [layer] = layers
+        && layer.kind == Kind::Dense
+    {
+        let dense::DenseWorkspace { packed, tile, patches, piece } = dense::workspace(isa, layer, backward, threads);
+        let (packed, tiles) = ([packed, 0, 0], [tile, 0, 0, 0, 0, 0]);
+        return BlockWorkspace { packed, tiles, stages: [0, 0, 0, 0, 0, 0, patches], partial: piece };
+    }
     let [expand @ .., depthwise, project] = layers else {
         let packed = [layers.iter().map(panels).sum(), 0, 0];
         return BlockWorkspace { packed, ..BlockWorkspace::default() };
@@ -87,6 +95,6 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
     let (outputs, inputs) = (whole(p.oh * row_out), whole(p.h * row));
     let masked = if project.relu6 { whole(p.oh * p.ow * project.cout) } else { 0 };
     let input = expand.iter().map(|e| whole(e.input_len() / e.n)).sum();
-    let stages = [inputs, outputs, outputs, inputs, masked, input];
+    let stages = [inputs, outputs, outputs, inputs, masked, input, 0];
     BlockWorkspace { stages, partial, ..of_pass(1).max(of_pass(2)) }
 }

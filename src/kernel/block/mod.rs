@@ -13,8 +13,11 @@ mod backward;
 mod forward;
 mod kept;
 mod memory;
+mod piece;
 mod ring;
 mod staged;
+mod staging;
+mod tile;
 
 use super::dense;
 use super::depthwise::Plane;

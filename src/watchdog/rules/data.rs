@@ -1,13 +1,15 @@
-//! Faults of the data as they show in training: nothing to match, a class or a map that starves, too few photos.
+//! Rules for faults of the data set as training shows them: no positives, a starving class or feature map,
+//! overfitting, nothing left to learn.
 
-use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
+use crate::watchdog::diagnosis::percent;
 use crate::watchdog::facts::StageKind;
-use crate::watchdog::memory::View;
-use crate::watchdog::signals::EpochSignals;
+use crate::watchdog::finding::{CauseEvidence, CauseFound};
+use crate::watchdog::history::View;
+use crate::watchdog::signals::{EpochSignals, short};
 use crate::watchdog::symptoms::{ALPHA, binomial_tail, is_flat, median, trend};
 
 /// Micro-batches without a positive, more than the images without objects explain.
-pub fn no_positives(view: &View) -> Option<Diagnosis> {
+pub fn no_positives(view: &View) -> Option<CauseFound> {
     let recent = view.recent(16);
     let (total, barren) =
         recent.iter().fold((0, 0), |(n, k), d| (n + u64::from(d.micro_batches), k + u64::from(d.barren)));
@@ -24,11 +26,15 @@ pub fn no_positives(view: &View) -> Option<Diagnosis> {
         percent(empty),
         percent(expected)
     );
-    Some(Diagnosis::new(Cause::NoPositives, 0.9, sentence).with("share", share).with("expected", expected))
+    Some(
+        CauseFound::new(CauseEvidence::NoPositives { share: short(share) }, 0.9, sentence)
+            .with("share", share)
+            .with("expected", expected),
+    )
 }
 
 /// A feature map whose heads get no gradient, or that no longer gets the anchors it should.
-pub fn feature_map_starves(view: &View) -> Option<Diagnosis> {
+pub fn feature_map_starves(view: &View) -> Option<CauseFound> {
     let shares = view.shares(|d| &d.maps);
     let total: u64 = shares.iter().map(|s| s.0).sum();
     let heads: Vec<usize> = view.facts.of_kind(StageKind::ClassHead).collect();
@@ -46,7 +52,7 @@ pub fn feature_map_starves(view: &View) -> Option<Diagnosis> {
                 "feature map {map} has {} of the matched anchors at loss {loss:.1}, but its heads get no gradient",
                 percent(share)
             );
-            return Some(Diagnosis::new(Cause::FeatureMapStarves(map), 0.9, sentence).with("share", share));
+            return Some(CauseFound::new(CauseEvidence::FeatureMapStarves { map }, 0.9, sentence).with("share", share));
         }
         // Starved: the labels have objects for it, training does not match them.
         let known: u64 = view.facts.map_positives.iter().sum();
@@ -62,14 +68,14 @@ pub fn feature_map_starves(view: &View) -> Option<Diagnosis> {
                 percent(share),
                 percent(expected)
             );
-            return Some(Diagnosis::new(Cause::FeatureMapStarves(map), 0.8, sentence).with("share", share));
+            return Some(CauseFound::new(CauseEvidence::FeatureMapStarves { map }, 0.8, sentence).with("share", share));
         }
     }
     None
 }
 
 /// A rare class that stays unlearned while another is learned.
-pub fn class_starves(view: &View) -> Option<Diagnosis> {
+pub fn class_starves(view: &View) -> Option<CauseFound> {
     const EPOCHS: usize = 4;
     let epochs = &view.memory.epochs;
     let shares = view.shares(|d| &d.classes);
@@ -82,7 +88,7 @@ pub fn class_starves(view: &View) -> Option<Diagnosis> {
     let latest = recent.last()?;
     let (class, share) = (0..shares.len())
         .map(|c| (c, shares[c].0 as f64 / total as f64))
-        .filter(|&(c, _)| view.facts.objects.get(c).is_none_or(|n| *n > 0))
+        .filter(|&(c, _)| view.facts.objects.get(c).is_none_or(|n| *n > 0) && !view.facts.is_stray(c))
         .min_by(|a, b| a.1.total_cmp(&b.1))?;
     let best = (0..shares.len()).max_by(|&a, &b| ap(latest, a).total_cmp(&ap(latest, b)))?;
     let unlearned = recent.iter().all(|e| ap(e, class) < 0.05 || ap(e, class) < 0.15 * ap(e, best));
@@ -99,7 +105,7 @@ pub fn class_starves(view: &View) -> Option<Diagnosis> {
         ap(latest, best)
     );
     Some(
-        Diagnosis::new(Cause::ClassStarves(class), 0.9, sentence)
+        CauseFound::new(CauseEvidence::ClassStarves { class, share: short(share) }, 0.9, sentence)
             .with("share", share)
             .with("best_ap", f64::from(ap(latest, best))),
     )
@@ -122,7 +128,7 @@ fn classes_by_heart(epochs: &[EpochSignals]) -> bool {
 }
 
 /// The training loss goes on falling, the validation figures turn: loss by trend, or AP by a lasting drop.
-pub fn overfitting(view: &View) -> Option<Diagnosis> {
+pub fn overfitting(view: &View) -> Option<CauseFound> {
     let epochs = &view.memory.epochs;
     let last = epochs.last()?;
     let train: Vec<f64> = epochs.iter().map(|e| sum(e.training)).collect();
@@ -167,7 +173,7 @@ pub fn overfitting(view: &View) -> Option<Diagnosis> {
                 epochs[lowest.0].epoch,
                 view.facts.images
             );
-            return Some(Diagnosis::new(Cause::Overfitting, 0.9, sentence).with("gap", gap));
+            return Some(CauseFound::new(CauseEvidence::Overfitting, 0.9, sentence).with("gap", gap));
         }
         return None;
     }
@@ -184,11 +190,15 @@ pub fn overfitting(view: &View) -> Option<Diagnosis> {
         train[best.0],
         train[train.len() - 1]
     );
-    Some(Diagnosis::new(Cause::Overfitting, 0.8, sentence).with("peak", f64::from(peak)).with("now", f64::from(now)))
+    Some(
+        CauseFound::new(CauseEvidence::Overfitting, 0.8, sentence)
+            .with("peak", f64::from(peak))
+            .with("now", f64::from(now)),
+    )
 }
 
 /// Neither loss nor AP moves at a full rate, far below a blind network's loss: more epochs bring nothing.
-pub fn exhausted(view: &View) -> Option<Diagnosis> {
+pub fn exhausted(view: &View) -> Option<CauseFound> {
     const EPOCHS: usize = 8;
     let epochs = &view.memory.epochs;
     if epochs.len() < 2 * EPOCHS || view.last()?.factor < 0.5 {
@@ -207,14 +217,19 @@ pub fn exhausted(view: &View) -> Option<Diagnosis> {
         median(&loss),
         median(&ap)
     );
-    Some(Diagnosis::new(Cause::DataExhausted, 0.7, sentence).with("loss", median(&loss)).with("ap", median(&ap)))
+    Some(
+        CauseFound::new(CauseEvidence::DataExhausted, 0.7, sentence)
+            .with("loss", median(&loss))
+            .with("ap", median(&ap)),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watchdog::cause::Cause;
     use crate::watchdog::facts::RunFacts;
-    use crate::watchdog::memory::Memory;
+    use crate::watchdog::history::History;
 
     fn found(epochs: &[([f32; 2], [f32; 2], f32)]) -> Option<Cause> {
         let epochs = (1..).zip(epochs).map(|(epoch, &(training, validation, ap))| EpochSignals {
@@ -224,8 +239,8 @@ mod tests {
             ap: Some(ap),
             ..EpochSignals::default()
         });
-        let memory = Memory { epochs: epochs.collect(), ..Memory::default() };
-        overfitting(&View { facts: &RunFacts::default(), memory: &memory }).map(|d| d.cause)
+        let memory = History { epochs: epochs.collect(), ..History::default() };
+        overfitting(&View { facts: &RunFacts::default(), memory: &memory }).map(|found| found.cause())
     }
 
     #[test]

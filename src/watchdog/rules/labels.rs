@@ -1,8 +1,11 @@
-//! Wrong labels: named by the images whose losses stay, and suspected where everything else is healthy.
+//! Rules for wrong labels: images whose losses stay high, and runs that stand still although everything else is
+//! healthy.
 
 use super::start;
-use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
-use crate::watchdog::memory::View;
+use crate::watchdog::diagnosis::percent;
+use crate::watchdog::facts::RunFacts;
+use crate::watchdog::finding::{CauseEvidence, CauseFound};
+use crate::watchdog::history::View;
 use crate::watchdog::suspects::{MINED, NAMING, OUTSTANDING, PARTS, Suspect, Suspicion};
 use crate::watchdog::symptoms::{is_flat, median};
 
@@ -19,7 +22,7 @@ const CHANCE: f64 = 1e-5;
 const UNLEARNED: f32 = 0.65;
 
 /// Images whose labels the network holds for less likely than a guess would.
-fn swapped(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
+fn swapped(view: &View, suspicion: &Suspicion) -> Option<CauseFound> {
     let share = f64::from(suspicion.contradicted) / f64::from(suspicion.images);
     // Where the network mixes classes up everywhere, the labels are not to blame.
     let judged = suspicion.epochs >= 3 && suspicion.usual_guess < UNLEARNED && view.facts.classes.len() > 1;
@@ -35,12 +38,12 @@ fn swapped(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
         suspicion.images,
         percent(f64::from(suspicion.usual_guess))
     );
-    let found = Diagnosis::new(Cause::LabelsSwapped, 0.85, sentence).with("share", share);
+    let found = CauseFound::new(CauseEvidence::LabelsSwapped, 0.85, sentence).with("share", share);
     Some(found.naming(suspects.iter().map(|s| s.index).collect()))
 }
 
 /// Images whose losses stand out epoch after epoch.
-pub fn named(view: &View) -> Option<Diagnosis> {
+pub fn named(view: &View) -> Option<CauseFound> {
     let suspicion = &view.memory.epochs.last()?.suspicion;
     if suspicion.images < 16 {
         return None;
@@ -48,7 +51,7 @@ pub fn named(view: &View) -> Option<Diagnosis> {
     swapped(view, suspicion).or_else(|| outstanding(view, suspicion))
 }
 
-fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
+fn outstanding(view: &View, suspicion: &Suspicion) -> Option<CauseFound> {
     if suspicion.epochs < 4 {
         return None;
     }
@@ -63,39 +66,51 @@ fn outstanding(view: &View, suspicion: &Suspicion) -> Option<Diagnosis> {
     let stands_out = |s: &&Suspect| {
         f64::from(s.placing.max(s.naming).max(s.mined).max(s.boxes).max(s.misplaced() as f32)) > OUTSTANDING
     };
-    let suspects: Vec<&Suspect> = suspicion.worst.iter().filter(stands_out).collect();
+    let mut suspects: Vec<&Suspect> = suspicion.worst.iter().filter(stands_out).collect();
     let middle = |f: fn(&Suspect) -> f32| median(&suspects.iter().map(|s| f64::from(f(s))).collect::<Vec<_>>());
     let parts @ [placing, naming, mined, boxes] =
         [middle(|s| s.placing), middle(|s| s.naming), middle(|s| s.mined), middle(|s| s.boxes)];
-    let (cause, why) = if part == NAMING && naming > placing.max(mined).max(boxes) {
-        (Cause::LabelsSwapped, "objects are where the labels are, but the network calls them otherwise")
+    let (evidence, why) = if part == NAMING && naming > placing.max(mined).max(boxes) {
+        (CauseEvidence::LabelsSwapped, "boxes are right, class names are not")
     } else if part != MINED && placing.max(boxes) > 1.0 {
-        (Cause::BoxesWrong, "nothing is found where the boxes are")
+        (CauseEvidence::BoxesWrong, "nothing is found where the boxes are")
     } else {
-        (Cause::ObjectsUnlabelled, "objects are seen where no label is")
+        (CauseEvidence::ObjectsUnlabelled, "objects are seen where no label is")
     };
+    if evidence == CauseEvidence::BoxesWrong {
+        // A high loss is that of a hard photo, too: where it was looked at, something must be seen beside the box.
+        suspects.retain(|s| s.displaced.is_none_or(|d| f64::from(d) > OUTSTANDING));
+        if sees_nothing(view.facts) || (suspects.len() as f64) < FEW * f64::from(suspicion.images) {
+            return None;
+        }
+    }
     let sentence = format!(
         "{} of {} training images keep a loss far above the others' over {} epochs (deviations {placing:.1} in finding \
          the objects, {naming:.1} in naming them, {mined:.1} beside them, {boxes:.1} in place): {why}",
         suspicion.outstanding[part], suspicion.images, suspicion.epochs
     );
-    let mut found = Diagnosis::new(cause, 0.8, sentence).naming(suspects.iter().map(|s| s.index).collect());
+    let mut found = CauseFound::new(evidence, 0.8, sentence).naming(suspects.iter().map(|s| s.index).collect());
     for (name, value) in ["placing", "naming", "mined", "boxes"].iter().zip(parts) {
         found = found.with(name, value);
     }
     Some(found)
 }
 
+/// Whether the network was asked where objects are and could not tell.
+fn sees_nothing(facts: &RunFacts) -> bool {
+    facts.presence.is_some() && start::located(facts).is_none()
+}
+
 /// Steps from which on a run in which everything learns has left its start.
 const SETTLED_AFTER: u64 = 40;
 
 /// The run stands at the loss of a network that ignores the image, though it moves and its stages are alive.
-pub fn parked(view: &View) -> Option<Diagnosis> {
+pub fn parked(view: &View) -> Option<CauseFound> {
     // The noisier the loss, the longer it takes to prove that it stands.
     WINDOWS.iter().find_map(|&window| parked_for(view, window))
 }
 
-fn parked_for(view: &View, window: usize) -> Option<Diagnosis> {
+fn parked_for(view: &View, window: usize) -> Option<CauseFound> {
     let recent = view.recent(window);
     let blind = view.blind_class_loss()?;
     let start = view.start_loss()?;
@@ -114,27 +129,32 @@ fn parked_for(view: &View, window: usize) -> Option<Diagnosis> {
     if !(0.93 * blind..1.12 * blind).contains(&now) || !unplaced || !is_flat(&class, 0.12 * blind) {
         return None;
     }
-    let steps = recent[window - 1].step - recent[0].step;
+    // A journal of another hand may go back.
+    let steps = recent[window - 1].step.saturating_sub(recent[0].step);
     let at = format!(
         "for {steps} steps the class loss has stood at {now:.2} ({blind:.2} is what a network that ignores the image gets) \
          and the box loss at {place:.2} of {:.2} at the start, although every stage is alive and moves",
         start[1]
     );
-    let found = |cause, confidence, why: &str| {
-        Diagnosis::new(cause, confidence, format!("{at}: {why}")).with("class_loss", now).with("box_loss", place)
+    let found = |evidence, confidence, why: &str| {
+        CauseFound::new(evidence, confidence, format!("{at}: {why}")).with("class_loss", now).with("box_loss", place)
     };
     if start::looks_random(view.facts) {
-        return Some(found(Cause::WeightsNotLoaded, 0.8, "the backbone's weights look like fresh random numbers"));
+        return Some(found(
+            CauseEvidence::WeightsNotLoaded,
+            0.8,
+            "the backbone's weights look like fresh random numbers",
+        ));
     }
     // Channels that are dead are no lack where the others tell photos apart: a file may come with most of them dead.
     let dead = view.facts.dead.is_some_and(|d| d > 0.5);
-    if view.facts.response.map_or(dead, |response| response < 0.25) {
-        return Some(found(Cause::WeakStart, 0.6, "the features it starts from carry little for this task"));
+    if view.facts.response.map_or(dead, |response| response < 0.25) || sees_nothing(view.facts) {
+        return Some(found(CauseEvidence::WeakStart, 0.6, "the features it starts from carry little for this task"));
     }
     let mut worst: Vec<Suspect> = view.memory.epochs.last().map_or(Vec::new(), |e| e.suspicion.worst.clone());
     worst.retain(|s| s.misplaced() > 1.0);
     worst.sort_by(|a, b| b.misplaced().total_cmp(&a.misplaced()));
-    let wrong = found(Cause::BoxesWrong, 0.55, "the labels do not say what the images show");
+    let wrong = found(CauseEvidence::BoxesWrong, 0.55, "the labels do not say what the images show");
     Some(wrong.naming(worst.iter().map(|s| s.index).collect()))
 }
 

@@ -1,24 +1,26 @@
-//! From symptom and evidence to one named cause.
+//! The rules: each looks for one cause in the signals of a run.
 //!
 //! A rule is a function of a [`View`] that returns a diagnosis or nothing. It asks for an effect that matters and for
 //! certainty that it is no chance; where several causes would show the same symptom it looks for what tells them apart.
 //! The order of [`ONLINE`] is the order of trust: a cause stands before its consequences.
 
+mod class_counts;
 mod data;
 mod labels;
 mod network;
 mod numbers;
 mod rate;
 mod schedule;
+mod sizes;
 mod start;
 
 pub use rate::HOT;
 pub use start::{before, located};
 
-use super::diagnosis::Diagnosis;
-use super::memory::View;
+use super::finding::CauseFound;
+use super::history::View;
 
-type Rule = fn(&View) -> Option<Diagnosis>;
+type Rule = fn(&View) -> Option<CauseFound>;
 
 /// Looked at with every digest.
 const ONLINE: [Rule; 16] = [
@@ -44,15 +46,15 @@ const ONLINE: [Rule; 16] = [
 const EPOCHAL: [Rule; 4] = [labels::named, data::class_starves, data::overfitting, data::exhausted];
 
 /// Diagnoses after a digest, most trusted first.
-pub fn online(view: &View) -> Vec<Diagnosis> {
+pub fn online(view: &View) -> Vec<CauseFound> {
     at(view.last().map_or(0, |d| d.step), ONLINE.iter().filter_map(|rule| rule(view)))
 }
 
 /// Diagnoses after an epoch, most trusted first.
-pub fn epochal(view: &View) -> Vec<Diagnosis> {
+pub fn epochal(view: &View) -> Vec<CauseFound> {
     at(view.memory.epochs.last().map_or(0, |e| e.step), EPOCHAL.iter().filter_map(|rule| rule(view)))
 }
 
-fn at(step: u64, found: impl Iterator<Item = Diagnosis>) -> Vec<Diagnosis> {
-    found.map(|d| Diagnosis { step, ..d }).collect()
+fn at(step: u64, found: impl Iterator<Item = CauseFound>) -> Vec<CauseFound> {
+    found.map(|finding| finding.at(step)).collect()
 }

@@ -1,9 +1,11 @@
-//! Faults inside the network: stages that are dead, saturated or without gradient, and the backbone's collapse.
+//! Rules for faults inside the network: dead and saturated stages, vanishing and exploding gradients, a collapsed
+//! backbone.
 
-use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
+use crate::watchdog::diagnosis::percent;
 use crate::watchdog::digest::Digest;
 use crate::watchdog::facts::{RunFacts, StageKind};
-use crate::watchdog::memory::View;
+use crate::watchdog::finding::{CauseEvidence, CauseFound};
+use crate::watchdog::history::View;
 use crate::watchdog::signals::StageSignals;
 use crate::watchdog::symptoms::{ALPHA, median, spike};
 
@@ -11,10 +13,10 @@ use crate::watchdog::symptoms::{ALPHA, median, spike};
 /// may arrive with 84 % in its last layer.
 const DEAD: f64 = 0.97;
 
-/// Share of outputs at the upper bound of a saturated stage; healthy stages have a few per cent.
+/// Share of the channels of a saturated stage whose mean output is at ReLU6's upper bound; healthy stages have a few per cent.
 const SATURATED: f64 = 0.6;
 
-/// Response of a backbone whose output ignores the image: measured 0 to 0.04, against 0.47 to 0.9 in health.
+/// Response below which a backbone's output ignores the image: measured 0 to 0.04, against 0.47 to 0.9 in health.
 const DEAF: f64 = 0.05;
 
 /// The stage alone is at fault if those before it are well, and if it was so from the beginning or became so between two
@@ -38,8 +40,8 @@ struct Lone {
     from_the_start: bool,
 }
 
-/// Stages that say nothing before the first step, while those before them are well.
-pub fn silent_from_the_start(facts: &RunFacts) -> Option<Diagnosis> {
+/// Stages that are dead or saturated before the first step, while those before them are well.
+pub fn silent_from_the_start(facts: &RunFacts) -> Option<CauseFound> {
     let at = |stage: usize, part: usize| f64::from(facts.silent[stage][part]);
     (0..facts.silent.len()).find_map(|stage| {
         let (part, level) = [(0, DEAD), (1, SATURATED)].into_iter().find(|&(part, level)| at(stage, part) >= level)?;
@@ -49,45 +51,49 @@ pub fn silent_from_the_start(facts: &RunFacts) -> Option<Diagnosis> {
     })
 }
 
-/// A head that says nothing starves its feature map.
-fn named(facts: &RunFacts, stage: usize, otherwise: Cause) -> Cause {
-    let kind = facts.stages[stage].kind;
+/// A dead head starves its feature map.
+fn named(facts: &RunFacts, stage: usize, otherwise: CauseEvidence) -> CauseEvidence {
+    let kind = facts.stages.get(stage).map(|s| s.kind);
     match kind {
-        StageKind::Backbone | StageKind::Extra => otherwise,
-        _ => facts.of_kind(kind).position(|i| i == stage).map_or(otherwise, Cause::FeatureMapStarves),
+        None | Some(StageKind::Backbone | StageKind::Extra) => otherwise,
+        Some(kind) => facts
+            .of_kind(kind)
+            .position(|i| i == stage)
+            .map_or(otherwise, |map| CauseEvidence::FeatureMapStarves { map }),
     }
 }
 
-pub fn dead_stage(view: &View) -> Option<Diagnosis> {
+pub fn dead_stage(view: &View) -> Option<CauseFound> {
     Some(dead(view.facts, &lone(view, DEAD, |s| s.dead)?))
 }
 
-fn dead(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> Diagnosis {
+fn dead(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> CauseFound {
     let sentence = format!(
         "{} of the channels of {} are zero for every image, while the stages before it are alive: nothing passes, neither \
          forward nor back",
         percent(share),
         facts.stage_name(stage)
     );
-    let found = Diagnosis::new(named(facts, stage, Cause::DeadStage(stage)), 0.9, sentence);
+    let found = CauseFound::new(named(facts, stage, CauseEvidence::DeadStage { stage, from_the_start }), 0.9, sentence);
     found.with("dead", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
-pub fn saturated_stage(view: &View) -> Option<Diagnosis> {
+pub fn saturated_stage(view: &View) -> Option<CauseFound> {
     Some(saturated(view.facts, &lone(view, SATURATED, |s| s.saturated)?))
 }
 
-fn saturated(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> Diagnosis {
+fn saturated(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> CauseFound {
     let sentence = format!(
-        "{} of the outputs of {} are at the upper bound of ReLU6, where the slope is zero: it says the same whatever it sees",
+        "{} of the channels of {} are at the upper bound of ReLU6 for every image, where the slope is zero: they pass no signal and no gradient",
         percent(share),
         facts.stage_name(stage)
     );
-    let found = Diagnosis::new(named(facts, stage, Cause::SaturatedStage(stage)), 0.9, sentence);
+    let found =
+        CauseFound::new(named(facts, stage, CauseEvidence::SaturatedStage { stage, from_the_start }), 0.9, sentence);
     found.with("saturated", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
-pub fn collapsed(view: &View) -> Option<Diagnosis> {
+pub fn collapsed(view: &View) -> Option<CauseFound> {
     let (confidence, said, name, value) = by_response(view).or_else(|| by_death(view))?;
     let warm = view.hottest(1, &[StageKind::Backbone]).filter(|(_, ratio)| *ratio > 1e-4);
     let because = warm.map_or(String::new(), |(stage, ratio)| {
@@ -97,14 +103,14 @@ pub fn collapsed(view: &View) -> Option<Diagnosis> {
     let parked = blind.map_or(String::new(), |(blind, loss)| {
         format!("; the class loss is {loss:.2}, {blind:.2} is what a network that sees nothing gets")
     });
-    let found = Diagnosis::new(Cause::BackboneCollapsed, confidence, format!("{said}{because}{parked}"));
+    let found = CauseFound::new(CauseEvidence::BackboneCollapsed, confidence, format!("{said}{because}{parked}"));
     Some(found.with(name, value))
 }
 
-type Found = (f32, String, &'static str, f64);
+type Collapse = (f32, String, &'static str, f64);
 
 /// Every image looks alike to the heads, and did not before.
-fn by_response(view: &View) -> Option<Found> {
+fn by_response(view: &View) -> Option<Collapse> {
     let seen = view.memory.digests.iter().filter_map(|d| d.response);
     let seen: Vec<f64> = seen.map(f64::from).collect();
     let first = view.memory.first.as_ref()?.response.map(f64::from);
@@ -124,7 +130,7 @@ fn by_response(view: &View) -> Option<Found> {
 }
 
 /// Without a measured response: its last stage has died, and the one before is dying.
-fn by_death(view: &View) -> Option<Found> {
+fn by_death(view: &View) -> Option<Collapse> {
     if view.last()?.response.is_some() {
         return None;
     }
@@ -147,13 +153,15 @@ fn by_death(view: &View) -> Option<Found> {
 
 /// Looks at which a stage's gradient is of this figure, while it was let learn.
 fn gradients(view: &View, stage: usize) -> Vec<f64> {
-    let held =
-        |d: &&Digest| view.facts.stages[stage].kind == StageKind::Backbone && d.step <= view.facts.held_steps + 16;
+    let held = |d: &&Digest| {
+        view.facts.stages.get(stage).is_some_and(|s| s.kind == StageKind::Backbone)
+            && d.step <= view.facts.held_steps + 16
+    };
     view.looks().filter(|d| !held(d)).filter_map(|d| d.stages.get(stage)).map(|s| f64::from(s.grad_norm)).collect()
 }
 
 /// A trained stage that gets next to no gradient while others do. Heads are the feature maps' affair.
-pub fn vanishes(view: &View) -> Option<Diagnosis> {
+pub fn vanishes(view: &View) -> Option<CauseFound> {
     const LOOKS: usize = 4;
     const NEXT_TO_NONE: f64 = 1e-5;
     /// Anchors that an object matches.
@@ -167,7 +175,8 @@ pub fn vanishes(view: &View) -> Option<Diagnosis> {
         let extra = view.facts.of_kind(StageKind::Extra).position(|i| i == stage);
         let Some(extra) = extra.filter(|_| total > 0) else { return LOOKS };
         let share = shares.iter().skip(extra + 2).map(|s| s.0).sum::<u64>() as f64 / total as f64;
-        let objects = total as f64 / ANCHORS / steps.max(1) as f64;
+        // Objects of one photo are of like size, so that a photo counts once.
+        let objects = (total as f64 / ANCHORS / steps.max(1) as f64).min(f64::from(view.facts.batch));
         let looks = ALPHA.ln() / ((1.0 - share).max(1e-9).ln() * objects).min(-1e-9);
         LOOKS.max(looks.ceil() as usize)
     };
@@ -191,11 +200,15 @@ pub fn vanishes(view: &View) -> Option<Diagnosis> {
         "over {LOOKS} looks and more {} got a gradient of at most {norm:.0e}, the whole network {usual:.1}: it does not learn",
         view.facts.stage_name(stage)
     );
-    Some(Diagnosis::new(Cause::GradientsVanish(stage), 0.85, sentence).with("grad_norm", norm).with("usual", usual))
+    Some(
+        CauseFound::new(CauseEvidence::GradientsVanish { stage }, 0.85, sentence)
+            .with("grad_norm", norm)
+            .with("usual", usual),
+    )
 }
 
 /// A stage whose gradient has left its own past behind, twice in a row.
-pub fn explodes(view: &View) -> Option<Diagnosis> {
+pub fn explodes(view: &View) -> Option<CauseFound> {
     const TIMES: f64 = 50.0;
     // Heads get a gradient only where objects match their map: theirs comes and goes.
     let body = |i: &usize| {
@@ -213,5 +226,5 @@ pub fn explodes(view: &View) -> Option<Diagnosis> {
         "the gradient of {} is {times:.0} times what it was, twice in a row, and outweighs all others",
         view.facts.stage_name(stage)
     );
-    Some(Diagnosis::new(Cause::GradientsExplode(stage), 0.85, sentence).with("times", times))
+    Some(CauseFound::new(CauseEvidence::GradientsExplode { stage }, 0.85, sentence).with("times", times))
 }

@@ -1,14 +1,14 @@
-//! Numbers out of range, and the one image that sends them there.
+//! Rules for NaN and infinite values, and for a single image that causes them.
 
-use crate::watchdog::diagnosis::{Cause, Diagnosis};
-use crate::watchdog::memory::View;
+use crate::watchdog::finding::{CauseEvidence, CauseFound};
+use crate::watchdog::history::View;
 use crate::watchdog::signals::short;
 
 /// Times the median image's loss at which one appearance is proof enough.
 const BEYOND_DOUBT: f32 = 50.0;
 
 /// An image is outrageous by its own loss, not because all losses of its step are: then the network is to blame.
-pub fn poisonous_image(view: &View) -> Option<Diagnosis> {
+pub fn poisonous_image(view: &View) -> Option<CauseFound> {
     let last = view.last()?;
     let shock = last.shock?;
     let before: Vec<_> = view.memory.digests.iter().rev().skip(1).filter_map(|d| d.shock).collect();
@@ -21,26 +21,29 @@ pub fn poisonous_image(view: &View) -> Option<Diagnosis> {
         return None;
     }
     let broken = shock.times >= short(1e30);
-    let how = if broken { "is no number".into() } else { format!("is {:.0} times the median image's", shock.times) };
+    let how = if broken { "is NaN".into() } else { format!("is {:.0} times the median image's", shock.times) };
     let sentence = format!(
         "at step {} the loss of one image {how}, while the others are as before: its gradient would drown them all",
         last.step
     );
     let confidence = if again || broken { 0.95 } else { 0.85 };
-    let found = Diagnosis::new(Cause::PoisonousImage, confidence, sentence).with("times", f64::from(shock.times));
+    let found =
+        CauseFound::new(CauseEvidence::PoisonousImage, confidence, sentence).with("times", f64::from(shock.times));
     Some(found.naming(vec![shock.image]))
 }
 
-pub fn non_finite(view: &View) -> Option<Diagnosis> {
+pub fn non_finite(view: &View) -> Option<CauseFound> {
     let step = view.last()?.non_finite?;
-    // An image that is no number by itself is the other rule's, and a rate that is too high has its own.
+    // An image whose loss is NaN by itself is the other rule's, and a rate that is too high has its own.
     let hot = super::rate::too_high(view);
     if let Some(mut hot) = hot {
-        hot.sentence = format!("at step {step} the numbers left their range; before that, {}", hot.sentence);
+        let before = hot.diagnosis.sentence;
+        hot.diagnosis.sentence =
+            format!("at step {step} the loss or a gradient was NaN or infinite; before that, {before}");
         return Some(hot);
     }
     let loss = view.middle(3, |d| d.loss());
     let before = loss.map_or(String::new(), |l| format!("; the loss before was {l:.2} and nothing was out of order"));
-    let sentence = format!("at step {step} the loss or its gradient was not a number{before}");
-    Some(Diagnosis::new(Cause::NonFinite, 0.9, sentence).with("step", step as f64))
+    let sentence = format!("at step {step} the loss or its gradient was NaN or infinite{before}");
+    Some(CauseFound::new(CauseEvidence::NonFinite, 0.9, sentence).with("step", step as f64))
 }

@@ -3,11 +3,16 @@
 //! The measure is the norm of a step over the norm of the weights it moves. Adam's steps have the length of the rate
 //! whatever the gradient, so this ratio shows a wrong rate at once, long before the loss does. Ratios of healthy runs and
 //! of one with thirty times the rate were measured on real photos; the levels stand at their geometric middle.
+//!
+//! The measure presumes that there is something to be lost. A predictor alone (a plain SSD's, without a depthwise layer
+//! before it) that starts fresh has weights near zero, and a sound run moves it by 3 to 6 % a step; nothing builds on its
+//! output but the loss, which shows at once if that is too much. Such stages are left out.
 
-use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
+use crate::watchdog::diagnosis::percent;
 use crate::watchdog::facts::StageKind;
-use crate::watchdog::memory::View;
-use crate::watchdog::signals::EpochSignals;
+use crate::watchdog::finding::{CauseEvidence, CauseFound};
+use crate::watchdog::history::View;
+use crate::watchdog::signals::{EpochSignals, short};
 use crate::watchdog::symptoms::{ALPHA, higher, median, oscillation, trend};
 
 /// Update ratio above which stages of a kind run too hot: backbone, extras, heads.
@@ -32,7 +37,7 @@ fn heats(view: &View, n: usize) -> Vec<(usize, f64, f64)> {
     heats
 }
 
-pub fn too_high(view: &View) -> Option<Diagnosis> {
+pub fn too_high(view: &View) -> Option<CauseFound> {
     let heats = heats(view, 1);
     let &(stage, ratio, heat) = heats.first()?;
     let hot_kinds = heats.iter().filter(|h| h.2 > GLARING).count();
@@ -43,7 +48,9 @@ pub fn too_high(view: &View) -> Option<Diagnosis> {
     let moved = format!("a step moves {name} by {} of its weights", percent(ratio));
     let found = |confidence: f32, what: String| {
         let sentence = format!("{moved}, {heat:.1} times what keeps it whole; {what}");
-        Diagnosis::new(Cause::RateTooHigh, confidence, sentence).with("update_ratio", ratio).with("heat", heat)
+        CauseFound::new(CauseEvidence::RateTooHigh { heat: short(heat) }, confidence, sentence)
+            .with("update_ratio", ratio)
+            .with("heat", heat)
     };
     if let Some(times) = risen
         && heat > 0.7
@@ -73,7 +80,7 @@ fn rise(loss: &[f64]) -> Option<f64> {
 }
 
 /// Nothing moves although the schedule lets it.
-pub fn too_low(view: &View) -> Option<Diagnosis> {
+pub fn too_low(view: &View) -> Option<CauseFound> {
     const LOOKS: usize = 4;
     let looks: Vec<_> = view.looks().filter(|d| d.factor > 0.1).collect();
     if looks.len() < LOOKS {
@@ -87,8 +94,8 @@ pub fn too_low(view: &View) -> Option<Diagnosis> {
             .collect();
         median(&ratios)
     };
-    let trained = (0..view.facts.stages.len()).filter(|&i| view.facts.stages[i].trained);
-    let (stage, ratio) = trained.map(|i| (i, at_full(i))).max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let gauges = (0..view.facts.stages.len()).filter(|&i| view.facts.stages[i].is_gauge());
+    let (stage, ratio) = gauges.map(|i| (i, at_full(i))).max_by(|a, b| a.1.total_cmp(&b.1))?;
     if ratio == 0.0 || ratio > COLD {
         return None;
     }
@@ -102,11 +109,12 @@ pub fn too_low(view: &View) -> Option<Diagnosis> {
          from {start:.2} to {now:.2}",
         view.facts.lr
     );
-    Some(Diagnosis::new(Cause::RateTooLow, 0.95, sentence).with("update_ratio", ratio).with("loss", now))
+    let evidence = CauseEvidence::RateTooLow { update_ratio: short(ratio) };
+    Some(CauseFound::new(evidence, 0.95, sentence).with("update_ratio", ratio).with("loss", now))
 }
 
 /// Weights shrink, by what decay explains.
-pub fn weight_decay(view: &View) -> Option<Diagnosis> {
+pub fn weight_decay(view: &View) -> Option<CauseFound> {
     let trained: Vec<usize> = (0..view.facts.stages.len()).filter(|&i| view.facts.stages[i].trained).collect();
     let norm = |d: &crate::watchdog::digest::Digest| {
         trained.iter().filter_map(|&i| d.stages.get(i)).map(|s| f64::from(s.weight_norm).powi(2)).sum::<f64>().sqrt()
@@ -117,7 +125,7 @@ pub fn weight_decay(view: &View) -> Option<Diagnosis> {
     if first == 0.0 || last > 0.9 * first || trend(&norms)?.falling() > ALPHA {
         return None;
     }
-    let per_digest = looks.windows(2).map(|w| f64::from(w[1].lr) * (w[1].step - w[0].step) as f64);
+    let per_digest = looks.windows(2).map(|w| f64::from(w[1].lr) * w[1].step.saturating_sub(w[0].step) as f64);
     let explained = per_digest.sum::<f64>() * view.facts.weight_decay;
     let fallen = (first / last).ln();
     if explained < 0.5 * fallen {
@@ -126,11 +134,11 @@ pub fn weight_decay(view: &View) -> Option<Diagnosis> {
     let sentence = format!(
         "the weights' norm fell by {} within {} steps; a weight decay of {:.0e} explains {} of it",
         percent(1.0 - last / first),
-        looks.last()?.step - looks.first()?.step,
+        looks.last()?.step.saturating_sub(looks.first()?.step),
         view.facts.weight_decay,
         percent((explained / fallen).min(1.0)),
     );
-    Some(Diagnosis::new(Cause::WeightDecayTooLarge, 0.9, sentence).with("fall", 1.0 - last / first))
+    Some(CauseFound::new(CauseEvidence::WeightDecayTooLarge, 0.9, sentence).with("fall", 1.0 - last / first))
 }
 
 /// Noise far above signal while the loss stands still (McCandlish et al. 2018).
@@ -138,7 +146,7 @@ pub fn weight_decay(view: &View) -> Option<Diagnosis> {
 /// In healthy runs on photos with a batch of two the noise is as far above the signal as can be measured, and the loss
 /// often stands for hundreds of steps before the rate comes down. So more than one image has to stand still for epochs,
 /// without progress on validation images either.
-pub fn batch_too_small(view: &View) -> Option<Diagnosis> {
+pub fn batch_too_small(view: &View) -> Option<CauseFound> {
     const LOOKS: usize = 24;
     const FAR: f64 = 100.0;
     let noise: Vec<f64> = view.recent(LOOKS).iter().filter_map(|d| d.noise.map(f64::from)).collect();
@@ -154,9 +162,9 @@ pub fn batch_too_small(view: &View) -> Option<Diagnosis> {
     let sentence = format!(
         "the gradient's noise is that of {scale:.0} images against {} in a batch, and the loss has not fallen over {} steps",
         view.facts.batch,
-        view.last()?.step - view.recent(LOOKS).first()?.step
+        view.last()?.step.saturating_sub(view.recent(LOOKS).first()?.step)
     );
-    Some(Diagnosis::new(Cause::BatchTooSmall, 0.7, sentence).with("noise_scale", scale))
+    Some(CauseFound::new(CauseEvidence::BatchTooSmall, 0.7, sentence).with("noise_scale", scale))
 }
 
 /// Neither the training loss nor the validation AP has got anywhere over the last epochs.

@@ -1,7 +1,9 @@
-//! Schedules that do not fit the run: told before the first step where the schedule is known, and seen on the way.
+//! Rules for schedules that do not fit the run: before the first step where the schedule is known, and during
+//! training.
 
-use crate::watchdog::diagnosis::{Cause, Diagnosis, percent};
-use crate::watchdog::memory::View;
+use crate::watchdog::diagnosis::percent;
+use crate::watchdog::finding::{CauseEvidence, CauseFound};
+use crate::watchdog::history::View;
 
 /// Factor below which a rate does no work.
 const IDLE: f32 = 0.05;
@@ -10,7 +12,7 @@ const IDLE: f32 = 0.05;
 const RISE: f64 = 0.35;
 
 /// What is wrong with factors at evenly spaced steps of the whole run.
-pub fn misscaled(factors: &[f32]) -> Option<Diagnosis> {
+pub fn misscaled(factors: &[f32]) -> Option<CauseFound> {
     if factors.len() < 16 {
         return None;
     }
@@ -26,7 +28,7 @@ pub fn misscaled(factors: &[f32]) -> Option<Diagnosis> {
             if risen < 1.0 { format!("after {} of the run only", percent(risen)) } else { "never".into() },
             percent(f64::from(peak)),
         );
-        return Some(Diagnosis::new(Cause::NeverWarmsUp, 0.95, sentence).with("peak", f64::from(peak)));
+        return Some(CauseFound::new(CauseEvidence::NeverWarmsUp, 0.95, sentence).with("peak", f64::from(peak)));
     }
     if working < 0.3 {
         let sentence = format!(
@@ -34,7 +36,7 @@ pub fn misscaled(factors: &[f32]) -> Option<Diagnosis> {
             percent(f64::from(IDLE)),
             percent(working)
         );
-        return Some(Diagnosis::new(Cause::DecaysAtOnce, 0.95, sentence).with("working", working));
+        return Some(CauseFound::new(CauseEvidence::DecaysAtOnce, 0.95, sentence).with("working", working));
     }
     // A constant rate is a choice; a decay that has hardly begun at the end is a mistake.
     let decays = last < 0.995 * peak;
@@ -43,13 +45,13 @@ pub fn misscaled(factors: &[f32]) -> Option<Diagnosis> {
             "the rate still is {} of its peak at the run's last step: the schedule is made for a longer run",
             percent(f64::from(last / peak))
         );
-        return Some(Diagnosis::new(Cause::OutlastsRun, 0.9, sentence).with("left", f64::from(last / peak)));
+        return Some(CauseFound::new(CauseEvidence::OutlastsRun, 0.9, sentence).with("left", f64::from(last / peak)));
     }
     None
 }
 
 /// A tenth of the run without a rate.
-pub fn never_warms_up(view: &View) -> Option<Diagnosis> {
+pub fn never_warms_up(view: &View) -> Option<CauseFound> {
     let last = view.last()?;
     let share = last.step as f64 / view.facts.total_steps.max(1) as f64;
     let peak = view.memory.digests.iter().map(|d| d.factor).fold(0.0, f32::max);
@@ -65,11 +67,11 @@ pub fn never_warms_up(view: &View) -> Option<Diagnosis> {
         percent(share),
         percent(f64::from(peak))
     );
-    Some(Diagnosis::new(Cause::NeverWarmsUp, 0.9, sentence).with("factor", f64::from(peak)))
+    Some(CauseFound::new(CauseEvidence::NeverWarmsUp, 0.9, sentence).with("factor", f64::from(peak)))
 }
 
 /// The rate is gone while most of the run is ahead.
-pub fn decays_at_once(view: &View) -> Option<Diagnosis> {
+pub fn decays_at_once(view: &View) -> Option<CauseFound> {
     let last = view.last()?;
     let share = last.step as f64 / view.facts.total_steps.max(1) as f64;
     let peak = view.memory.digests.iter().map(|d| d.factor).fold(0.0, f32::max);
@@ -82,5 +84,5 @@ pub fn decays_at_once(view: &View) -> Option<Diagnosis> {
         "at step {} of {} the schedule has brought the rate down to {:.0e} of its full value",
         last.step, view.facts.total_steps, last.factor
     );
-    Some(Diagnosis::new(Cause::DecaysAtOnce, 0.9, sentence).with("factor", f64::from(last.factor)))
+    Some(CauseFound::new(CauseEvidence::DecaysAtOnce, 0.9, sentence).with("factor", f64::from(last.factor)))
 }

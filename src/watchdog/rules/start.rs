@@ -1,9 +1,14 @@
-//! What is wrong before the first step: stagnation that is certain need not be waited for.
+//! Rules that apply before the first step, from the facts of the run alone.
 
+use super::class_counts::{classes, scarce, stray};
+use super::sizes::{boxes, tiny};
 use super::{network, schedule};
-use crate::watchdog::diagnosis::{Cause, Diagnosis, listed, percent};
+use crate::watchdog::cause::Cause;
+use crate::watchdog::diagnosis::percent;
 use crate::watchdog::facts::RunFacts;
+use crate::watchdog::finding::{CauseEvidence, CauseFound};
 use crate::watchdog::presence::Presence;
+use crate::watchdog::signals::short;
 use crate::watchdog::symptoms::binomial_tail;
 
 /// Spread of channel norms below which weights look like fresh random numbers: those of a channel with n inputs spread by
@@ -12,9 +17,6 @@ const EVEN: f64 = 0.15;
 
 /// Times the usual weight decay at which it is a mistake rather than a choice.
 const HEAVY: f64 = 40.0;
-
-/// Share of an even share of the objects below which a class starves.
-const SCARCE: f64 = 0.1;
 
 /// Share of images without any object from which on they are in the way.
 const EMPTY: f64 = 0.4;
@@ -26,8 +28,10 @@ const FEW: u64 = 30;
 /// Showings of each photo from which on a network with more weights than the photos have boxes knows them by heart.
 const BY_HEART: u64 = 10;
 
-/// Share of images with an unmatched object that every data set may have.
-const UNMATCHED: f64 = 0.03;
+/// How many times as many boxes must be surely in the wrong place as in doubt, for boxes to be accused, and for images to be
+/// set aside. See [`Presence::heap_apart`].
+const APART: f64 = 1.0;
+const FAR_APART: f64 = 1.5;
 
 /// Share of the images whose labels look wrong in a sound set, at most, and the chance below which more are no chance.
 const MISNAMED: f64 = 0.02;
@@ -58,16 +62,33 @@ pub fn looks_random(facts: &RunFacts) -> bool {
 }
 
 /// Diagnoses from the facts alone, most serious first.
-pub fn before(facts: &RunFacts) -> Vec<Diagnosis> {
-    let rules: [fn(&RunFacts) -> Option<Diagnosis>; 12] =
-        [weights, silent, schedule_fits, boxes, classes, displaced, misnamed, empty, scarce, decay, weak_start, few];
-    rules.iter().filter_map(|rule| rule(facts)).collect()
+pub fn before(facts: &RunFacts) -> Vec<CauseFound> {
+    let rules: [fn(&RunFacts) -> Option<CauseFound>; 14] = [
+        weights,
+        silent,
+        schedule_fits,
+        boxes,
+        displaced,
+        misnamed,
+        empty,
+        decay,
+        weak_start,
+        few,
+        tiny,
+        classes,
+        scarce,
+        stray,
+    ];
+    let mut found: Vec<CauseFound> = rules.iter().filter_map(|rule| rule(facts)).collect();
+    // A cause that concerns little does not stand before one that concerns all; among equals the order is that of trust.
+    found.sort_by_key(|found| found.cause().is_slight());
+    found
 }
 
-fn weights(facts: &RunFacts) -> Option<Diagnosis> {
+fn weights(facts: &RunFacts) -> Option<CauseFound> {
     if let Some(loaded) = facts.loaded.filter(|l| *l < 0.9) {
         let sentence = format!("only {} of the backbone's weights came from the file", percent(loaded));
-        return Some(Diagnosis::new(Cause::WeightsNotLoaded, 1.0, sentence).with("loaded", loaded));
+        return Some(CauseFound::new(CauseEvidence::WeightsNotLoaded, 1.0, sentence).with("loaded", loaded));
     }
     let spread = facts.spread.filter(|s| *s < EVEN)?;
     let sentence = format!(
@@ -75,58 +96,33 @@ fn weights(facts: &RunFacts) -> Option<Diagnosis> {
          more): nothing was pretrained here",
         percent(spread)
     );
-    Some(Diagnosis::new(Cause::WeightsNotLoaded, 0.9, sentence).with("spread", spread))
+    Some(CauseFound::new(CauseEvidence::WeightsNotLoaded, 0.9, sentence).with("spread", spread))
 }
 
 /// In a network of random numbers silent layers are the least of its faults.
-fn silent(facts: &RunFacts) -> Option<Diagnosis> {
+fn silent(facts: &RunFacts) -> Option<CauseFound> {
     if looks_random(facts) { None } else { network::silent_from_the_start(facts) }
 }
 
-fn schedule_fits(facts: &RunFacts) -> Option<Diagnosis> {
+fn schedule_fits(facts: &RunFacts) -> Option<CauseFound> {
     schedule::misscaled(&facts.factors)
-}
-
-fn boxes(facts: &RunFacts) -> Option<Diagnosis> {
-    let share = facts.unmatched.len() as f64 / facts.images.max(1) as f64;
-    if facts.unmatched.len() < 2 || share < UNMATCHED {
-        return None;
-    }
-    let sentence = format!(
-        "{} of {} training images have boxes that no anchor comes near: look for other units, swapped axes or a missing \
-         scale in their label files",
-        facts.unmatched.len(),
-        facts.images
-    );
-    let confidence = if share > 0.1 { 0.9 } else { 0.7 };
-    Some(
-        Diagnosis::new(Cause::BoxesUnmatched, confidence, sentence)
-            .with("share", share)
-            .naming(facts.unmatched.clone()),
-    )
-}
-
-fn classes(facts: &RunFacts) -> Option<Diagnosis> {
-    let empty: Vec<usize> = (0..facts.objects.len()).filter(|&c| facts.objects[c] == 0).collect();
-    let first = *empty.first()?;
-    let names: Vec<String> = empty.iter().map(|&c| facts.class_name(c).to_string()).collect();
-    let sentence = format!("no training image shows {}: what is not shown cannot be learned", listed(&names));
-    Some(Diagnosis::new(Cause::ClassStarves(first), 1.0, sentence).with("classes", empty.len() as f64))
 }
 
 /// What the network sees where the labels are; `None` where it sees too little to say.
 pub fn located(facts: &RunFacts) -> Option<&Presence> {
-    let broken = matches!(silent(facts).map(|d| d.cause), Some(Cause::DeadStage(_) | Cause::SaturatedStage(_)));
+    let broken =
+        matches!(silent(facts).map(|found| found.cause()), Some(Cause::DeadStage(_) | Cause::SaturatedStage(_)));
     let sees = !broken && !looks_random(facts);
     facts.presence.as_ref().filter(|p| sees && p.agreement().is_some_and(|agreement| agreement >= IN_PLACE))
 }
 
 /// Boxes beside which something is seen rather than where they are.
-fn displaced(facts: &RunFacts) -> Option<Diagnosis> {
+fn displaced(facts: &RunFacts) -> Option<CauseFound> {
     let presence = located(facts)?;
     let agreement = presence.agreement()?;
     let (surely, judged) = (presence.surely_displaced(), presence.images.len());
-    if binomial_tail(surely as u64, judged as u64, DISPLACED) > CHANCE {
+    let apart = presence.heap_apart();
+    if apart < APART || binomial_tail(surely as u64, judged as u64, DISPLACED) > CHANCE {
         return None;
     }
     let mut images = presence.displaced();
@@ -140,12 +136,13 @@ fn displaced(facts: &RunFacts) -> Option<Diagnosis> {
     let share = images.len() as f64 / judged as f64;
     // With more than half of the images set aside there would be nothing to learn from.
     images.truncate((MOST_NAMED * facts.images as f64) as usize);
-    let found = Diagnosis::new(Cause::BoxesWrong, 0.9, sentence).with("share", share);
+    let found = CauseFound::new(CauseEvidence::BoxesWrong, if apart >= FAR_APART { 0.9 } else { 0.6 }, sentence);
+    let found = found.with("share", share).with("apart", apart);
     Some(found.with("agreement", agreement).naming(images))
 }
 
 /// Objects that look like another class than their labels say, as surely as others look like their own.
-fn misnamed(facts: &RunFacts) -> Option<Diagnosis> {
+fn misnamed(facts: &RunFacts) -> Option<CauseFound> {
     // What is cut out where no object is does not look like its name.
     let judged = !looks_random(facts) && boxes(facts).is_none() && displaced(facts).is_none();
     let appearance = facts.appearance.as_ref().filter(|_| judged)?;
@@ -163,30 +160,12 @@ fn misnamed(facts: &RunFacts) -> Option<Diagnosis> {
         percent(opposition)
     );
     let share = images.len() as f64 / judged as f64;
-    let found = Diagnosis::new(Cause::LabelsSwapped, 0.9, sentence).with("share", share);
+    let found = CauseFound::new(CauseEvidence::LabelsSwapped, 0.9, sentence).with("share", share);
     Some(found.with("agreement", agreement).with("opposition", opposition).naming(images))
 }
 
-/// A class whose share of the objects is a tenth of an even one, in a set large enough to tell.
-fn scarce(facts: &RunFacts) -> Option<Diagnosis> {
-    let total: u64 = facts.objects.iter().sum();
-    let (class, &count) = facts.objects.iter().enumerate().filter(|(_, n)| **n > 0).min_by_key(|(_, n)| **n)?;
-    let even = 1.0 / facts.objects.len() as f64;
-    let share = count as f64 / total as f64;
-    if facts.objects.len() < 2 || total < 50 || share > SCARCE * even {
-        return None;
-    }
-    let sentence = format!(
-        "class {} has {count} of {total} labelled objects ({}, an even share is {}): the others will be learned in its place",
-        facts.class_name(class),
-        percent(share),
-        percent(even)
-    );
-    Some(Diagnosis::new(Cause::ClassStarves(class), 0.8, sentence).with("share", share))
-}
-
 /// So many images without any object that most steps are about nothing.
-fn empty(facts: &RunFacts) -> Option<Diagnosis> {
+fn empty(facts: &RunFacts) -> Option<CauseFound> {
     let share = facts.empty_images as f64 / facts.images.max(1) as f64;
     if facts.images < 16 || !(EMPTY..1.0).contains(&share) {
         return None;
@@ -195,11 +174,11 @@ fn empty(facts: &RunFacts) -> Option<Diagnosis> {
         "{} of {} training images have no object: steps on them teach only what is none",
         facts.empty_images, facts.images
     );
-    Some(Diagnosis::new(Cause::NoPositives, 0.8, sentence).with("share", share))
+    Some(CauseFound::new(CauseEvidence::NoPositives { share: short(share) }, 0.8, sentence).with("share", share))
 }
 
 /// Fewer photos than few-shot studies call many, shown so often that they are known by heart.
-fn few(facts: &RunFacts) -> Option<Diagnosis> {
+fn few(facts: &RunFacts) -> Option<CauseFound> {
     let passes = facts.total_steps / facts.steps_per_epoch.max(1);
     if facts.images == 0 || facts.images >= FEW || passes < BY_HEART {
         return None;
@@ -210,26 +189,26 @@ fn few(facts: &RunFacts) -> Option<Diagnosis> {
          what they make of other photos comes from the pretraining alone",
         facts.images, facts.weights
     );
-    let found = Diagnosis::new(Cause::Overfitting, 0.8, sentence);
+    let found = CauseFound::new(CauseEvidence::TooFewPhotos, 0.8, sentence);
     Some(found.with("images", facts.images as f64).with("passes", passes as f64))
 }
 
-fn decay(facts: &RunFacts) -> Option<Diagnosis> {
+fn decay(facts: &RunFacts) -> Option<CauseFound> {
     let times = facts.weight_decay / facts.usual_weight_decay.max(1e-12);
     if times < HEAVY {
         return None;
     }
     let sentence = format!("a weight decay of {:.0e} is {times:.0} times what fine-tuning uses", facts.weight_decay);
-    Some(Diagnosis::new(Cause::WeightDecayTooLarge, 0.7, sentence).with("times", times))
+    Some(CauseFound::new(CauseEvidence::WeightDecayTooLarge, 0.7, sentence).with("times", times))
 }
 
-fn weak_start(facts: &RunFacts) -> Option<Diagnosis> {
+fn weak_start(facts: &RunFacts) -> Option<CauseFound> {
     let response = facts.response.filter(|r| *r < 0.05)?;
     let sentence = format!(
         "before any step the backbone's output differs between photos by only {response:.3} of its size (0.5 to 0.9 is \
          usual): its features carry next to nothing of these photos"
     );
-    Some(Diagnosis::new(Cause::WeakStart, 0.8, sentence).with("response", response))
+    Some(CauseFound::new(CauseEvidence::WeakStart, 0.8, sentence).with("response", response))
 }
 
 #[cfg(test)]
@@ -238,7 +217,7 @@ mod tests {
     use crate::watchdog::{Appearance, StageFacts, StageKind};
 
     fn causes(facts: &RunFacts) -> Vec<Cause> {
-        before(facts).into_iter().map(|d| d.cause).collect()
+        before(facts).into_iter().map(|found| found.cause()).collect()
     }
 
     #[test]
@@ -251,7 +230,7 @@ mod tests {
             weights: 3_000_000,
             ..RunFacts::default()
         };
-        assert_eq!(causes(&set(12, 32)), [Cause::Overfitting]);
+        assert_eq!(causes(&set(12, 32)), [Cause::TooFewPhotos]);
         assert_eq!(causes(&set(12, 4)), []);
         assert_eq!(causes(&set(60, 32)), []);
     }
@@ -272,7 +251,7 @@ mod tests {
             RunFacts { appearance: Some(appearance), spread: Some(0.5), ..RunFacts::default() }
         };
         assert_eq!(causes(&set(20, -0.9)), [Cause::LabelsSwapped]);
-        assert_eq!(before(&set(20, -0.9))[0].images, (0..20).collect::<Vec<u32>>());
+        assert_eq!(before(&set(20, -0.9))[0].diagnosis.images, (0..20).collect::<Vec<u32>>());
         assert_eq!(causes(&set(20, -0.3)), [], "hesitation");
         assert_eq!(causes(&set(3, -0.9)), [], "a few");
         assert_eq!(causes(&set(50, -0.9)), [], "nothing to go by");
@@ -295,8 +274,8 @@ mod tests {
             RunFacts { presence: Some(presence), spread: Some(0.5), images: 100, ..RunFacts::default() }
         };
         assert_eq!(causes(&set(30, 60, -0.3)), [Cause::BoxesWrong]);
-        assert_eq!(before(&set(30, 60, -0.3))[0].images, (0..30).collect::<Vec<u32>>());
-        assert_eq!(before(&set(60, 40, -0.3))[0].images.len(), 45, "some must be left");
+        assert_eq!(before(&set(30, 60, -0.3))[0].diagnosis.images, (0..30).collect::<Vec<u32>>());
+        assert_eq!(before(&set(60, 40, -0.3))[0].diagnosis.images.len(), 45, "some must be left");
         assert_eq!(causes(&set(5, 80, -0.3)), [], "a few");
         assert_eq!(causes(&set(30, 60, -0.15)), [], "not surely");
         assert_eq!(causes(&set(80, 10, -0.3)), [], "nothing to go by");
@@ -306,11 +285,17 @@ mod tests {
         let appearance = Appearance { images: (0..100).collect(), margins, agreed: 80, explained: 0.7 };
         let both = RunFacts { appearance: Some(appearance), ..set(30, 60, -0.3) };
         assert_eq!(causes(&both), [Cause::BoxesWrong]);
-        // A network that is broken says nothing of boxes, and specks say nothing of names.
-        let stage = StageFacts { name: "block 3".into(), kind: StageKind::Backbone, trained: true };
+        // A broken network cannot judge boxes, and specks cannot be judged by name.
+        let stage =
+            StageFacts { name: "block 3".into(), kind: StageKind::Backbone, trained: true, fresh_predictor: false };
         let blind = RunFacts { stages: vec![stage], silent: vec![[1.0, 0.0]], ..set(30, 60, -0.3) };
         assert_eq!(causes(&blind), [Cause::DeadStage(0)]);
-        let specks = RunFacts { unmatched: (0..20).collect(), presence: None, ..both };
+        let specks = RunFacts { unmatched: (0..20).collect(), extents: vec![0.02; 20], presence: None, ..both.clone() };
         assert_eq!(causes(&specks), [Cause::BoxesUnmatched]);
+        // One heap of margins is a network that sees little, and says nothing; a heap not far apart is told with less
+        // certainty, and nothing is set aside.
+        assert_eq!(causes(&set(30, 30, -0.3)), []);
+        assert!(before(&set(30, 45, -0.3))[0].diagnosis.confidence < 0.75);
+        assert!(before(&set(30, 60, -0.3))[0].diagnosis.confidence > 0.75);
     }
 }

@@ -4,6 +4,7 @@
 //! effect of a size that matters besides: over 300 looks at 20 tests the chance of any false alarm from chance alone
 //! stays below `300 · 20 · 1e-6 = 0.6 %`.
 
+mod beyond;
 mod centre;
 mod cholesky;
 mod folds;
@@ -15,6 +16,7 @@ mod spike;
 mod tail;
 mod trend;
 
+pub use beyond::beyond;
 pub use centre::{deviation, median, quantile};
 pub use folds::Folds;
 pub use oscillation::{Oscillation, oscillation, scale_change};

@@ -5,7 +5,8 @@
 //!
 //! *Blind*: a network whose output does not depend on the image can at best predict the shares of the classes among the
 //! mined anchors. With `r` negatives per positive its loss per positive is `(1+r)·H(1/(1+r)) + H(classes)`: 2.25 for one
-//! class and 3 : 1, whatever the data set.
+//! class and 3 : 1, whatever the data set. Where each class has a sigmoid of its own, the loss is
+//! `(1+r)·Σ H(share of the class)`, the same for one class.
 
 use super::trend::trend;
 
@@ -15,10 +16,14 @@ pub fn is_flat(values: &[f64], margin: f64) -> bool {
 }
 
 /// Class loss per positive of the best constant predictor, in nats. `positives` counts by class.
-pub fn blind_class_loss(negatives_per_positive: f64, positives: &[f64]) -> f64 {
+pub fn blind_class_loss(negatives_per_positive: f64, positives: &[f64], sigmoids: bool) -> f64 {
     let share = 1.0 / (1.0 + negatives_per_positive);
     let entropy = |p: f64| if p > 0.0 { -p * p.ln() } else { 0.0 };
     let total: f64 = positives.iter().sum();
+    if sigmoids && total > 0.0 {
+        let shares = positives.iter().map(|p| share * p / total);
+        return shares.map(|p| entropy(p) + entropy(1.0 - p)).sum::<f64>() / share;
+    }
     let classes: f64 = if total > 0.0 { positives.iter().map(|p| entropy(p / total)).sum() } else { 0.0 };
     (entropy(share) + entropy(1.0 - share)) / share + classes
 }
@@ -30,11 +35,15 @@ mod tests {
 
     #[test]
     fn the_constant_predictor_has_the_loss_of_its_entropy() {
-        assert!((blind_class_loss(3.0, &[7.0]) - 2.249).abs() < 1e-3);
-        assert!((blind_class_loss(3.0, &[5.0, 5.0]) - 2.249 - 2f64.ln()).abs() < 1e-3);
+        assert!((blind_class_loss(3.0, &[7.0], false) - 2.249).abs() < 1e-3);
+        assert!((blind_class_loss(3.0, &[5.0, 5.0], false) - 2.249 - 2f64.ln()).abs() < 1e-3);
         // By hand: cross-entropy of predicting the shares over one positive of each class and three negatives each.
         let by_hand = -(0.125f64.ln() * 2.0 + 0.75f64.ln() * 6.0) / 2.0;
-        assert!((blind_class_loss(3.0, &[1.0, 1.0]) - by_hand).abs() < 1e-12);
+        assert!((blind_class_loss(3.0, &[1.0, 1.0], false) - by_hand).abs() < 1e-12);
+        // Two sigmoids over eight anchors, each right for one of them.
+        let by_hand = -2.0 * (0.125f64.ln() + 7.0 * 0.875f64.ln()) / 2.0;
+        assert!((blind_class_loss(3.0, &[1.0, 1.0], true) - by_hand).abs() < 1e-12);
+        assert!((blind_class_loss(3.0, &[7.0, 0.0], true) - 2.249).abs() < 1e-3);
     }
 
     #[test]

@@ -1,0 +1,94 @@
+//! The fields of a COCO file. Ids and numbers stay JSON values, so that one odd entry costs that entry and not the file.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::annotation::Place;
+use super::super::error::DataError;
+use super::super::folder::Entry;
+use super::super::text::decode;
+
+#[derive(Deserialize)]
+pub struct CocoFile {
+    pub images: Vec<CocoImage>,
+    pub annotations: Vec<CocoAnnotation>,
+    pub categories: Vec<CocoCategory>,
+}
+
+#[derive(Deserialize)]
+pub struct CocoImage {
+    #[serde(default)]
+    pub id: Value,
+    #[serde(default)]
+    pub file_name: Value,
+    #[serde(default)]
+    pub width: Value,
+    #[serde(default)]
+    pub height: Value,
+}
+
+#[derive(Deserialize)]
+pub struct CocoAnnotation {
+    #[serde(default)]
+    pub id: Value,
+    #[serde(default)]
+    pub image_id: Value,
+    #[serde(default)]
+    pub category_id: Value,
+    #[serde(default)]
+    pub bbox: Value,
+    #[serde(default)]
+    pub segmentation: Value,
+    #[serde(default)]
+    pub area: Value,
+    #[serde(default)]
+    pub iscrowd: Value,
+}
+
+#[derive(Deserialize)]
+pub struct CocoCategory {
+    pub id: Value,
+    pub name: String,
+    #[serde(default)]
+    pub supercategory: Value,
+}
+
+/// The file as COCO.
+///
+/// # Errors
+/// If it cannot be read or is something else.
+pub fn parse(entry: &Entry) -> Result<CocoFile, DataError> {
+    let bytes = entry.read("read the labels")?;
+    // Decoding copies, and the largest label files are of this format: only what is not plain UTF-8 is decoded.
+    let parsed = match std::str::from_utf8(&bytes) {
+        Ok(text) => serde_json::from_str(text.trim_start_matches('\u{feff}')),
+        Err(_) => serde_json::from_str(&decode(&bytes).text),
+    };
+    parsed.map_err(|e| DataError::Label {
+        place: Place::file(&entry.name),
+        found: e.to_string(),
+        expected: "COCO JSON with images, annotations and categories".into(),
+        help: "export the labels as COCO detection once more".into(),
+    })
+}
+
+/// One spelling for ids: 7, 7.0 and "7" are the same.
+pub fn id_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(n) => Some(match n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15) {
+            Some(whole) => format!("{whole:.0}"),
+            None => n.to_string(),
+        }),
+        Value::String(text) => {
+            let whole = text.trim().parse::<f64>().ok().filter(|f| f.fract() == 0.0 && f.abs() < 9e15);
+            Some(whole.map_or_else(|| text.clone(), |f| format!("{f:.0}")))
+        }
+        _ => None,
+    }
+}
+
+/// The value as text, cut to a length that fits a message.
+pub fn brief(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { text.chars().take(60).chain("...".chars()).collect() } else { text }
+}

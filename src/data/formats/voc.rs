@@ -1,0 +1,184 @@
+//! Pascal VOC (and the XML of MIT's LabelMe): one XML per image, in `Annotations/`, `annotations/`, `annots/` or beside the image.
+//!
+//! Corners are taken as written: whether a tool counted pixels from 0 or from 1 cannot be seen, and one pixel is
+//! below the labels' own noise. Read leniently, because hand-made tools write many dialects: only objects that are
+//! direct children of the annotation count (`<part>` boxes do not), coordinates may be floats, the size may be missing.
+
+use super::super::account::Fate;
+use super::super::annotation::{Annotation, Place, RawObject, Units};
+use super::super::folder::{Entry, Folder};
+use super::super::labels::Labels;
+use super::super::matcher::Match;
+use super::super::paths::{file_name, folded, stem};
+use super::super::roles::split_of;
+use super::shapes::around;
+use super::xml::Element;
+
+/// Adds the labels of one file whose root element is `annotation`; `taken` holds the ids of photos with labels.
+pub fn read_one(
+    folder: &Folder,
+    xml: &Entry,
+    root: &Element,
+    labels: &mut Labels,
+    taken: &mut std::collections::HashSet<usize>,
+) -> Fate {
+    let place = Place::file(&xml.name);
+    let image = match find_image(folder, xml, root) {
+        Match::One(id) => &folder.entries()[id],
+        other => {
+            let named = root.text_of("filename").filter(|n| !n.is_empty());
+            labels.orphan(place, named.unwrap_or(stem(&xml.name)), other);
+            return Fate::Orphan;
+        }
+    };
+    if !taken.insert(image.id) {
+        labels.repeated(place, &image.name);
+        return Fate::Orphan;
+    }
+    let size = |name| root.child("size").and_then(|s| s.text_of(name)).and_then(|t| t.parse().ok());
+    let mut annotation = Annotation::new(image, Units::Pixels, place).with_size(size("width"), size("height"));
+    // LabelMe keeps what was deleted, with a mark.
+    for element in root.children_named("object").filter(|o| o.text_of("deleted") != Some("1")) {
+        match read_object(element, &xml.name) {
+            Ok(object) => annotation.objects.push(object),
+            Err(fault) => labels.lost(Place::line(&xml.name, element.line), fault),
+        }
+    }
+    labels.found(annotation);
+    Fate::Labels
+}
+
+/// The image of the XML's own name is the rule of the format, with the extension that `<filename>` gives. Another
+/// `<filename>` is often a leftover, but better than nothing.
+fn find_image<'a>(folder: &'a Folder, xml: &Entry, root: &Element) -> Match<'a> {
+    let own = stem(&xml.name);
+    let filename = root.text_of("filename").unwrap_or_default().replace('\\', "/");
+    let named = file_name(&filename);
+    let split = split_of(&xml.name);
+    let find = |wanted: &str| match wanted.is_empty() {
+        true => Match::None,
+        false => folder.matcher().find(wanted, &xml.name, split),
+    };
+    let same = folded(stem(named)) == folded(own);
+    let readings = if same { [named, own, ""] } else { [own, &filename, named] };
+    let mut first = Match::None;
+    for reading in readings {
+        match find(reading) {
+            Match::One(id) => return Match::One(id),
+            other if first == Match::None => first = other,
+            _ => {}
+        }
+    }
+    // Photos of one name in several folders: `<folder>` may tell.
+    let inside = root.text_of("folder").filter(|f| !f.is_empty() && matches!(first, Match::Several(..)));
+    match inside.map(|f| find(&format!("{f}/{}", if same { named } else { own }))) {
+        Some(Match::One(id)) => Match::One(id),
+        _ => first,
+    }
+}
+
+/// The box around an outline, which the web LabelMe of MIT writes in the place of `bndbox`.
+fn outline(polygon: &Element) -> Option<[f64; 4]> {
+    let number = |point: &Element, name| point.text_of(name)?.trim().parse::<f64>().ok().filter(|n| n.is_finite());
+    let point = |point: &Element| Some([number(point, "x")?, number(point, "y")?]);
+    let points: Option<Vec<[f64; 2]>> = polygon.children_named("pt").map(point).collect();
+    around(&points?)
+}
+
+fn read_object(object: &Element, file: &str) -> Result<RawObject, String> {
+    let class = object.text_of("name").filter(|n| !n.is_empty()).ok_or("an object without a name")?;
+    let Some(bndbox) = object.child("bndbox") else {
+        let outline = object.child("polygon").and_then(outline);
+        let corners = outline.ok_or_else(|| format!("object {class:?} without bndbox"))?;
+        return Ok(RawObject::new(class, corners, Place::line(file, object.line)));
+    };
+    let mut corners = [0.0; 4];
+    for (corner, name) in corners.iter_mut().zip(["xmin", "ymin", "xmax", "ymax"]) {
+        let text = bndbox.text_of(name).ok_or_else(|| format!("object {class:?}: bndbox without {name}"))?;
+        let number = text.parse::<f64>().ok().filter(|n| n.is_finite());
+        *corner = number.ok_or_else(|| format!("object {class:?}: {name} is {text:?}, expected a number"))?;
+    }
+    let difficult = object.text_of("difficult").is_some_and(|d| d == "1" || d.eq_ignore_ascii_case("true"));
+    Ok(RawObject { difficult, ..RawObject::new(class, corners, Place::line(file, object.line)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::finding::Kind;
+    use super::super::xml_files::read;
+    use super::*;
+
+    fn read_files(files: &[(&str, &str)]) -> Labels {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("has a parent")).expect("creates");
+            std::fs::write(path, text).expect("writes");
+        }
+        let (_, labels) = read(&Folder::list(dir.path()).expect("lists")).expect("reads").expect("has labels");
+        labels
+    }
+
+    const CAT: &str = "<annotation><filename>old.jpg</filename><size><width>64</width><height>48</height></size>
+        <object><name> cat &amp; dog </name><difficult>1</difficult>
+        <bndbox><ymin>2.5</ymin><xmin>1</xmin><xmax>30</xmax><ymax>40</ymax></bndbox>
+        <part><name>head</name><bndbox><xmin>1</xmin></bndbox></part></object></annotation>";
+
+    #[test]
+    fn reads_objects_with_floats_entities_and_any_order() {
+        let labels = read_files(&[("Annotations/a #1.xml", CAT), ("JPEGImages/a #1.JPG", "")]);
+        assert!(labels.findings.is_empty(), "{:?}", labels.findings);
+        let a = &labels.annotations[0];
+        assert_eq!((a.source.as_str(), a.declared_size), ("JPEGImages/a #1.JPG", Some([64, 48])));
+        assert_eq!(a.objects.len(), 1);
+        assert_eq!((a.objects[0].class.as_str(), a.objects[0].corners), ("cat & dog", [1.0, 2.5, 30.0, 40.0]));
+        assert!(a.objects[0].difficult);
+        assert_eq!(a.objects[0].place, Place::line("Annotations/a #1.xml", 2));
+    }
+
+    #[test]
+    fn the_xmls_own_name_beats_its_filename_element_and_its_extension_beats_a_mask() {
+        let labels = read_files(&[("x/a.xml", CAT), ("x/a.png", ""), ("x/old.jpg", "")]);
+        assert_eq!(labels.annotations[0].source, "x/a.png");
+        let labels = read_files(&[("x/a.xml", CAT), ("x/old.jpg", "")]);
+        assert_eq!(labels.annotations[0].source, "x/old.jpg");
+        let named = CAT.replace("old.jpg", "a.jpg");
+        let labels = read_files(&[("ann/xmls/a.xml", &named), ("ann/odd/a.png", ""), ("images/a.jpg", "")]);
+        assert_eq!(labels.annotations[0].source, "images/a.jpg");
+    }
+
+    #[test]
+    fn outlines_are_read_as_boxes_and_deleted_objects_are_not_there() {
+        let point = |x: u32, y: u32| format!("<pt><x>{x}</x><y>{y}.5</y></pt>");
+        let polygon: String = [(5, 6), (30, 6), (30, 40), (5, 41)].map(|(x, y)| point(x, y)).concat();
+        let object = |deleted| {
+            format!(
+                "<object><name>car</name><deleted>{deleted}</deleted><polygon>{polygon}<username/></polygon></object>"
+            )
+        };
+        let text = format!("<annotation><filename>a.jpg</filename>{}{}</annotation>", object(0), object(1));
+        let labels = read_files(&[("Annotations/a.xml", &text), ("Images/a.jpg", "")]);
+        let [object] = labels.annotations[0].objects.as_slice() else { panic!("{:?}", labels.annotations) };
+        assert_eq!((object.class.as_str(), object.corners), ("car", [5.0, 6.5, 30.0, 41.5]));
+    }
+
+    #[test]
+    fn defects_are_findings_with_their_line() {
+        let no_box = "<annotation>\n<object><name>cat</name></object>\n</annotation>";
+        let word = no_box.replace("</name>", "</name><bndbox><xmin>left</xmin></bndbox>");
+        let cut = &CAT[..CAT.find("<xmin>").expect("is there")];
+        for (text, line, detail) in [
+            (no_box, 2, "object \"cat\" without bndbox"),
+            (word.as_str(), 2, "object \"cat\": xmin is \"left\", expected a number"),
+            (cut, 3, "the file ends inside <"),
+        ] {
+            let labels = read_files(&[("a.xml", text), ("a.jpg", "")]);
+            let finding = &labels.findings[0];
+            assert_eq!((finding.kind, finding.place.clone()), (Kind::MalformedLabel, Place::line("a.xml", line)));
+            assert!(finding.detail.starts_with(detail), "{}", finding.detail);
+        }
+        let orphan = read_files(&[("a.xml", CAT)]);
+        assert_eq!(orphan.findings[0].kind, Kind::LabelWithoutImage);
+        assert_eq!((orphan.count.orphaned, orphan.fates.as_slice()), (1, &[("a.xml".to_string(), Fate::Orphan)][..]));
+    }
+}

@@ -1,0 +1,68 @@
+//! All XML files of a set, each parsed once: Pascal VOC's and CVAT's, told apart by their root element.
+//!
+//! Other roots are project files and settings of labelling tools, and are passed over.
+
+use std::collections::HashSet;
+
+use super::super::account::Fate;
+use super::super::annotation::Place;
+use super::super::error::DataError;
+use super::super::finding::{Action, Kind};
+use super::super::folder::Folder;
+use super::super::labels::Labels;
+use super::super::matcher::Match;
+use super::super::paths::stem;
+use super::super::text::decode;
+use super::format::Format;
+use super::xml::parse;
+use super::{cvat, voc};
+
+/// The labels in XML files, of the format that has most of them; `None` if no XML is a label file.
+///
+/// # Errors
+/// If a file that was just listed cannot be read, or if it is CVAT's video format; a malformed file is a finding.
+pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
+    let (mut of_voc, mut of_cvat) = (Labels::default(), Labels::default());
+    let mut taken = [HashSet::new(), HashSet::new()];
+    let mut files = [0, 0];
+    for entry in folder.with_extension("xml") {
+        let text = decode(&entry.read("read the labels")?);
+        let (labels, fate) = match parse(&text.text) {
+            Ok(root) if root.name == "annotation" => {
+                files[0] += 1;
+                let fate = voc::read_one(folder, entry, &root, &mut of_voc, &mut taken[0]);
+                (&mut of_voc, fate)
+            }
+            Ok(root) if cvat::is_one(&root) => {
+                files[1] += 1;
+                let fate = cvat::read_one(folder, entry, &root, &mut of_cvat, &mut taken[1])?;
+                (&mut of_cvat, fate)
+            }
+            Ok(_) => continue,
+            Err((line, fault)) => {
+                files[0] += 1;
+                if let Match::One(id) = folder.matcher().find(stem(&entry.name), &entry.name, None) {
+                    taken[0].insert(id);
+                    of_voc.spoken_of.insert(folder.entries()[id].name.clone());
+                }
+                of_voc.malformed(Place::line(&entry.name, line), fault);
+                (&mut of_voc, Fate::Malformed)
+            }
+        };
+        labels.files.push(entry.stored.clone());
+        labels.fates.push((entry.name.clone(), fate));
+        if let Some(guess) = text.guess {
+            labels.findings.note(Kind::TextEncoding, Place::file(&entry.name), Action::Kept, guess);
+        }
+    }
+    let cvat_has_more = of_cvat.annotations.len() > of_voc.annotations.len();
+    let (format, mut labels) = match files {
+        [0, 0] => return Ok(None),
+        [0, _] => (Format::Cvat, of_cvat),
+        [_, 0] => (Format::Voc, of_voc),
+        _ if cvat_has_more => (Format::Cvat, of_cvat),
+        _ => (Format::Voc, of_voc),
+    };
+    labels.report_unlabelled(folder);
+    Ok(Some((format, labels)))
+}

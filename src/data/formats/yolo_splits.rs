@@ -1,0 +1,98 @@
+//! Which images of a YOLO set are for what: by its data.yaml, by Darknet's `obj.data`, by lists, or by folders.
+
+use std::collections::BTreeSet;
+
+use super::super::account::Fate;
+use super::super::annotation::Place;
+use super::super::error::DataError;
+use super::super::finding::{Action, Finding, Kind, Severity};
+use super::super::folder::{Entry, Folder};
+use super::super::image_lists;
+use super::super::labels::Labels;
+use super::super::paths::{extension_of, file_name, parent};
+use super::super::roles::split_name;
+use super::data_yaml::{DataYaml, Resolved};
+
+/// Fills in the splits that the set gives.
+///
+/// # Errors
+/// If a list that was just seen cannot be read.
+pub fn given_splits(folder: &Folder, yaml: Option<(&str, &DataYaml)>, labels: &mut Labels) -> Result<(), DataError> {
+    if let Some((name, yaml)) = yaml.filter(|(_, y)| !y.splits.is_empty()) {
+        by_yaml(folder, name, yaml, labels)?;
+        labels.split_source = name.to_string();
+        return Ok(());
+    }
+    for entry in folder.entries().iter().filter(|e| extension_of(&e.name) == "data") {
+        by_darknet(folder, entry, labels)?;
+    }
+    Ok(())
+}
+
+/// The images that belong to the set: those of its splits if it has any from a data.yaml, else all.
+pub fn images_of<'a>(folder: &'a Folder, labels: &Labels) -> Vec<&'a Entry> {
+    let members: BTreeSet<&str> = labels.splits.values().flatten().map(String::as_str).collect();
+    match members.is_empty() {
+        true => folder.images().collect(),
+        false => folder.images().filter(|e| members.contains(e.name.as_str())).collect(),
+    }
+}
+
+fn by_yaml(folder: &Folder, name: &str, yaml: &DataYaml, labels: &mut Labels) -> Result<(), DataError> {
+    for (split, entries) in &yaml.splits {
+        for entry in entries {
+            let mut found: Vec<String> = Vec::new();
+            let mut missing = Vec::new();
+            match yaml.resolve(folder, parent(name), entry) {
+                Some(Resolved::Folder(sub)) => {
+                    let inside = folder.under(&sub).iter().filter(|e| super::super::paths::is_image(&e.name));
+                    found.extend(inside.map(|e| e.name.clone()));
+                }
+                Some(Resolved::List(list)) => {
+                    let Some(entry) = folder.entry(&list) else { continue };
+                    let text = labels.text(entry, Fate::List)?;
+                    for (at, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+                        match image_lists::find(folder, line, &list) {
+                            Some(image) => found.push(image.name.clone()),
+                            None => missing.push((Place::line(&list, at + 1), format!("{line:?} is not there"))),
+                        }
+                    }
+                }
+                None => missing.push((Place::file(name), format!("{split}: {entry:?} leads nowhere"))),
+            }
+            for (place, detail) in missing {
+                let finding = Finding::new(Kind::ListedImageMissing, place, Action::Dropped, detail);
+                // Exporters write `test:` whether or not there is one.
+                let severity = if split == "test" { Severity::Info } else { Severity::Warning };
+                labels.findings.add(finding.with_severity(severity));
+            }
+            if !found.is_empty() {
+                labels.splits.entry(split.clone()).or_default().extend(found);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `obj.data`: `train = data/train.txt`, paths from where training was to start.
+fn by_darknet(folder: &Folder, entry: &Entry, labels: &mut Labels) -> Result<(), DataError> {
+    let text = labels.text(entry, Fate::List)?;
+    for (key, value) in text.lines().filter_map(|l| l.split_once('=')) {
+        let Some(split) = split_name(key.trim()) else { continue };
+        let value = value.trim().replace('\\', "/");
+        let list = folder.entry(&value).or_else(|| {
+            let beside = super::super::paths::join(parent(&entry.name), file_name(&value));
+            folder
+                .entry(&beside)
+                .or_else(|| folder.with_extension("txt").find(|e| file_name(&e.name) == file_name(&value)))
+        });
+        let Some(list) = list else {
+            let detail = format!("{split}: {value:?} leads nowhere");
+            labels.findings.note(Kind::ListedImageMissing, Place::file(&entry.name), Action::Dropped, detail);
+            continue;
+        };
+        image_lists::read(folder, list, split, labels)?;
+        labels.split_source = entry.name.clone();
+    }
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! The network as a list of steps on numbered values, at one input size: what every written form is made from.
+//!
+//! Paddings are numbers. A depthwise kernel on a map with a side of 1 is cut to the taps that read the map, which changes
+//! no result: OpenCV 4.8 to 4.12 read outside such maps where they are padded.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::{names, refused};
+use crate::interchange::InterchangeError;
+use crate::interchange::table::Role;
+use crate::model::{ConvKind, ConvWeights, Head, Ssd, Stage};
+
+/// A feature map, `[H, W, C]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// Empty for the image: its name belongs to the form.
+    pub name: String,
+    pub size: [usize; 2],
+    pub channels: usize,
+}
+
+pub enum Step<'a> {
+    Conv {
+        /// The name of the node, and the prefix of its weights' names.
+        scope: String,
+        conv: Cow<'a, ConvWeights>,
+        /// Top, left, bottom, right.
+        pads: [usize; 4],
+        input: usize,
+        output: usize,
+    },
+    Add {
+        scope: String,
+        inputs: [usize; 2],
+        output: usize,
+    },
+}
+
+/// A predictor's output, to be flattened to `[anchors, columns]`.
+pub struct Branch {
+    pub scope: String,
+    pub value: usize,
+}
+
+pub struct Layout<'a> {
+    /// Value 0 is the image.
+    pub values: Vec<Value>,
+    pub steps: Vec<Step<'a>>,
+    /// One for each feature map.
+    pub boxes: Vec<Branch>,
+    pub classes: Vec<Branch>,
+    /// Rows, columns and anchors per cell of each feature map.
+    pub maps: Vec<([usize; 2], usize)>,
+}
+
+impl<'a> Layout<'a> {
+    /// # Errors
+    /// If a kernel does not fit into its map; `path` is for the message.
+    pub fn of(network: &'a Ssd<ConvWeights>, size: [usize; 2], path: &Path) -> Result<Self, InterchangeError> {
+        let image = Value { name: String::new(), size, channels: network.stem.spec.in_channels };
+        let (values, steps) = (vec![image], Vec::new());
+        let layout = Self { values, steps, boxes: Vec::new(), classes: Vec::new(), maps: Vec::new() };
+        let mut drawing = Drawing { path, layout };
+        let maps = drawing.feature_maps(network)?;
+        for (i, (head, map)) in network.heads.iter().zip(maps).enumerate() {
+            drawing.head(i, head, map)?;
+        }
+        Ok(drawing.layout)
+    }
+}
+
+struct Drawing<'a, 'p> {
+    path: &'p Path,
+    layout: Layout<'a>,
+}
+
+impl<'a> Drawing<'a, '_> {
+    fn value(&mut self, name: String, size: [usize; 2], channels: usize) -> usize {
+        self.layout.values.push(Value { name, size, channels });
+        self.layout.values.len() - 1
+    }
+
+    fn conv(
+        &mut self,
+        stage: Stage,
+        role: Role,
+        conv: &'a ConvWeights,
+        extra_width: usize,
+        input: usize,
+    ) -> Result<usize, InterchangeError> {
+        let scope = names::conv(stage, role, conv, extra_width);
+        let (spec, size) = (&conv.spec, self.layout.values[input].size);
+        let (top, bottom) = spec.padding.vertical(size[0], spec.kernel[0], spec.stride);
+        let (left, right) = spec.padding.horizontal(size[1], spec.kernel[1], spec.stride);
+        if size[0] + top + bottom < spec.kernel[0] || size[1] + left + right < spec.kernel[1] {
+            let found = format!("a {}x{} map", size[0], size[1]);
+            return Err(refused(self.path, &scope, found, "one that its kernel fits into"));
+        }
+        let end = if spec.activation == crate::model::Activation::Linear { "out" } else { "relu6" };
+        let output = self.value(format!("{scope}/{end}"), spec.output_size(size), spec.out_channels);
+        let (conv, pads) = trimmed(conv, [top, left, bottom, right], size);
+        self.layout.steps.push(Step::Conv { scope, conv, pads, input, output });
+        Ok(output)
+    }
+
+    /// Backbone and extras; the feature maps in the order of the heads.
+    fn feature_maps(&mut self, network: &'a Ssd<ConvWeights>) -> Result<Vec<usize>, InterchangeError> {
+        let mut maps = Vec::new();
+        let mut at = self.conv(Stage::Stem, Role::Stem, &network.stem, 0, 0)?;
+        for (i, block) in network.blocks.iter().enumerate() {
+            let (stage, before) = (Stage::Block(i), at);
+            if let Some(expand) = &block.expand {
+                at = self.conv(stage, Role::Expand, expand, 0, at)?;
+                if i == network.tap {
+                    maps.push(at);
+                }
+            }
+            at = self.conv(stage, Role::Depthwise, &block.depthwise, 0, at)?;
+            at = self.conv(stage, Role::Project, &block.project, 0, at)?;
+            if block.residual {
+                let (scope, inputs) = (format!("{}/add", names::block(i)), [before, at]);
+                let Value { size, channels, .. } = self.layout.values[at];
+                at = self.value(scope.clone(), size, channels);
+                self.layout.steps.push(Step::Add { scope, inputs, output: at });
+            }
+        }
+        at = self.conv(Stage::Last, Role::Last, &network.last, 0, at)?;
+        maps.push(at);
+        for (i, extra) in network.extras.iter().enumerate() {
+            let (stage, width) = (Stage::Extra(i), extra.output().spec.out_channels);
+            let spatial = if extra.expand.is_some() { Role::Depthwise } else { Role::Dense };
+            at = self.conv(stage, Role::Reduce, &extra.reduce, width, at)?;
+            at = self.conv(stage, spatial, &extra.spatial, width, at)?;
+            if let Some(expand) = &extra.expand {
+                at = self.conv(stage, Role::Expand, expand, width, at)?;
+            }
+            maps.push(at);
+        }
+        Ok(maps)
+    }
+
+    fn head(&mut self, i: usize, head: &'a Head<ConvWeights>, map: usize) -> Result<(), InterchangeError> {
+        self.layout.maps.push((self.layout.values[map].size, head.anchors_per_cell));
+        let boxes = self.branch(Stage::BoxHead(i), head.box_depthwise.as_ref(), &head.box_predictor, map)?;
+        self.layout.boxes.push(boxes);
+        let classes = self.branch(Stage::ClassHead(i), head.class_depthwise.as_ref(), &head.class_predictor, map)?;
+        self.layout.classes.push(classes);
+        Ok(())
+    }
+
+    fn branch(
+        &mut self,
+        stage: Stage,
+        depthwise: Option<&'a ConvWeights>,
+        predictor: &'a ConvWeights,
+        map: usize,
+    ) -> Result<Branch, InterchangeError> {
+        let read = match depthwise {
+            Some(conv) => self.conv(stage, Role::Depthwise, conv, 0, map)?,
+            None => map,
+        };
+        let value = self.conv(stage, Role::Predictor, predictor, 0, read)?;
+        Ok(Branch { scope: names::conv(stage, Role::Predictor, predictor, 0), value })
+    }
+}
+
+/// The convolution without the taps of a depthwise kernel that only ever see padding, along every side of 1.
+fn trimmed(conv: &ConvWeights, pads: [usize; 4], size: [usize; 2]) -> (Cow<'_, ConvWeights>, [usize; 4]) {
+    let spec = &conv.spec;
+    // (first tap kept, taps kept) along an axis; on a side of 1 there is one output, whose window begins at -before.
+    let kept = |axis: usize| {
+        let (k, before, after) = (spec.kernel[axis], pads[axis], pads[axis + 2]);
+        let alone = size[axis] == 1 && before < k && before + 1 + after < k + spec.stride;
+        if spec.kind == ConvKind::Depthwise && alone { (before, 1) } else { (0, k) }
+    };
+    let [(y, rows), (x, columns)] = [kept(0), kept(1)];
+    if [rows, columns] == spec.kernel {
+        return (Cow::Borrowed(conv), pads);
+    }
+    let channels = spec.out_channels;
+    let mut cut = conv.clone();
+    cut.spec.kernel = [rows, columns];
+    cut.weight = (0..rows * columns)
+        .map(|tap| (y + tap / columns) * spec.kernel[1] + x + tap % columns)
+        .flat_map(|tap| conv.weight[tap * channels..][..channels].iter().copied())
+        .collect();
+    let pad = |axis: usize| if spec.kernel[axis % 2] == cut.spec.kernel[axis % 2] { pads[axis] } else { 0 };
+    let pads = std::array::from_fn(pad);
+    (Cow::Owned(cut), pads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activation, ConvSpec, Padding};
+
+    fn depthwise(stride: usize) -> ConvWeights {
+        let spec = ConvSpec {
+            kind: ConvKind::Depthwise,
+            kernel: [3, 3],
+            stride,
+            padding: Padding::TfSame,
+            in_channels: 2,
+            out_channels: 2,
+            activation: Activation::Relu6,
+        };
+        ConvWeights { spec, weight: (0..18).map(|i| i as f32).collect(), scale: vec![1.0; 2], bias: vec![0.0; 2] }
+    }
+
+    #[test]
+    fn taps_that_see_padding_only_are_cut_and_no_others() {
+        for stride in [1, 2] {
+            let conv = depthwise(stride);
+            let (cut, pads) = trimmed(&conv, [1; 4], [1, 1]);
+            assert_eq!((cut.weight.as_slice(), cut.spec.kernel, pads), (&[8.0, 9.0][..], [1, 1], [0; 4]));
+            let (cut, pads) = trimmed(&conv, [1; 4], [1, 5]);
+            assert_eq!((cut.weight.as_slice(), cut.spec.kernel), (&[6.0, 7.0, 8.0, 9.0, 10.0, 11.0][..], [1, 3]));
+            assert_eq!(pads, [0, 1, 0, 1]);
+            assert_eq!(trimmed(&conv, [0, 0, 1, 1], [2, 2]).0.as_ref(), &conv);
+        }
+        // PyTorch's padding at stride 1 on a wider border gives two outputs, which need two taps.
+        assert_eq!(trimmed(&depthwise(1), [2, 1, 1, 1], [1, 1]).0.spec.kernel, [3, 1]);
+    }
+}

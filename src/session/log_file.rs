@@ -1,0 +1,120 @@
+//! Logging: messages go to the terminal, and to `train.log` of the run folder as soon as there is one.
+
+use super::folder_lock::{FolderLock, sweep};
+use super::terminal::escaped;
+use anyhow::{Context, Result};
+use env_logger::{Builder, Env, Logger, Target};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Most bytes that wait for a file; what a command says before it has a run folder is far less.
+const WAITING_BYTES: usize = 1 << 16;
+
+/// Where the log of this process goes.
+static LOG: Mutex<Sink> = Mutex::new(Sink::Waiting(Vec::new()));
+
+/// The logger behind `train.log`, for what is not said through `log`.
+static FILE_LOGGER: OnceLock<Logger> = OnceLock::new();
+
+enum Sink {
+    Waiting(Vec<u8>),
+    /// The file, and the lock on its folder for as long as it is open.
+    Open {
+        file: File,
+        _lock: FolderLock,
+    },
+}
+
+/// Writes to [`LOG`].
+struct Pipe;
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *LOG.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::Waiting(waiting) if waiting.len() + bytes.len() <= WAITING_BYTES => waiting.extend(bytes),
+            Sink::Waiting(_) => {}
+            Sink::Open { file, .. } => file.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The terminal's logger with the file's beside it.
+struct Tee {
+    terminal: Logger,
+}
+
+impl log::Log for Tee {
+    fn enabled(&self, metadata: &log::Metadata) -> bool {
+        self.terminal.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record) {
+        self.terminal.log(record);
+        if let Some(file) = FILE_LOGGER.get() {
+            file.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.terminal.flush();
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::from_env(Env::default().default_filter_or("info"));
+    builder.filter_module("tract", log::LevelFilter::Error).format(|line, record| {
+        let (level, style) = (record.level(), line.default_level_style(record.level()));
+        // Lines after the first stand below it, so that a message cannot pass for another.
+        let said = escaped(&record.args().to_string()).replace('\n', "\n    ");
+        writeln!(line, "[{} {style}{level:<5}{style:#}] {said}", line.timestamp())
+    });
+    builder
+}
+
+/// Sets up logging. Call once.
+pub fn start() {
+    let terminal = builder().build();
+    let level = terminal.filter();
+    FILE_LOGGER.get_or_init(|| builder().target(Target::Pipe(Box::new(Pipe))).build());
+    if log::set_boxed_logger(Box::new(Tee { terminal })).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Appends the log of this process to `train.log` in a run folder, with what was said so far, and locks the folder:
+/// two processes that train in one would ruin each other's checkpoints. Temporary files of dead processes go.
+///
+/// # Errors
+/// If the file cannot be written, or another process trains in the folder.
+pub fn follow(folder: &Path) -> Result<()> {
+    let lock = FolderLock::take(folder, "is training")?;
+    [folder.to_path_buf(), folder.join("weights")].iter().for_each(|folder| sweep(folder));
+    let path = folder.join("train.log");
+    let refused =
+        || format!("{}: cannot write the log, check that the folder is writable and has room", path.display());
+    let mut file = OpenOptions::new().append(true).create(true).open(&path).with_context(refused)?;
+    let mut sink = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Sink::Waiting(said) = &*sink {
+        file.write_all(said).with_context(refused)?;
+    }
+    *sink = Sink::Open { file, _lock: lock };
+    Ok(())
+}
+
+/// Leaves the run folder's log again, and unlocks it: the process goes on without a run.
+pub fn leave() {
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Sink::Waiting(Vec::new());
+}
+
+/// Notes in the log alone why the command failed: the terminal is told otherwise.
+pub fn note_failure(error: &anyhow::Error) {
+    let Some(logger) = FILE_LOGGER.get() else { return };
+    log::Log::log(logger, &log::Record::builder().level(log::Level::Error).args(format_args!("{error:#}")).build());
+}

@@ -1,0 +1,81 @@
+//! What limits the result of a run that broke nowhere: a statement with its evidence, the gain that is to be had, and what
+//! to do.
+
+use super::cause::Cause;
+use serde::Serialize;
+
+/// What stands between a result and a better one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "cause")]
+pub enum LimitKind {
+    /// A cause of stagnation that was found and not cured.
+    Fault(Cause),
+    /// AP, or what names the classes, was still on its way when the run ended.
+    StillLearning,
+    /// Objects are found in place and called another class.
+    LookAlikes,
+    /// Objects smaller than a cell of the finest feature map are missed.
+    InputTooSmall,
+    /// Boxes of the right class lie loosely around the objects.
+    LooseBoxes,
+    /// Objects that no detection is about.
+    Missed,
+    /// Detections of nothing.
+    Phantoms,
+    /// What is learned on training photos does not hold on others.
+    TooFewPhotos,
+    /// The features of the starting weights tell little of these photos.
+    WeakStart,
+    /// Validation photos that are almost training photos: AP promises too much.
+    Twins,
+    /// Too few validation photos to tell differences.
+    FewJudged,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Limit {
+    #[serde(flatten)]
+    pub kind: LimitKind,
+    /// Bounds of what AP50 would gain, from 0 to 1, where that can be said.
+    pub gain: Option<[f32; 2]>,
+    pub evidence: String,
+    pub advice: String,
+}
+
+impl Limit {
+    pub fn new(kind: LimitKind, evidence: String, advice: String) -> Self {
+        Self { kind, gain: None, evidence, advice }
+    }
+
+    /// With bounds of the gain, cut to what AP50 can rise by at all.
+    pub fn gaining(self, [low, high]: [f64; 2], ap50: f64) -> Self {
+        let most = (1.0 - ap50).max(0.0);
+        Self { gain: Some([low.clamp(0.0, most) as f32, high.clamp(0.0, most) as f32]), ..self }
+    }
+
+    /// What it is ranked by: faults first, then by the middle of the gain, then what only concerns the measuring.
+    pub(super) fn weight(&self) -> f64 {
+        let middle = self.gain.map_or(0.0, |[low, high]| f64::from(low + high) / 2.0);
+        match self.kind {
+            // Half of the objects and more are below a cell: nothing else that was measured matters as much.
+            LimitKind::Fault(Cause::ObjectsTooSmall) => 1.0,
+            LimitKind::Fault(cause) if !cause.is_slight() => 10.0 - f64::from(cause.rank()),
+            LimitKind::Fault(cause) if cause.is_harmless() => -3.0,
+            LimitKind::Fault(_) => 0.02,
+            LimitKind::TooFewPhotos | LimitKind::WeakStart if self.gain.is_none() => 0.02,
+            LimitKind::Twins => -1.0,
+            LimitKind::FewJudged => -2.0,
+            _ => middle,
+        }
+    }
+
+    /// In a line.
+    pub fn words(&self) -> String {
+        let gain = match self.gain {
+            Some([low, high]) if low >= 0.005 => format!(" (AP50 +{low:.2} to +{high:.2})"),
+            Some([_, high]) if high >= 0.005 => format!(" (AP50 up to +{high:.2})"),
+            _ => String::new(),
+        };
+        format!("{}{gain}. {}", self.evidence, self.advice)
+    }
+}
