@@ -57,6 +57,9 @@ pub mod config;
 pub mod data;
 #[doc(hidden)]
 pub mod eval;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod fleet;
 #[doc(hidden)]
 pub mod interchange;
 #[doc(hidden)]

@@ -5,7 +5,7 @@
 use crate::sources::{names_above, names_below, sources};
 
 /// What each layer may import from the crate, besides itself. `main` and the crate root stand above the table.
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: [(&str, &[&str]); 24] = [
     ("board", &[]),
     ("boxes", &[]),
     ("watchdog", &[]),
@@ -47,6 +47,24 @@ const LAYERS: [(&str, &[&str]); 23] = [
     ("serve", &["board", "boxes", "config", "data", "eval", "predict", "session", "train", "watchdog"]),
     ("service", &["board", "config", "data", "serve", "session", "train", "weights"]),
     (
+        "fleet",
+        &[
+            "board",
+            "boxes",
+            "config",
+            "data",
+            "eval",
+            "interchange",
+            "model",
+            "optim",
+            "report",
+            "session",
+            "train",
+            "watchdog",
+            "weights",
+        ],
+    ),
+    (
         "bench",
         &[
             "board",
@@ -73,6 +91,7 @@ const LAYERS: [(&str, &[&str]); 23] = [
             "config",
             "data",
             "eval",
+            "fleet",
             "kernel",
             "loss",
             "model",
