@@ -33,7 +33,7 @@ pub struct Found {
     pub name: String,
     /// In `[0, 1]`.
     pub score: f64,
-    /// Where it is.
+    /// Its place.
     pub bbox: PixelBox,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What went wrong. The message names the file and, where there is something to do about it, ends in a line `help: ...`.
+/// An error. The message names the file and, where there is something to do about it, ends in a line `help: ...`.
 #[derive(Debug)]
 pub struct Error(anyhow::Error);
 

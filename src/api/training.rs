@@ -43,7 +43,7 @@ pub enum Progress {
         epoch: u64,
         /// Validation AP (COCO); `None` where nothing was there to be found.
         ap: Option<f64>,
-        /// Whether these are the best weights so far.
+        /// True if these are the best weights so far.
         best: bool,
     },
     /// The state was saved: from here on the run can be resumed.
@@ -64,7 +64,7 @@ pub struct Trained {
     pub ap: Option<f64>,
     /// Epochs done.
     pub epochs: u64,
-    /// Whether the run was stopped before its end and can be resumed.
+    /// True if the run was stopped before its end and can be resumed.
     pub stopped: bool,
 }
 
@@ -172,8 +172,8 @@ impl Training {
     }
 }
 
-/// Runs `work` on threads that end with it. The process's own pool would take the calling thread for one of its workers, and
-/// a later run on another thread would wait for it forever.
+/// Runs `work` on threads that end with it. The process's own pool would take the calling thread for one of its
+/// workers, and a later run on another thread would wait for it forever.
 fn on_own_threads(
     threads: Option<usize>,
     work: impl FnOnce() -> anyhow::Result<RunOutcome> + Send,

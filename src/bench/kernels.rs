@@ -37,7 +37,7 @@ pub struct KernelArguments {
     pub json: bool,
 }
 
-/// What the caches of a core hold, roughly: larger shapes are held against memory.
+/// The size of a core's caches in numbers, roughly: larger shapes are held against memory.
 const CACHED_BYTES: usize = 32 << 20;
 
 /// The directions a layer is run in.

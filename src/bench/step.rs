@@ -102,7 +102,7 @@ pub fn run(arguments: StepArguments) -> Result<u8> {
     Ok(0)
 }
 
-/// What an image of a training step costs in seconds, by the recipe's micro-batch and frozen stages: the fastest of a few.
+/// The cost of an image in a training step, in seconds, by the recipe's micro-batch and frozen stages: the fastest of a few.
 pub fn seconds_per_image(recipe: &Recipe, classes: usize, imgsz: InputSize) -> f64 {
     let micro_batch = recipe.micro_batch;
     let arguments = StepArguments {

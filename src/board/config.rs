@@ -1,7 +1,7 @@
 //! Settings by board: one TOML file for each in `board-configs/`, in the program.
 //!
-//! A board is known by the beginning of `/proc/device-tree/model` and, where models differ in nothing else, by its memory.
-//! Any other 64-bit ARM machine with a device tree is a board as well, of which nothing is known.
+//! A board is known by the beginning of `/proc/device-tree/model` and, where models differ in nothing else, by its
+//! memory. Any other 64-bit ARM machine with a device tree is a board as well, of which nothing is known.
 
 use serde::Deserialize;
 use std::env::consts::ARCH;
@@ -29,16 +29,16 @@ const GENERIC: &str = "generic-arm64";
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeatLimits {
-    /// Where the temperature is held by pauses.
+    /// The temperature that pauses hold, in °C.
     pub hold_c: f64,
-    /// Where all work rests, until it is `hysteresis_c` cooler.
+    /// The temperature at which all work rests, until it is `hysteresis_c` cooler.
     pub stop_c: f64,
     pub hysteresis_c: f64,
     /// The sensor's smallest step.
     pub sensor_step_c: f64,
 }
 
-/// What a storage card can take.
+/// The writes that a storage card can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriteLimits {
@@ -98,7 +98,8 @@ impl BoardConfig {
         FILES.map(|(name, _)| name).join(", ")
     }
 
-    /// The settings of the board this is, if it is a known one, else the careful ones for any 64-bit ARM board. `root` is
+    /// The settings of the board this is, if it is a known one, else the careful ones for any 64-bit ARM board. `root`
+    /// is
     /// `/` on a board and a fixture tree in tests.
     pub fn detect(root: &Path) -> Option<Self> {
         let model = model(root)?;
@@ -113,7 +114,7 @@ impl BoardConfig {
     }
 }
 
-/// What the device tree calls this board, if there is one.
+/// This board's name in the device tree, if there is one.
 pub fn model(root: &Path) -> Option<String> {
     let text = fs::read(root.join("proc/device-tree/model")).ok()?;
     let text = String::from_utf8_lossy(&text).trim_matches(['\0', '\n', ' ']).to_string();

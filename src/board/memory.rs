@@ -9,10 +9,10 @@ pub fn process_memory(root: &Path) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What limits the memory.
+/// The authority that limits the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryLimit {
-    /// What the machine has to spare.
+    /// The memory that the machine has to spare.
     Machine,
     /// The memory limit of the control group.
     ControlGroup,
@@ -26,8 +26,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What is left for this process, or `None` where the system does not tell. `root` is `/` on a board and a fixture
-    /// tree in tests.
+    /// The memory left for this process, or `None` where the system does not tell. `root` is `/` on a board and a
+    /// fixture tree in tests.
     pub fn available(root: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(root.join("proc/meminfo")).ok()?;
         let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
@@ -39,9 +39,9 @@ impl Memory {
     }
 }
 
-/// Where a version of control groups keeps its figures.
+/// The files in which a version of control groups keeps its figures.
 struct GroupFiles {
-    /// What precedes the group's path in `proc/self/cgroup`, behind the hierarchy's number.
+    /// The text that precedes the group's path in `proc/self/cgroup`, behind the hierarchy's number.
     marker: &'static str,
     top: &'static str,
     /// Files of limits: the first ends in a kill, beyond others all is slow.
@@ -69,7 +69,7 @@ const GROUPS: [GroupFiles; 2] = [
     },
 ];
 
-/// What the tightest of the control group and those above it has left.
+/// The bytes that the tightest of the control group and those above it has left.
 fn group_left(root: &Path) -> Option<u64> {
     let text = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     GROUPS.iter().filter_map(|files| files.left(root, &text)).min()

@@ -40,7 +40,7 @@ const DOUBT_EVERY_S: f64 = 10.0;
 /// Share worked where there was a temperature and there is none any more.
 const BLIND: f64 = 0.5;
 
-/// What is to be done.
+/// The next thing to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
     /// Work this share of the time; 1 is full speed.
@@ -65,8 +65,8 @@ impl Pacer {
         Self { limits, integral: 1.0, seen: None, resting: false, doubt_c: 0.0, doubted: f64::NEG_INFINITY }
     }
 
-    /// Takes in a reading at `now`, in seconds from any beginning, and says how to go on; `work` is how long the next piece
-    /// of work takes, in seconds, and `hot` whether the firmware throttles because of heat.
+    /// Takes in a reading at `now`, in seconds from any beginning, and says how to go on; `work` is how long the next
+    /// piece of work takes, in seconds, and `hot` whether the firmware throttles because of heat.
     pub fn update(&mut self, now: f64, temp_c: Option<f64>, work: f64, hot: bool) -> Pace {
         let Some(temp_c) = temp_c else {
             self.resting = false;

@@ -32,7 +32,7 @@ impl MemoryState {
         Self { left: Memory::available(root), stalled_percent: stalled }
     }
 
-    /// What is wrong, if something is.
+    /// The fault, if there is one.
     pub fn shortage(&self) -> Option<String> {
         if let Some(percent) = self.stalled_percent.filter(|p| *p >= STALLED_PERCENT) {
             return Some(format!("for want of memory nothing could work in {percent:.0} % of the last ten seconds"));
@@ -67,7 +67,7 @@ impl Kills {
     }
 }
 
-/// Whether limits of control groups on memory work here at all: with memory accounting off, as some systems boot,
+/// True if limits of control groups on memory work here at all: with memory accounting off, as some systems boot,
 /// systemd takes and shows `MemoryMax=`, and nothing enforces it. `None` where there are no control groups.
 pub fn limits_are_enforced(root: &Path) -> Option<bool> {
     let top = root.join("sys/fs/cgroup");

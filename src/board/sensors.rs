@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the firmware of a Raspberry Pi tells about throttling.
+/// The file in which the firmware of a Raspberry Pi tells about throttling.
 const THROTTLED: &str = "sys/devices/platform/soc/soc:firmware/get_throttled";
 
 /// Parts of the names of zones and sensors that are not the processor's surroundings.
@@ -21,7 +21,7 @@ const PROCESSORS: [&str; 5] = ["cpu", "soc", "coretemp", "k10temp", "gpu"];
 /// Temperatures that a sensor on a working board may give.
 const POSSIBLE_C: std::ops::RangeInclusive<f64> = -40.0..=150.0;
 
-/// What the firmware does, and has done since the machine was switched on.
+/// The firmware's limits on the processor, now and since the machine was switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Throttling {
     pub undervoltage: bool,
@@ -46,7 +46,7 @@ impl Throttling {
         }
     }
 
-    /// Whether the firmware slows the processor down because of its heat, now.
+    /// True if the firmware slows the processor down because of its heat, now.
     pub fn is_hot(&self) -> bool {
         // With undervoltage the clock is capped as well, whatever the heat.
         !self.undervoltage && (self.throttled || self.capped)
@@ -105,7 +105,7 @@ impl Sensors {
         Self { temperatures, throttled, undervoltage }
     }
 
-    /// Whether there is any temperature to be read.
+    /// True if there is any temperature to be read.
     pub fn any(&self) -> bool {
         self.read().hottest.is_some()
     }

@@ -1,6 +1,7 @@
 //! Wear of the storage card: bytes written stay inside a budget by saving less often.
 //!
-//! With `B` bytes an hour allowed, `r` of them written by everything else and `s` bytes a checkpoint, checkpoints may lie
+//! With `B` bytes an hour allowed, `r` of them written by everything else and `s` bytes a checkpoint, checkpoints may
+//! lie
 //! `s / (B - r)` hours apart and no closer. A run begins with more than that, and the first hour pays for it: with `h` hours
 //! of it left and `w` bytes written, `h s / (B - w - h r)`. Never more than the stated longest time.
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 const HOUR_S: f64 = 3600.0;
 
-/// What else is written is not projected from less time than this.
+/// Other writes are not projected from less time than this.
 const SETTLED_S: f64 = 60.0;
 
 /// Share of the budget that is aimed at.
@@ -27,7 +28,7 @@ pub fn written_bytes(root: &Path) -> Option<u64> {
     Some(value("write_bytes:")?.saturating_sub(value("cancelled_write_bytes:").unwrap_or(0)))
 }
 
-/// What was written since a run began.
+/// The bytes written since a run began.
 #[derive(Clone, Debug)]
 pub struct Wear {
     limits: WriteLimits,

@@ -8,9 +8,9 @@
 //!
 //! *pytorch-ssd's* (the `mobilenet_v1_ssd_config` of that project, which its MobileNetV2 uses, too): six maps with
 //! sizes in pixels of a 300 pixel image; a cell has a square of the smaller size, one of the geometric mean of both
-//! sizes, then the smaller size at aspects 2, 1/2, 3, 1/3. Centres step by 16, 32 and 64 pixels on the first three maps,
-//! by the image's part per cell on the others. Anchors are clamped to the image side by side: centre and size, each to
-//! [0, 1].
+//! sizes, then the smaller size at aspects 2, 1/2, 3, 1/3. Centres step by 16, 32 and 64 pixels on the first three
+//! maps, by the image's part per cell on the others. Anchors are clamped to the image side by side: centre and size,
+//! each to [0, 1].
 
 use super::CenterBox;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ const PYTORCH_STEPS: [f64; 3] = [16.0, 32.0, 64.0];
 const MOST_MAPS: usize = 32;
 const MOST_SHAPES: usize = 64;
 
-/// Where a network's anchors come from.
+/// The origin of a network's anchors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnchorRule {
@@ -45,7 +45,7 @@ pub enum AnchorRule {
     /// Shapes as a file carries them.
     Cells {
         maps: Vec<CellAnchors>,
-        /// Whether the anchors' corners are clipped to the image.
+        /// True if the anchors' corners are clipped to the image.
         clipped: bool,
     },
 }

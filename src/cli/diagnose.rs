@@ -21,10 +21,10 @@ pub struct DiagnoseArguments {
     pub json: bool,
 }
 
-/// What the watchdog makes of it now.
+/// The watchdog's entries on it now.
 struct TracedFinding {
     decided: Vec<Entry>,
-    /// Whether that is what it decided then; `None` where it did not watch.
+    /// True if that is what it decided then; `None` where it did not watch.
     as_then: Option<bool>,
 }
 

@@ -50,7 +50,7 @@ pub struct ExportArguments {
     /// Names of the model's classes where its file has none: cat,dog or a file, one a line
     #[arg(long)]
     pub names: Option<String>,
-    /// What the file puts out [default: jetson, or tflite where the file is named so]
+    /// The form of the file's outputs [default: jetson, or tflite where the file is named so]
     #[arg(long, value_enum)]
     pub form: Option<FormArgument>,
     /// Version of ONNX's operators, 10 to 18; the oldest is read by most programs

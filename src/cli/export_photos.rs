@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// What was read for one export; packed data sets live as long as this.
+/// The photos of one export; packed data sets live as long as this.
 pub struct ExportPhotos {
     /// Pixel values `[H, W, 3]` at the file's size.
     pub calibration: Vec<Vec<u8>>,

@@ -23,7 +23,7 @@ pub enum Written {
     Tflite(Box<LoadedTflite>),
 }
 
-/// Whether the file's numbers are the network's own, or rounded to fewer bits.
+/// The exactness of a file's numbers: the network's own, or rounded to fewer bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exactness {
     Same,

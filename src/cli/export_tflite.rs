@@ -54,7 +54,7 @@ pub struct TfliteArguments {
 const OUTSIDE: f64 = 1e-5;
 
 impl TfliteArguments {
-    /// Whether any of what means something for TFLite alone was asked for.
+    /// True if any of what means something for TFLite alone was asked for.
     pub fn is_given(&self) -> bool {
         self.int8 || self.float16 || self.raw || self.calibrate.is_some()
     }
@@ -77,7 +77,7 @@ impl TfliteArguments {
         self.calibrate.as_deref().map(|data| (data, self.calibration_photos))
     }
 
-    /// Whether the file's numbers are the network's own.
+    /// The exactness of the file's numbers.
     pub fn exactness(&self) -> Exactness {
         if self.int8 || self.float16 { Exactness::Rounded } else { Exactness::Same }
     }

@@ -44,7 +44,7 @@ pub fn run(arguments: InspectArguments) -> Result<u8> {
     Ok(0)
 }
 
-/// What an imported network is, in the lines that `fieldtune inspect` prints.
+/// A description of an imported network in the lines that `fieldtune inspect` prints.
 pub fn described(imported: &Imported) -> String {
     text(&about(imported))
 }

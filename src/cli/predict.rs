@@ -22,7 +22,7 @@ pub struct PredictArguments {
     /// Folder for results; where it has some already, the next of its name with a number
     #[arg(short, long, default_value = "runs/predict")]
     pub output: PathBuf,
-    /// What goes into the folder, with a list of all detections [default: pictures; of a stream, nothing]
+    /// Content of the folder besides a list of all detections [default: pictures; of a stream, nothing]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
     pub save: Vec<Saved>,
     /// Annotated pictures as PNG: without loss, ten times as large

@@ -29,7 +29,7 @@ const SEEDS_APART: u64 = 1000;
 /// Share of the first phase's epochs that the second takes: it knows the shapes by then.
 const SECOND_SHARE: f64 = 0.5;
 
-/// What the network sees, one after the other: few large figures, which a network that knows nothing can learn, then all
+/// The scenes that the network sees, one set after the other: few large figures, which a network that knows nothing can learn, then all
 /// sizes at the demo's input size.
 fn phases(arguments: &DemoArguments) -> [(SceneOptions, Recipe); 2] {
     let scenes = SceneOptions {

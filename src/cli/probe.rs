@@ -135,7 +135,7 @@ fn duration(seconds: f64) -> String {
 }
 
 impl ProbeReport {
-    /// What the firmware does about the board's power and heat.
+    /// The firmware's limits because of the board's power and heat.
     fn flags(&self) -> Vec<&'static str> {
         let Some(t) = self.heat.throttling else { return Vec::new() };
         let all = [

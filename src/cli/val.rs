@@ -188,7 +188,7 @@ impl Judge {
         Ok(Self::Onnx(Box::new(LoadedDetector::open(path, names)?)))
     }
 
-    /// Whether anything names the classes.
+    /// True if anything names the classes.
     fn is_named(&self) -> bool {
         match self {
             Self::Onnx(loaded) => loaded.is_named,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub struct WeightsArguments {
     #[command(subcommand)]
     pub what: What,
-    /// Where weights are kept [default: $FIELDTUNE_WEIGHTS, or fieldtune/weights in the user's data folder]
+    /// Folder of the kept weights [default: $FIELDTUNE_WEIGHTS, or fieldtune/weights in the user's data folder]
     #[arg(long, global = true)]
     pub folder: Option<PathBuf>,
 }
@@ -23,7 +23,7 @@ pub enum What {
     Add {
         /// The model, an npm package (.tgz), its packed assets (.data), or an archive (.zip, .tar.gz) with one model
         file: PathBuf,
-        /// What --weights will call it [default: after the file]
+        /// The name for --weights [default: after the file]
         #[arg(long)]
         name: Option<String>,
     },
@@ -83,7 +83,7 @@ pub fn run(arguments: WeightsArguments) -> Result<u8> {
     Ok(0)
 }
 
-/// What came of adding, for people.
+/// The result of adding, for people.
 fn told(store: &Store, added: &Added) -> String {
     let record = &added.record;
     let mut text: String = added.notes.iter().map(|note| format!("{note}\n")).collect();

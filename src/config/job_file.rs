@@ -62,7 +62,7 @@ pub struct JobFile {
     /// For `fieldtune service` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceFile>,
-    /// What somebody chose, so that no board's settings take its place.
+    /// The keys that somebody chose, so that no board's settings take its place.
     #[serde(skip)]
     pub given: Given,
 }
@@ -80,7 +80,7 @@ pub struct Given {
 pub struct ServiceFile {
     /// Folder for runs and results; systemd's state directory if absent, or `/var/lib/fieldtune`.
     pub state: Option<PathBuf>,
-    /// Where labelled photos are put; `inbox` in the state folder if absent.
+    /// The folder that labelled photos are put into; `inbox` in the state folder if absent.
     pub inbox: Option<PathBuf>,
     /// Seconds between looks at the inbox.
     pub poll_s: u64,

@@ -11,9 +11,9 @@ pub struct Key {
     pub flag: Option<&'static str>,
     /// Under which heading the flag stands in the help.
     pub heading: &'static str,
-    /// What it does, its unit and its range.
+    /// Its effect, its unit and its range.
     pub doc: &'static str,
-    /// Where the default is no constant: what holds where the file says nothing, and a value to show in its place.
+    /// For a default that is no constant: what holds where the file says nothing, and a value to show in its place.
     pub otherwise: Option<(&'static str, &'static str)>,
 }
 

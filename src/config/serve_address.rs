@@ -1,4 +1,4 @@
-//! Where a page is served: an address of this machine and a port.
+//! The address of a page: an address of this machine and a port.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::paths::is_image_extension;
 
-/// What became of one file.
+/// The fate of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     /// A photo with objects.
@@ -130,7 +130,7 @@ pub struct Account {
     pub boxes: BoxCount,
     /// All files that were seen by their fate.
     pub files: BTreeMap<Fate, usize>,
-    /// Where the split came from.
+    /// The origin of the split.
     pub split: String,
 }
 

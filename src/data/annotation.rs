@@ -26,7 +26,7 @@ pub struct RawObject {
 /// One image with its labels as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
-    /// Where the image's bytes are.
+    /// The place of the image's bytes.
     pub stored: Stored,
     /// The image file relative to the data set's root, `/` between folders.
     pub source: String,
@@ -36,7 +36,7 @@ pub struct Annotation {
     /// How the boxes are to be read, as judged over the whole set.
     pub form: BoxForm,
     pub objects: Vec<RawObject>,
-    /// Where the labels of this image are; the image itself where it has none.
+    /// The file with the labels of this image; the image itself where it has none.
     pub place: Place,
 }
 

@@ -9,7 +9,7 @@ pub enum Units {
     Fractions,
 }
 
-/// What the four numbers of a box are.
+/// The meaning of the four numbers of a box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Written {
     /// x0, y0, x1, y1.
@@ -32,9 +32,9 @@ pub struct BoxForm {
     pub(super) units: Option<Units>,
     pub(super) boxes: usize,
     pub(super) misfits: usize,
-    /// Whether corners reversed on one axis only would all fit their image as x, y, w, h.
+    /// True if corners reversed on one axis only would all fit their image as x, y, w, h.
     pub(super) reversed_may_be_xywh: bool,
-    /// Whether the labels of the set give sizes of images.
+    /// True if the labels of the set give sizes of images.
     pub(super) sizes_given: bool,
 }
 
@@ -65,14 +65,15 @@ impl Written {
         }
     }
 
-    /// Whether the numbers make a box inside the image.
+    /// True if the numbers make a box inside the image.
     pub(super) fn fits(self, numbers: [f64; 4], [w, h]: [f64; 2], slack: f64) -> bool {
         let [x0, y0, x1, y1] = self.corners(numbers);
         x0 < x1 && y0 < y1 && x0 >= -slack && y0 >= -slack && x1 <= w + slack && y1 <= h + slack
     }
 }
 
-/// What one box of corners says: whether it is reversed on each axis, and whether it would lie inside as x, y, w, h.
+/// The evidence of one box of corners: whether it is reversed on each axis, and whether it would lie inside as x, y, w,
+/// h.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence {
     pub(super) reversed: [bool; 2],
@@ -119,7 +120,7 @@ impl BoxForm {
         self.read == self.declared
     }
 
-    /// Whether the corners of one image are to be read as x, y, w, h although the set is not.
+    /// True if the corners of one image are to be read as x, y, w, h although the set is not.
     pub fn is_xywh(&self, boxes: &[Evidence]) -> bool {
         if self.declared != Written::Corners || self.read != Written::Corners {
             return false;

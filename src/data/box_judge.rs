@@ -1,4 +1,4 @@
-//! Whether boxes are written in the form that their format demands, judged over the whole set.
+//! Judges whether boxes are written in the form that their format demands, judged over the whole set.
 //!
 //! One box cannot tell: `[400, 100, 200, 300]` may be x, y, w, h or corners with left and right exchanged. Many can.
 //! Read in the true form, (nearly) every box of a set lies inside its image; read in another, at least one in ten is
@@ -63,7 +63,7 @@ pub fn judge(
     form
 }
 
-/// What is to be said about the set as a whole.
+/// The findings about the set as a whole.
 pub fn findings(form: &BoxForm) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |kind, action, detail: String| findings.push(Finding::new(kind, Place::whole_set(), action, detail));

@@ -25,7 +25,7 @@ const SAME_BOX_PX: f64 = 0.5;
 #[derive(Debug, Default)]
 pub struct Cleaned {
     pub objects: Vec<Object>,
-    /// Where each object's label stands.
+    /// The place of each object's label.
     pub places: Vec<Place>,
     /// How many of the objects are not as they were written.
     pub repaired: usize,
@@ -128,7 +128,7 @@ fn in_picture(
     usable.then_some((clipped, mended))
 }
 
-/// Where objects of one image stand, so that a box is compared only with those near it.
+/// The places of one image's objects, so that a box is compared only with those near it.
 #[derive(Default)]
 struct Repetitions {
     /// Positions of objects by the cell of their left upper corner.

@@ -23,12 +23,12 @@ impl Orientation {
         self.0.into()
     }
 
-    /// Whether width and height change places.
+    /// True if width and height change places.
     pub fn swaps_sides(self) -> bool {
         self.0 >= 5
     }
 
-    /// Where the point (x, y) of the stored picture of this size comes to stand; continuous coordinates.
+    /// The new place of the point (x, y) of the stored picture of this size; continuous coordinates.
     pub fn turn_point(self, [x, y]: [f64; 2], [w, h]: [f64; 2]) -> [f64; 2] {
         match self.0 {
             2 => [w - x, y],

@@ -1,4 +1,4 @@
-//! What checking a data set can find, one [`Kind`] per defect.
+//! The findings of checking a data set, one [`Kind`] per defect.
 //!
 //! | kind | severity | action | meaning |
 //! |---|---|---|---|
@@ -64,7 +64,7 @@ pub enum Severity {
     Error,
 }
 
-/// What is done about a finding; packing does exactly this.
+/// The treatment of a finding; packing does exactly this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -132,7 +132,7 @@ pub struct Finding {
     pub kind: Kind,
     pub severity: Severity,
     pub place: Place,
-    /// What was found, with its numbers.
+    /// The sentence of the finding, with its numbers.
     pub detail: String,
     pub action: Action,
 }
@@ -242,7 +242,7 @@ impl Kind {
         }
     }
 
-    /// Whether training on such a set cannot mean well, unless a person accepts it by name.
+    /// True if training on such a set cannot mean well, unless a person accepts it by name.
     pub fn forbids_training(self) -> bool {
         use Kind::*;
         matches!(
@@ -309,7 +309,7 @@ impl Finding {
         self
     }
 
-    /// Whether this one finding forbids training: its kind does, and it is an error of the whole set.
+    /// True if this one finding forbids training: its kind does, and it is an error of the whole set.
     pub fn forbids_training(&self) -> bool {
         let of_set = self.kind != Kind::XywhAsXyxy || self.place.is_whole_set();
         self.severity == Severity::Error && self.kind.forbids_training() && of_set

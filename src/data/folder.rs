@@ -93,7 +93,7 @@ impl Folder {
         &self.entries[from..from + len]
     }
 
-    /// Whether any file lies in folder `name` or deeper.
+    /// True if any file lies in folder `name` or deeper.
     pub fn has_folder(&self, name: &str) -> bool {
         !self.under(name).is_empty()
     }
@@ -163,7 +163,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether a folder holds one that was listed: following a link to it would list the set once more.
+    /// True if a folder holds one that was listed: following a link to it would list the set once more.
     fn is_above(&self, folder: &Path) -> bool {
         self.seen.iter().any(|seen| seen.starts_with(folder))
     }

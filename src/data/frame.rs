@@ -5,7 +5,7 @@ use super::exif::Orientation;
 use super::finding::{Action, Finding, Kind, Severity};
 use super::findings::Findings;
 
-/// What the labels cannot know: the picture's true size, upright and as stored in the file.
+/// A picture's frame, which labels do not tell: the picture's true size, upright and as stored in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture {
     pub size: [u32; 2],
@@ -13,7 +13,7 @@ pub struct Picture {
     pub orientation: Orientation,
 }
 
-/// What boxes refer to.
+/// The picture that boxes refer to.
 pub struct Frame {
     /// Width and height.
     pub size: [f64; 2],

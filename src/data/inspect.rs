@@ -11,7 +11,7 @@ use super::sample::RgbImage;
 use super::seen::Seen;
 use super::source::DataSet;
 
-/// What is known of an image once it has been opened.
+/// The facts about an image that has been opened.
 #[derive(Debug)]
 pub struct Inspected {
     /// `None` if the image cannot be used; a finding says why.

@@ -1,9 +1,9 @@
-//! Whether a JPEG file is all there, and where one ends in a stream of them.
+//! The end of a JPEG file: tells whether a file is all there, and where a picture ends in a stream.
 //!
 //! Decoders are lenient: they fill what is missing with grey and say nothing. The markers tell (ITU T.81, annex B):
 //! walking segment by segment, a complete file reaches EOI.
 
-/// Whether the end-of-image marker is reached; `None` if this is no JPEG.
+/// True if the end-of-image marker is reached; `None` if this is no JPEG.
 pub fn reaches_end(bytes: &[u8]) -> Option<bool> {
     let mut at = bytes.starts_with(&[0xff, 0xd8]).then_some(2)?;
     loop {
@@ -22,7 +22,7 @@ pub fn reaches_end(bytes: &[u8]) -> Option<bool> {
     }
 }
 
-/// What [`JpegWalk::end`] has found.
+/// The result of [`JpegWalk::end`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JpegEnd {
     /// The end has not come yet.

@@ -1,6 +1,6 @@
 //! The frame header of a JPEG file (ITU T.81, B.2.2): its size and kind, before anything is decoded.
 
-/// What decoding has to hold.
+/// The memory that decoding has to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JpegFrame {
     pub width: u32,

@@ -1,4 +1,4 @@
-//! Whether two folders can stand for each other: `photos` for `images`, but never `cam1` for `cam2`.
+//! Kinship of two folders, which can then stand for each other: `photos` for `images`, but never `cam1` for `cam2`.
 //!
 //! Labels are carried to other computers and photos are moved into other folders. Most folder names say only that
 //! photos (or labels) are inside; those are exchangeable. All others name a camera, a day or a place, and must agree.
@@ -108,7 +108,7 @@ fn bare(folder: &str) -> String {
     folded(folder).trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '-' | '_' | ' ' | '.')).to_string()
 }
 
-/// Whether a folder of this name holds masks, depth maps or previews.
+/// True if a folder of this name holds masks, depth maps or previews.
 pub fn is_derived(folder: &str) -> bool {
     DERIVED.contains(&bare(folder).as_str())
 }
@@ -118,7 +118,8 @@ fn is_container(folder: &str) -> bool {
     CONTAINERS.contains(&bare.as_str()) || split_name(&bare).is_some() || is_derived(&bare)
 }
 
-/// The parts of a path that say which photos are inside. Of an absolute path, the start names the computer and its user.
+/// The parts of a path that say which photos are inside. Of an absolute path, the start names the computer and its
+/// user.
 fn telling(path: &str) -> Vec<String> {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != "." && *p != "..").collect();
     let absolute = path.starts_with('/') || parts.first().is_some_and(|p| p.ends_with(':'));
@@ -126,7 +127,7 @@ fn telling(path: &str) -> Vec<String> {
     parts.into_iter().skip(skipped).filter(|p| !is_container(p)).map(|p| folded(p).into_owned()).collect()
 }
 
-/// Whether labels that name photos in folder `wanted` can mean those in folder `there`.
+/// True if labels that name photos in folder `wanted` can mean those in folder `there`.
 ///
 /// Either may be in a part of the other; where both name something, the last names must occur in the other path.
 pub fn agree(wanted: &str, there: &str) -> bool {
@@ -137,7 +138,7 @@ pub fn agree(wanted: &str, there: &str) -> bool {
     }
 }
 
-/// Whether a label file's own folder can belong to a photo's folder. One folder of labels for one folder of photos may
+/// True if a label file's own folder can belong to a photo's folder. One folder of labels for one folder of photos may
 /// have any two names, unless the names are those of brothers: `cam1` and `cam2`, `left` and `right`.
 pub fn may_pair(labels: &str, photos: &str) -> bool {
     if agree(labels, photos) {

@@ -1,4 +1,4 @@
-//! What a reader returns: annotations, class names, splits, and the defects met on the way.
+//! The result of a reader: annotations, class names, splits, and the defects met on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,12 +23,12 @@ pub struct Labels {
     pub classes: Option<Vec<String>>,
     /// Split name to the sources of its images.
     pub splits: BTreeMap<String, BTreeSet<String>>,
-    /// What the splits were taken from, for people; empty where there are none.
+    /// The origin of the splits, for people; empty where there are none.
     pub split_source: String,
     pub findings: Findings,
     /// Every label and list file that was read.
     pub files: Vec<Stored>,
-    /// What became of files other than photos, by name.
+    /// The fate of files other than photos, by name.
     pub fates: Vec<(String, Fate)>,
     pub count: LabelCount,
     /// Boxes that could not be understood, and so are in no annotation.

@@ -25,7 +25,7 @@ pub struct Matcher {
     photos: Vec<(usize, String)>,
 }
 
-/// What a name leads to.
+/// The photo that a name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match<'a> {
     /// The entry's id.
@@ -203,7 +203,7 @@ impl Matcher {
     }
 }
 
-/// What is looked for.
+/// The name that is looked for.
 struct Wish<'a> {
     wanted: &'a str,
     near: &'a str,
@@ -211,7 +211,7 @@ struct Wish<'a> {
     /// Folded.
     stem: String,
     with_extension: bool,
-    /// Whether masks and previews count as photos.
+    /// True if masks and previews count as photos.
     derived: bool,
 }
 

@@ -28,7 +28,7 @@ const NOT_READ: [(&str, &str); 17] = [
     ("mpo", "MPO"),
 ];
 
-/// Whether the name is that of a photo that can be decoded.
+/// True if the name is that of a photo that can be decoded.
 pub fn is_image(name: &str) -> bool {
     READ.iter().any(|e| extension_of(name).eq_ignore_ascii_case(e))
 }
@@ -38,7 +38,7 @@ pub fn unread_format(name: &str) -> Option<&'static str> {
     NOT_READ.iter().find(|(e, _)| extension_of(name).eq_ignore_ascii_case(e)).map(|(_, format)| *format)
 }
 
-/// Whether the extension is any photo's.
+/// True if the extension is any photo's.
 pub fn is_image_extension(name: &str) -> bool {
     is_image(name) || unread_format(name).is_some()
 }

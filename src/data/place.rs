@@ -1,10 +1,10 @@
-//! Where in the files of a data set something stands.
+//! A place in the files of a data set.
 
 use std::fmt;
 
 use super::text::shown;
 
-/// Where in a file something stands.
+/// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Relative to the data set's root, `/` between folders.
@@ -22,7 +22,7 @@ pub enum Spot {
     Entry(String),
 }
 
-/// What a finding of no single file is of.
+/// The subject of a finding of no single file.
 const WHOLE_SET: &str = "the whole set";
 
 impl Place {

@@ -70,7 +70,7 @@ pub fn resize_into(image: &RgbImage, source: Rect, canvas: &mut RgbImage, target
     }
 }
 
-/// What the network sees of a pixel's channel.
+/// The network's input for a pixel's channel.
 fn normal(value: u8) -> f32 {
     f32::from(value) / 127.5 - 1.0
 }

@@ -1,4 +1,4 @@
-//! What flows from the pack to the network: images with their objects.
+//! The records between the pack and the network: images with their objects.
 
 use crate::boxes::{CornerBox, InputSize};
 

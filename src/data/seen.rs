@@ -1,4 +1,5 @@
-//! What opening a photo showed, without its pixels: enough to judge its labels again when packing goes on after a stop.
+//! The facts from opening a photo, without its pixels: enough to judge its labels again when packing goes on after a
+//! stop.
 
 use serde::{Deserialize, Serialize};
 

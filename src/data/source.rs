@@ -27,7 +27,7 @@ use super::stored::Stored;
 /// The labels of a data set, free of their format; no image has been opened yet.
 #[derive(Debug)]
 pub struct DataSet {
-    /// What sources and places are relative to.
+    /// The folder that sources and places are relative to.
     pub root: PathBuf,
     /// Of several sets together, the first one's.
     pub format: Format,
@@ -37,9 +37,9 @@ pub struct DataSet {
     pub annotations: Vec<Annotation>,
     /// As given with the data, possibly none.
     pub splits: Vec<SplitList>,
-    /// What the given splits were taken from; empty where there are none.
+    /// The origin of the given splits; empty where there are none.
     pub split_source: String,
-    /// What was met while reading; `check` adds the rest.
+    /// The findings of reading; `check` adds the rest.
     pub findings: Findings,
     /// Every file that was seen and what became of it.
     pub fates: Fates,
@@ -136,7 +136,7 @@ impl DataSet {
         split::complete(&self.annotations, &self.splits, options)
     }
 
-    /// Where the splits that training uses come from, in words.
+    /// The origin of the splits that training uses, in words.
     pub fn split_words(&self, options: &SplitOptions) -> String {
         let sizes = |lists: &[SplitList]| {
             lists.iter().map(|s| format!("{} {}", s.name, s.members.len())).collect::<Vec<_>>().join(", ")
@@ -226,7 +226,7 @@ fn settle_fates(folder: &Folder, labels: &mut Labels, fates: &mut Fates) {
     }
 }
 
-/// Where nothing else gives a split, folders of its name do.
+/// Folders named after a split give it if nothing else does.
 fn splits_by_folders(labels: &mut Labels) {
     let found: Vec<(&'static str, String)> =
         labels.annotations.iter().filter_map(|a| Some((split_of(&a.source)?, a.source.clone()))).collect();

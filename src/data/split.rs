@@ -55,7 +55,7 @@ impl Roles {
     }
 }
 
-/// Whether images of this split must not be trained on.
+/// True if images of this split must not be trained on.
 pub fn is_evaluation(split: &str) -> bool {
     matches!(split_name(split), Some("val" | "test"))
 }

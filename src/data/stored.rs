@@ -1,4 +1,4 @@
-//! Where the bytes of a file are: on disk, inside a record file, or in a downloaded archive.
+//! The place of a file's bytes: on disk, inside a record file, or in a downloaded archive.
 //!
 //! An archive is never unpacked to the card: one member is inflated in memory at a time.
 
@@ -24,7 +24,7 @@ pub enum Stored {
 /// One member of a zip archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// Where its packed bytes begin in the archive.
+    /// The offset of its packed bytes in the archive.
     pub start: u64,
     pub packed_len: u64,
     pub len: u64,
@@ -88,7 +88,7 @@ impl Stored {
         }
     }
 
-    /// Whether there are no bytes.
+    /// True if there are no bytes.
     ///
     /// # Errors
     /// As [`Stored::len`].
@@ -96,7 +96,7 @@ impl Stored {
         Ok(self.len()? == 0)
     }
 
-    /// What tells an older state of the file from a newer one: the time of its last change in nanoseconds, or the
+    /// The mark of a state of the file: the time of its last change in nanoseconds, or the
     /// checksum and place that an archive gives.
     pub fn stamp(&self) -> u128 {
         let changed = |path: &Path| {

@@ -13,7 +13,7 @@ const DECLARATION: usize = 256;
 pub struct Text {
     /// Without byte order mark.
     pub text: String,
-    /// What the file's own statement or its bytes do not settle; `None` where nothing was guessed.
+    /// The guess where neither the file's own statement nor its bytes decide; `None` where nothing was guessed.
     pub guess: Option<String>,
 }
 

@@ -1,11 +1,11 @@
 //! The error of AP: a bootstrap over images (Efron 1979; percentile interval).
 //!
 //! The images of a split are a sample of all that the detector will meet. As many are drawn from them with replacement,
-//! again and again, and AP is taken of each draw; the middle 95 % of these values are the interval. The network does not
-//! run again: the verdicts on its detections are reused, an image that was drawn twice counting twice.
+//! again and again, and AP is taken of each draw; the middle 95 % of these values are the interval. The network does
+//! not run again: the verdicts on its detections are reused, an image that was drawn twice counting twice.
 //!
-//! The draws depend on the number of images alone. Two detectors judged on the same images are therefore compared draw by
-//! draw (a paired bootstrap): what makes a draw easy or hard for both cancels out of their difference.
+//! The draws depend on the number of images alone. Two detectors judged on the same images are therefore compared draw
+//! by draw (a paired bootstrap): what makes a draw easy or hard for both cancels out of their difference.
 //!
 //! With few images the percentile interval is somewhat too narrow; it is not corrected.
 
@@ -20,7 +20,7 @@ const DRAWS: u64 = 200;
 /// Seed of the draws, fixed so that figures are the same again and differences are paired.
 const SEED: u64 = 0xB007;
 
-/// What lies outside an interval on either side.
+/// The share outside an interval on either side.
 const TAIL: f64 = 0.025;
 
 /// Points of the precision-recall curve that AP is the mean of.
@@ -38,7 +38,7 @@ impl Interval {
         self.high - self.low
     }
 
-    /// Whether zero lies outside: a difference with such an interval can be told.
+    /// True if zero lies outside: a difference with such an interval can be told.
     pub fn excludes_zero(&self) -> bool {
         self.low > 0.0 || self.high < 0.0
     }

@@ -191,7 +191,7 @@ fn read<T: DeserializeOwned>(path: &Path, help: &'static str) -> Result<T, EvalE
     })
 }
 
-/// Whether the text around a syntax error is one of the words that Python writes for numbers JSON does not have.
+/// True if the text around a syntax error is one of the words that Python writes for numbers JSON does not have.
 fn is_not_a_number(text: &[u8], line: usize, column: usize) -> bool {
     let Some(line) = text.split(|&b| b == b'\n').nth(line.saturating_sub(1)) else { return false };
     let start = column.saturating_sub(2).min(line.len());
@@ -221,7 +221,7 @@ fn unique_names(ids: &[i64], names: &HashMap<i64, String>) -> Vec<Category> {
     categories.collect()
 }
 
-/// Where a value stands, for its error message.
+/// The place of a value, for its error message.
 struct Place<'a> {
     path: &'a Path,
     place: String,

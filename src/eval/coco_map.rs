@@ -81,7 +81,7 @@ pub(super) struct RankedVerdicts {
     pub wrong: u16,
 }
 
-/// What AP is made of, for one class: the verdicts on its detections, and how many objects each image adds.
+/// The parts of AP, for one class: the verdicts on its detections, and how many objects each image adds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ClassVerdicts {
     /// By falling score, between equal scores by image and rank, as [`coco_eval`] takes them.

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// What [`super::coco_eval`] finds. Average precision and recall are means over the classes that have objects.
+/// The figures of [`super::coco_eval`]. Average precision and recall are means over the classes that have objects.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CocoMetrics {
     /// Mean over IoU 0.50, 0.55 .. 0.95.

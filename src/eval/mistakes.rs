@@ -1,11 +1,11 @@
-//! The kinds of mistakes a detector makes, each by how much AP at an IoU of 0.5 would rise if it were mended (after Bolya
-//! et al. 2020, "TIDE: a general toolbox for identifying object detection errors").
+//! The kinds of mistakes a detector makes, each by how much AP at an IoU of 0.5 would rise if it were mended (after
+//! Bolya et al. 2020, "TIDE: a general toolbox for identifying object detection errors").
 //!
-//! A detection that is wrong is, in this order: a *repetition* of an object that another one found; a *mix-up*, in place but
-//! under another class's name; *loose*, of the right class but with an IoU between 0.1 and 0.5; else a *phantom*. Objects
-//! that no detection is about are *missed*. To mend a mix-up or a loose detection makes it right where the object was not
-//! found otherwise, and drops it else; a phantom is dropped; a missed object no longer counts. Gains do not add up, and are
-//! the most that mending can bring.
+//! A detection that is wrong is, in this order: a *repetition* of an object that another one found; a *mix-up*, in
+//! place but under another class's name; *loose*, of the right class but with an IoU between 0.1 and 0.5; else a
+//! *phantom*. Objects that no detection is about are *missed*. To mend a mix-up or a loose detection makes it right
+//! where the object was not found otherwise, and drops it else; a phantom is dropped; a missed object no longer counts.
+//! Gains do not add up, and are the most that mending can bring.
 //!
 //! Crowds count neither way.
 
@@ -34,7 +34,7 @@ pub struct Mixup {
     pub of: usize,
 }
 
-/// What AP50 would gain if one kind of mistake were mended, and how often classes are mixed up.
+/// The gain of AP50 if one kind of mistake were mended, and how often classes are mixed up.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mistakes {
     pub naming: f64,
@@ -50,7 +50,7 @@ pub struct Mistakes {
     pub mixups: Vec<Mixup>,
 }
 
-/// What became of a detection.
+/// The fate of a detection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Right(usize),
@@ -76,7 +76,8 @@ struct Marked {
     classes: usize,
 }
 
-/// The mistakes on images of which `truth` and `detections` are given; `small` says of every object whether it is small.
+/// The mistakes on images of which `truth` and `detections` are given; `small` says of every object whether it is
+/// small.
 ///
 /// # Panics
 /// If the slices differ in length, or a class is not below `classes`.
@@ -147,8 +148,8 @@ impl Marked {
         taken
     }
 
-    /// AP50 with fates mended, and with objects forgiven that no detection is about; `forgiven` is asked whether an object
-    /// is small. `None` without objects.
+    /// AP50 with fates mended, and with objects forgiven that no detection is about; `forgiven` is asked whether an
+    /// object is small. `None` without objects.
     fn ap(&self, mended: fn(Fate) -> bool, forgiven: &dyn Fn(bool) -> bool) -> Option<f64> {
         let mut taken = self.taken();
         let mut about = taken.clone();

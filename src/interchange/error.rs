@@ -1,4 +1,4 @@
-//! What can be wrong with a network's file, each with the place and a way out.
+//! Errors of a network's file, each with the place and a way out.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use super::metadata::Metadata;
 use super::table::{Match, place};
 use crate::model::{ConvWeights, Ssd};
 
-/// What of the detector a file holds.
+/// The part of the detector that a file holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scope {
     /// Backbone, extras and heads.
@@ -14,14 +14,14 @@ pub enum Scope {
     Backbone { why: String },
 }
 
-/// What the file's first convolution sees for a pixel's byte p, per channel: `factor·p + offset`.
+/// The input of the file's first convolution for a pixel's byte p, per channel: `factor·p + offset`.
 ///
 /// The imported stem takes Fieldtune's own input, `p / 127.5 - 1`; whatever the file wants was folded into its weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalisation {
     pub factor: [f64; 3],
     pub offset: [f64; 3],
-    /// Whether the file says so; assumed otherwise.
+    /// True if the file says so; assumed otherwise.
     pub stated: bool,
 }
 
@@ -37,15 +37,15 @@ pub struct Imported {
     /// Height and width of the input in pixels; `None` where the file leaves them open.
     pub input_size: Option<[usize; 2]>,
     pub normalisation: Normalisation,
-    /// What a file written by Fieldtune says of itself; empty for others.
+    /// The statements of a file written by Fieldtune about itself; empty for others.
     pub metadata: Metadata,
     /// Names of the classes behind the background, one for each column but the first, where the file has them.
     pub class_names: Option<Vec<String>>,
     /// Weights of convolutions that the network has no place for (a classifier, foreign heads).
     pub unused: Vec<Stored>,
-    /// What was undone without changing what the network computes: trimmed kernels, folded arithmetic.
+    /// The changes undone without an effect on what the network computes: trimmed kernels, folded arithmetic.
     pub repairs: Vec<String>,
-    /// What the user should know: assumptions made, parts left out.
+    /// The warnings for the user: assumptions made, parts left out.
     pub warnings: Vec<String>,
 }
 

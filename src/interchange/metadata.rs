@@ -1,4 +1,4 @@
-//! What a file says of itself in `metadata_props`, so that it can be used without the run that made it.
+//! The statements of a file about itself in `metadata_props`, so that it can be used without the run that made it.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,8 @@ pub struct TrainedOn {
     pub val_split: String,
     /// CRC-32 over the training photos and their labels as they were packed.
     pub train_crc32: u32,
-    /// CRC-32 of the pixels of each training photo as packed: tells them wherever they lie. Empty where there are too many.
+    /// CRC-32 of the pixels of each training photo as packed: tells them wherever they lie. Empty where there are too
+    /// many.
     #[serde(default)]
     pub photos: Vec<u32>,
 }
@@ -31,7 +32,7 @@ pub struct Metadata {
     /// Classes in the order of the columns after the background: `class_names[0]` is column 1.
     pub class_names: Option<Vec<String>>,
     pub input_size: Option<InputSize>,
-    /// What turns 8-bit RGB into the input, e.g. `x / 127.5 - 1`.
+    /// The formula that turns 8-bit RGB into the input, e.g. `x / 127.5 - 1`.
     pub normalisation: Option<String>,
     /// How the anchors were made, e.g. `tf-ssd`.
     pub anchors: Option<AnchorRule>,

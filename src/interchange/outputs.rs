@@ -1,4 +1,4 @@
-//! What a network says about images before scores and boxes are made of it.
+//! The raw outputs of a network, before scores and boxes are made of them.
 
 /// Raw predictions of a number of images.
 #[derive(Clone, Debug, PartialEq)]

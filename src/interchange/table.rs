@@ -6,7 +6,7 @@ use super::graph::Stored;
 use super::recognise::layers::{LayerId, Layers};
 use crate::model::{Ssd, Stage};
 
-/// What a convolution does inside its stage.
+/// The role of a convolution inside its stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     Stem,

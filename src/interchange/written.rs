@@ -22,7 +22,7 @@ pub struct WrittenFile {
     outputs: Vec<usize>,
 }
 
-/// What a file says about one image.
+/// The answer of a file on one image.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Raw(Outputs),
@@ -31,7 +31,7 @@ pub enum Answer {
         scores: Vec<f32>,
         corners: Vec<f32>,
     },
-    /// What remained after the file's own suppression, highest score first.
+    /// The rows that remained after the file's own suppression, highest score first.
     Rows(Vec<FoundRow>),
 }
 
@@ -56,7 +56,7 @@ impl WrittenFile {
         Ok(Self { path: path.into(), plan, form, size, outputs })
     }
 
-    /// What the file says about an image of its size, `[H, W, 3]` pixel values, RGB.
+    /// The file's answer on an image of its size, `[H, W, 3]` pixel values, RGB.
     ///
     /// # Errors
     /// If tract fails, or an output is shorter than the form's.

@@ -1,4 +1,4 @@
-//! What follows a sum on the way back: the ReLU6 mask, the bias gradient.
+//! The operations behind a sum in the backward pass: the ReLU6 mask, the bias gradient.
 //!
 //! ReLU6's gradient is 1 strictly between 0 and 6 and 0 elsewhere, as in PyTorch's `hardtanh`. The mask is read off
 //! the layer's own output, so nothing else needs to be kept.

@@ -1,6 +1,6 @@
 //! Buffers that a kernel fills completely.
 
-/// What every pattern of bits is one of.
+/// A type of which every pattern of bits is a value.
 pub trait Number: Copy {}
 
 impl Number for f32 {}

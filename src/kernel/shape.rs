@@ -1,6 +1,6 @@
 //! The sizes of one convolution at work, and the slices it works on.
 
-/// What kind of sum a convolution is; decides the kernel and the weight layout.
+/// The kind of sum that a convolution is; decides the kernel and the weight layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 1x1, stride 1, no padding. Weight `[Cin, Cout]`.
@@ -80,7 +80,7 @@ pub struct Layer<'a> {
     pub bias: &'a [f32],
 }
 
-/// Where a backward pass leaves its results.
+/// The destination of a backward pass.
 #[derive(Debug)]
 pub struct Gradients<'a> {
     /// Overwritten with the gradient of the input; `None` where nothing upstream is trained.

@@ -97,7 +97,7 @@ pub(super) trait Simd: Copy {
     }
 }
 
-/// What every processor of the target has; the compiler vectorises what it can.
+/// The instructions that every processor of the target has; the compiler vectorises what it can.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scalar;
 

@@ -1,8 +1,8 @@
 //! Memory that kernels work in, handed back when they are done and used again by the next.
 //!
 //! A training step asks for the same buffers every time; taking them from a pool keeps them out of the allocator, so
-//! that a run's memory is settled after its first step. Each purpose has a pool of its own: a set of buffers that served
-//! as tiles would otherwise come back as packed weights and grow for both.
+//! that a run's memory is settled after its first step. Each purpose has a pool of its own: a set of buffers that
+//! served as tiles would otherwise come back as packed weights and grow for both.
 
 use super::depthwise::Weights;
 use super::gemm::Panels;
@@ -54,7 +54,7 @@ pub(super) struct Partial {
 
 type Pool<T> = Mutex<Vec<T>>;
 
-/// What is lent from a pool.
+/// A buffer lent from a pool.
 pub(super) trait Pooled: Default + 'static {
     fn pool() -> &'static Pool<Self>;
 

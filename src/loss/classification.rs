@@ -5,8 +5,8 @@ use crate::boxes::ScoreFunction;
 /// How the class logits of an image are scored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Classification {
-    /// Cross-entropy over the matched anchors and the hardest of the others (Liu et al. 2016, section 2.2): of the softmax,
-    /// or of a sigmoid for each of the columns 1.., summed; column 0 says nothing then and learns nothing.
+    /// Cross-entropy over the matched anchors and the hardest of the others (Liu et al. 2016, section 2.2): of the
+    /// softmax, or of a sigmoid for each of the columns 1.., summed; column 0 says nothing then and learns nothing.
     Mining {
         scores: ScoreFunction,
         /// Negatives kept per matched anchor.
@@ -88,7 +88,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// What is mined by.
+/// The score that mining ranks by.
 trait CrossEntropy {
     /// Of an anchor.
     fn loss(&self, anchor: usize) -> f64;

@@ -4,7 +4,7 @@ use super::classification::Classification;
 use super::localisation::smooth_l1;
 use super::targets::Targets;
 
-/// What to minimise.
+/// The loss of a detector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SsdLoss {
     pub classification: Classification,
@@ -40,7 +40,7 @@ pub struct MatchedLoss {
     pub boxes: f64,
 }
 
-/// Where the gradients of one image go, overwritten.
+/// The destination of the gradients of one image, overwritten.
 #[derive(Debug)]
 pub struct ImageGradients<'a> {
     /// `[A, K]`.

@@ -1,17 +1,17 @@
 //! Class predictors for other classes than the file's: rows of known classes stay, new ones join them.
 //!
-//! A class predictor has one row of weights for each anchor of a cell and each class column, the background first. A row
-//! that is kept gives the same logit as before. A new row begins as the mean of the file's class rows: it then says how
-//! much a place looks like any object that the file knows, at the level of its other logits. Softmax and sigmoid both
-//! need that level: a row near zero is a score of one half for a sigmoid, and the file's background logits are
+//! A class predictor has one row of weights for each anchor of a cell and each class column, the background first. A
+//! row that is kept gives the same logit as before. A new row begins as the mean of the file's class rows: it then says
+//! how much a place looks like any object that the file knows, at the level of its other logits. Softmax and sigmoid
+//! both need that level: a row near zero is a score of one half for a sigmoid, and the file's background logits are
 //! meant to be weighed against classes as confident as its own.
 
 use super::ssd::Ssd;
 use super::weights::{ConvSpec, ConvWeights};
 
 impl Ssd<ConvWeights> {
-    /// Gives the class predictors the background and one column for each of `classes`: `Some(i)` is the file's class `i`
-    /// (column `i + 1`), `None` a new one.
+    /// Gives the class predictors the background and one column for each of `classes`: `Some(i)` is the file's class
+    /// `i` (column `i + 1`), `None` a new one.
     ///
     /// # Panics
     /// If a class is not one of the file's, or the file has none.
@@ -34,7 +34,7 @@ struct Columns {
     count: usize,
 }
 
-/// What a new output channel is made of.
+/// The source of a new output channel.
 enum Source {
     Channel(usize),
     /// The mean of channels `from..to`.

@@ -1,4 +1,4 @@
-//! What the heads' numbers mean: part of a network, from the file it comes from to the file it goes to.
+//! The meaning of the heads' numbers: part of a network, from the file it comes from to the file it goes to.
 
 use crate::boxes::{AnchorRule, ScoreFunction};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Memory of a forward or training pass, computed by walking through the network's program without running it.
 //!
-//! Counted are values (with what keeps them alive), expansions kept for the backward pass, and gradients on their way. Not
-//! counted are the network's numbers and the sums of their gradients.
+//! Counted are values (with what keeps them alive), expansions kept for the backward pass, and gradients on their way.
+//! Not counted are the network's numbers and the sums of their gradients.
 
 use super::forward::SsdModel;
 use super::program::{Program, Step, geometries};
@@ -20,7 +20,7 @@ pub struct Footprint {
     pub workspace: usize,
 }
 
-/// What is alive, in numbers, and the most that was.
+/// The numbers alive, and the most that were.
 #[derive(Debug, Default)]
 struct Alive {
     now: usize,
@@ -54,15 +54,15 @@ impl Alive {
     }
 }
 
-/// What a step of a training pass keeps for its backward pass.
+/// The numbers that a step of a training pass keeps for its backward pass.
 #[derive(Clone, Debug, Default)]
 struct Kept {
-    /// Whether anything flows back through it.
+    /// True if anything flows back through it.
     tracked: bool,
     values: Vec<usize>,
-    /// What it keeps of its input and expansion in 16 bits, counted as numbers of 32.
+    /// Its input and expansion as far as it keeps them in 16 bits, counted as numbers of 32.
     half: usize,
-    /// Whether its expansion is among that.
+    /// True if its expansion is among that.
     expansion: bool,
 }
 
@@ -99,7 +99,7 @@ impl SsdModel {
         all.into_iter().map(|g| g.expect("every layer is part of the program")).collect()
     }
 
-    /// What each step keeps in training.
+    /// The numbers that each step keeps in training.
     fn kept(&self, program: &Program) -> Vec<Kept> {
         let mut kept: Vec<Kept> = Vec::with_capacity(program.steps.len());
         for (i, step) in program.steps.iter().enumerate() {
@@ -167,8 +167,8 @@ fn depths(program: &Program) -> Vec<usize> {
     depths
 }
 
-/// The backward pass: a step takes the gradient of its output and what it kept, and leaves the gradient of its input. As burn
-/// does, the deepest steps go first: a head's turn comes with that of the layers beside it.
+/// The backward pass: a step takes the gradient of its output and what it kept, and leaves the gradient of its input.
+/// As burn does, the deepest steps go first: a head's turn comes with that of the layers beside it.
 fn back(program: &Program, kept: &[Kept], alive: &mut Alive, predictors: &[usize]) {
     let tracked = |value: usize| value > 0 && kept[value - 1].tracked;
     let mut flowing = vec![false; program.dims.len()];

@@ -23,7 +23,7 @@ pub struct SsdModel {
     pub(super) rounds_kept: bool,
 }
 
-/// What the heads say about every anchor, raw.
+/// The raw outputs of the heads for every anchor.
 #[derive(Clone, Debug)]
 pub struct Predictions {
     /// `[N, A, K]`, column 0 the background.
@@ -72,8 +72,9 @@ impl SsdModel {
         }
     }
 
-    /// Whether what a training pass keeps of a block, its input and perhaps its expansion, is rounded to 16 bits; inputs are
-    /// kept as they are otherwise and expansions made again: slower, and with the gradient of what went forward.
+    /// True if what a training pass keeps of a block, its input and perhaps its expansion, is rounded to 16 bits;
+    /// inputs are kept as they are otherwise and expansions made again: slower, and with the gradient of what went
+    /// forward.
     pub fn round_kept(&mut self, rounds: bool) {
         self.rounds_kept = rounds;
     }
@@ -82,7 +83,7 @@ impl SsdModel {
         self.tree.classes
     }
 
-    /// What the heads' numbers mean.
+    /// The meaning of the heads' numbers.
     pub fn convention(&self) -> &Convention {
         &self.tree.convention
     }
@@ -111,8 +112,8 @@ impl SsdModel {
         awake(|| self.run(images, &mut Pass { sums: None, seen: None }))
     }
 
-    /// As [`SsdModel::forward`], ready for the backward pass: what it learns is added to `sums`. `seen` takes the sums of
-    /// every layer's input, by position.
+    /// As [`SsdModel::forward`], ready for the backward pass: what it learns is added to `sums`. `seen` takes the sums
+    /// of every layer's input, by position.
     pub fn forward_training(
         &self,
         images: Tensor<4>,
@@ -122,7 +123,7 @@ impl SsdModel {
         self.run(images, &mut Pass { sums: Some(sums), seen })
     }
 
-    /// What the backbone's last layer puts out; extras and heads do not run.
+    /// The output of the backbone's last layer; extras and heads do not run.
     pub fn backbone(&self, images: Tensor<4>) -> Tensor<4> {
         self.outputs_of(images, &[self.tree.last]).remove(0)
     }
@@ -142,7 +143,7 @@ impl SsdModel {
         strides.enumerate().filter(|(_, s)| *s == stride).map(|(block, _)| block).last()
     }
 
-    /// What these backbone blocks (in ascending order) put out.
+    /// The outputs of these backbone blocks (in ascending order).
     ///
     /// # Panics
     /// If there is no such block.
@@ -151,7 +152,8 @@ impl SsdModel {
         self.outputs_of(images, &ends)
     }
 
-    /// What stands behind these layers (by position, ascending), residuals included; nothing behind the last of them runs.
+    /// The values behind these layers (by position, ascending), residuals included; nothing behind the last of them
+    /// runs.
     fn outputs_of(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<4>> {
         let mut program = Program::of(&self.tree, &self.layers, images.dims());
         let output = |position: &usize| {
@@ -271,7 +273,7 @@ impl SsdModel {
     }
 }
 
-/// What a run through the network leaves behind besides its predictions.
+/// The sums that a run through the network leaves behind besides its predictions.
 struct Pass<'a> {
     sums: Option<&'a GradientSums>,
     seen: Option<&'a mut [ChannelSums]>,

@@ -22,14 +22,14 @@ pub struct ConvLayer {
     held: bool,
 }
 
-/// Where the numbers that a layer began a run with come from.
+/// The origin of the numbers that a layer began a run with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     File,
     Fresh,
 }
 
-/// Whether a layer learns.
+/// The part that a layer takes in learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Training {
     Trained,
@@ -76,7 +76,7 @@ impl ConvLayer {
         self.training == Training::Trained
     }
 
-    /// Whether it is trained and not held.
+    /// True if it is trained and not held.
     pub fn learns(&self) -> bool {
         self.is_trained() && !self.held
     }
@@ -91,7 +91,7 @@ impl ConvLayer {
         ops::read(&self.scale, f)
     }
 
-    /// Where the layer's numbers come from: what a file brought is unfolded when a run starts and then has a scale,
+    /// The origin of the layer's numbers: what a file brought is unfolded when a run starts and then has a scale,
     /// fresh layers have scale 1.
     pub fn origin(&self) -> Origin {
         self.with_scale(|scale| if scale.iter().all(|s| *s == 1.0) { Origin::Fresh } else { Origin::File })

@@ -1,4 +1,5 @@
-//! Whether shapes out of a file make a network: everything that its layers, its memory plan and its anchors take for granted.
+//! The soundness of shapes out of a file as a network: everything that its layers, its memory plan and its anchors take
+//! for granted.
 
 use super::ssd::{Block, Ssd};
 use super::weights::{ConvKind, ConvSpec, Padding};
@@ -18,7 +19,7 @@ struct Map {
 }
 
 impl Ssd<ConvSpec> {
-    /// Whether the network runs on an input of `[height, width]` pixels.
+    /// Checks that the network runs on an input of `[height, width]` pixels.
     ///
     /// # Errors
     /// The layer that does not fit, with what was found and expected.

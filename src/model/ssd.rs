@@ -13,7 +13,7 @@ pub struct Block<L> {
     pub expand: Option<L>,
     pub depthwise: L,
     pub project: L,
-    /// Whether the block's input is added to its output (stride 1 and equal widths).
+    /// True if the block's input is added to its output (stride 1 and equal widths).
     pub residual: bool,
 }
 
@@ -56,12 +56,12 @@ pub struct Ssd<L> {
     pub heads: Vec<Head<L>>,
     /// Columns of the class predictors, background included.
     pub classes: usize,
-    /// What the heads' numbers mean.
+    /// The meaning of the heads' numbers.
     #[serde(default)]
     pub convention: Convention,
 }
 
-/// Where a convolution stands, for learning rates, freezing and reports.
+/// The place of a convolution, for learning rates, freezing and reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Stage {
     Stem,

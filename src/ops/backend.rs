@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 
-/// Where tensors live. They are not differentiated until they meet something that learns: burn registers a graph for every
-/// operation on a tensor that might be, wanted or not, and drops it on a way back only.
+/// The device of all tensors. They are not differentiated until they meet something that learns: burn registers a graph
+/// for every operation on a tensor that might be, wanted or not, and drops it on a way back only.
 #[allow(deprecated)] // burn-ndarray is deprecated upstream in favour of burn-flex; see ARCHITECTURE.md
 pub fn device() -> Device {
     Device::ndarray()

@@ -1,8 +1,9 @@
 //! The one operation that the network is made of, with a hand-written backward: a convolution layer, or two or three of
 //! them as a block (expand, depthwise, project).
 //!
-//! It keeps its input, and its output where that ends in ReLU6 (both shared with its neighbours); of a block's linear input,
-//! which nobody else keeps, the rounding to 16 bits. The layers' numbers are not part of the graph: their gradients are added to the [`GradientSums`] of the accumulation window.
+//! It keeps its input, and its output where that ends in ReLU6 (both shared with its neighbours); of a block's linear
+//! input, which nobody else keeps, the rounding to 16 bits. The layers' numbers are not part of the graph: their
+//! gradients are added to the [`GradientSums`] of the accumulation window.
 
 #![allow(deprecated)] // burn-ndarray is deprecated upstream in favour of burn-flex; see ARCHITECTURE.md
 
@@ -31,29 +32,29 @@ struct Part {
     weight: NdArrayTensor,
     bias: NdArrayTensor,
     scale: NdArrayTensor,
-    /// Where its gradients go; `None` where it does not learn.
+    /// The destination of its gradients; `None` where it does not learn.
     sums: Option<Cell>,
 }
 
-/// What one use of the operation works with besides its input.
+/// The operands of one use of the operation besides its input.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// One layer; or depthwise and project; or expand, depthwise and project.
     parts: Vec<Part>,
     residual: bool,
-    /// Whether anybody upstream wants a gradient.
+    /// True if anybody upstream wants a gradient.
     input_gradient: bool,
     /// Takes the sums of each layer's input, where they are wanted.
     seen: Option<Arc<Mutex<Vec<ChannelSums>>>>,
-    /// Whether numbers may be kept for the way back rounded to 16 bits.
+    /// True if numbers may be kept for the way back rounded to 16 bits.
     may_round: bool,
-    /// Whether whoever made the input keeps it anyway.
+    /// True if the producer keeps this tensor for its own backward pass: a 16-bit copy would save no memory.
     shared: bool,
     /// Takes what is kept in 16 bits.
     kept: Option<Arc<Mutex<Kept>>>,
 }
 
-/// What is kept for the way back in 16 bits; empty where it is not.
+/// The values kept for the backward pass in 16 bits; empty where there are none.
 #[derive(Debug, Default)]
 struct Kept {
     input: Vec<u16>,
@@ -62,22 +63,23 @@ struct Kept {
 }
 
 /// Input channels of an expansion from which its output is kept. Each number kept saves that many multiply-adds on the
-/// way back, and costs two bytes to write and to read: what memory gives in that time decides. From 32 on that is 1 % of a
-/// step with AVX2, nothing either way with AVX-512, which multiplies twice as fast; from 16 on it costs 3 % there. It takes
-/// 5 MB per image at 300x300.
+/// way back, and costs two bytes to write and to read: what memory gives in that time decides. From 32 on that is 1 %
+/// of a step with AVX2, nothing either way with AVX-512, which multiplies twice as fast; from 16 on it costs 3 % there.
+/// It takes 5 MB per image at 300x300.
 const KEEP_FROM_CHANNELS: usize = 32;
 
 /// Bytes of a whole micro-batch's expansion up to which it is kept anyway: from 75x75 maps on, for one image at a time.
-/// Those two of 24 channels save 10 of 461 million vector multiply-adds for 6 MB, which a micro-batch of 1 has to spare.
+/// Those two of 24 channels save 10 of 461 million vector multiply-adds for 6 MB, which a micro-batch of 1 has to
+/// spare.
 const KEEP_BYTES: usize = 7 << 19;
 
-/// Whether the output of such an expansion is kept for the way back, where its block learns.
+/// True if the output of such an expansion is kept for the way back, where its block learns.
 pub fn keeps_expansion(expand: &ConvGeometry) -> bool {
     let cheap = expand.kind == Kind::Pointwise && size_of::<f32>() * expand.output_len() <= KEEP_BYTES;
     expand.cin >= KEEP_FROM_CHANNELS || cheap
 }
 
-/// Whether a block with such an expansion keeps its input in 16 bits, where whoever made it does not keep it anyway.
+/// True if a block with such an expansion keeps its input in 16 bits, where whoever made it does not keep it anyway.
 pub fn halves_input(expand: &ConvGeometry) -> bool {
     expand.kind == Kind::Pointwise
 }
@@ -94,8 +96,8 @@ pub struct CallLayer<'a> {
 }
 
 impl Call {
-    /// An empty call; `residual` adds the input to the output, `may_round` allows to keep numbers for the way back rounded
-    /// to 16 bits: an expanded tensor rather than make it again, and a block's input.
+    /// An empty call; `residual` adds the input to the output, `may_round` allows to keep numbers for the way back
+    /// rounded to 16 bits: an expanded tensor rather than make it again, and a block's input.
     pub fn new(residual: bool, may_round: bool) -> Self {
         Self { parts: Vec::new(), residual, input_gradient: false, seen: None, may_round, shared: false, kept: None }
     }
@@ -112,12 +114,12 @@ impl Call {
         });
     }
 
-    /// Whether any of its layers learns.
+    /// True if any of its layers learns.
     pub fn learns(&self) -> bool {
         self.parts.iter().any(|p| p.sums.is_some())
     }
 
-    /// Whether its expanded tensor is worth its memory.
+    /// True if its expanded tensor is worth its memory.
     fn keeps_expansion(&self) -> bool {
         self.may_round && self.parts.len() == 3 && self.learns() && keeps_expansion(&self.parts[0].geometry)
     }
@@ -155,8 +157,8 @@ pub trait Fused: Backend {
 
 /// The backward half; never dispatched, so it stands outside the extension trait.
 pub trait FusedBackward: Fused {
-    /// The gradient of the input, where the call wants it; gradients of the layers are added to their sums. `x` is the input
-    /// where the call did not keep it, `y` the output where it ends in ReLU6.
+    /// The gradient of the input, where the call wants it; gradients of the layers are added to their sums. `x` is the
+    /// input where the call did not keep it, `y` the output where it ends in ReLU6.
     fn fused_backward(
         x: Option<FloatTensor<Self>>,
         y: Option<FloatTensor<Self>>,
@@ -300,7 +302,7 @@ pub struct Flow {
     /// `[N,H,W,C]`.
     pub x: Tensor<4>,
     pub tracked: bool,
-    /// Whether whoever made it keeps it for its own way back.
+    /// True if the producer keeps it for its own backward pass.
     pub kept: bool,
 }
 

@@ -12,7 +12,7 @@ pub struct LayerGradients {
     pub dw: Vec<f32>,
     /// `[Cout]`.
     pub db: Vec<f32>,
-    /// Whether the numbers are those of a window that is over, and zero stands for them.
+    /// True if the numbers are those of a window that is over, and zero stands for them.
     over: bool,
 }
 
@@ -25,8 +25,8 @@ impl Cell {
         Self(Arc::new(Mutex::new(LayerGradients { dw: vec![0.0; w], db: vec![0.0; b], over: false })))
     }
 
-    /// The sums as they are. They become zero here, when they are about to be added to: what was zeroed long before would
-    /// have to be fetched from memory again.
+    /// The sums as they are. They become zero here, when they are about to be added to: what was zeroed long before
+    /// would have to be fetched from memory again.
     pub(super) fn lock(&self) -> MutexGuard<'_, LayerGradients> {
         let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::take(&mut sums.over) {

@@ -106,7 +106,7 @@ pub struct LayerSlots {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     pub kind: OptimizerKind,
-    /// Whether moments are held in 16 bits.
+    /// True if moments are held in 16 bits.
     pub half: bool,
     pub layers: Vec<LayerSlots>,
 }

@@ -25,11 +25,12 @@ pub struct Schedule {
     pub warmup: u64,
     /// Steps of the whole run.
     pub total: u64,
-    /// What takes the decay's place from some step on.
+    /// The course that takes the decay's place from some step on.
     pub again: Option<Restart>,
 }
 
-/// A new beginning: from step `from` on a linear rise over `rise` steps to `peak`, then half a cosine to 0 at step `to`.
+/// A new beginning: from step `from` on a linear rise over `rise` steps to `peak`, then half a cosine to 0 at step
+/// `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Restart {
     pub from: u64,
@@ -49,7 +50,7 @@ impl Restart {
 }
 
 impl Schedule {
-    /// What multiplies the base rate at `step`, counted from 0; in `[0, 1]`.
+    /// The factor of the base rate at `step`, counted from 0; in `[0, 1]`.
     pub fn factor(&self, step: u64) -> f64 {
         if let Some(again) = self.again.filter(|a| step >= a.from) {
             return again.factor(step);

@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 /// How long a wait goes on before looking whether to stop.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// What a stream consists of.
+/// The form of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameForm {
     Mjpeg,
     Raw(FrameSize, PixelLayout),
 }
 
-/// What happens to frames that come faster than they are looked at.
+/// The treatment of frames that come faster than they are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// They wait, and so does who sends them: every frame of a video counts.
@@ -117,7 +117,7 @@ impl FrameStream {
 /// The reading thread's side.
 struct Sending {
     sender: Sender<Result<Frame>>,
-    /// Where only the newest frame waits: to take back one that has become old.
+    /// For a stream of which only the newest frame waits: to take back one that has become old.
     waiting: Option<Receiver<Result<Frame>>>,
     skipped: Arc<AtomicU64>,
     number: u64,
@@ -161,7 +161,7 @@ impl Sending {
         }
     }
 
-    /// Whether somebody still listens.
+    /// True if somebody still listens.
     fn send(&mut self, bytes: Vec<u8>, form: FrameForm) -> bool {
         self.number += 1;
         let mut frame = Ok(Frame { number: self.number, bytes, form, arrived: Instant::now() });

@@ -4,7 +4,7 @@ use crate::session::LoadedDetector;
 use anyhow::{Result, bail};
 use std::str::FromStr;
 
-/// Where neither the caller nor the file says a score.
+/// The score where neither the caller nor the file says one.
 const OTHERWISE: f64 = 0.4;
 
 /// A score that was asked for: of one class, or of all that are not named.

@@ -1,6 +1,6 @@
 //! JPEG pictures one after the other in a stream (motion JPEG), as cameras and ffmpeg write them.
 //!
-//! What stands between two pictures is skipped: the parts of an HTTP stream (`multipart/x-mixed-replace`), too, are
+//! Bytes between two pictures are skipped: the parts of an HTTP stream (`multipart/x-mixed-replace`), too, are
 //! read this way. A picture that breaks off is left out and counted.
 
 use crate::data::{JpegEnd, JpegWalk, RgbImage};

@@ -90,7 +90,7 @@ impl OutputFolder {
     }
 }
 
-/// Whether the folder has a picture of this name.
+/// True if the folder has a picture of this name.
 fn is_taken(folder: &Path, name: &OsStr) -> bool {
     PICTURES.into_iter().any(|ending| is_there(&folder.join(with_ending(name, ending))))
 }
@@ -103,7 +103,7 @@ pub fn with_ending(name: &OsStr, ending: &str) -> OsString {
     name
 }
 
-/// Whether anything has this name, be it a link to nowhere.
+/// True if anything has this name, be it a link to nowhere.
 fn is_there(path: &Path) -> bool {
     let absent = |error: std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
     !path.symlink_metadata().is_err_and(absent)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Folders inside folders that are looked into.
 const DEEPEST: usize = 16;
 
-/// What an earlier call of `predict` leaves in its folder: pictures there are no photos.
+/// The files that an earlier call of `predict` leaves in its folder: pictures there are no photos.
 pub const LISTS: [&str; 2] = ["detections.json", "detections.jsonl"];
 
 /// The photos named, those in folders named, and those that a pattern (`photos/**/*.jpg`) matches; each folder's and
@@ -85,7 +85,7 @@ fn collect(folder: &Path, depth: usize, into: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a name ends as those of photos do.
+/// True if a name ends as those of photos do.
 pub fn is_photo(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
     matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png" | "bmp" | "webp"))

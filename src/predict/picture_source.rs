@@ -1,4 +1,4 @@
-//! Where a picture comes from, for names of results and copies of the original.
+//! The origin of a picture, for names of results and copies of the original.
 
 use super::frames::{Frame, FrameForm};
 use super::photo_list::is_photo;
@@ -16,7 +16,7 @@ pub enum PictureSource<'a> {
 }
 
 impl PictureSource<'_> {
-    /// What it is called in lists: the path, or `frame-000001`.
+    /// Its name in lists: the path, or `frame-000001`.
     pub fn label(self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -24,7 +24,7 @@ impl PictureSource<'_> {
         }
     }
 
-    /// What results are named after.
+    /// The stem of its results' names.
     pub fn stem(self) -> OsString {
         match self {
             Self::File(path) => path.file_stem().unwrap_or("photo".as_ref()).to_os_string(),

@@ -1,4 +1,4 @@
-//! Where detections go: to the terminal as JSON, and into a folder as pictures, lists and labels.
+//! The destinations of detections: to the terminal as JSON, and into a folder as pictures, lists and labels.
 
 use super::finder::{Finder, Sighting};
 use super::label_set::LabelSet;
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What is saved in the folder besides the list.
+/// The files saved in the folder besides the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Saved {
     /// Annotated pictures
@@ -31,7 +31,7 @@ pub enum Saved {
     Coco,
 }
 
-/// What is printed.
+/// The text that is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Printed {
     /// A sentence at the end.
@@ -49,7 +49,7 @@ pub struct ResultOptions {
     pub printed: Printed,
     /// PNG instead of JPEG.
     pub png: bool,
-    /// Whether the end may be long in coming: the list is written line by line.
+    /// True if the end may be long in coming: the list is written line by line.
     pub endless: bool,
 }
 

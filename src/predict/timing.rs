@@ -41,7 +41,7 @@ impl Timing {
         self.largest_latency = self.largest_latency.max(latency);
     }
 
-    /// What a stream has in addition: frames per second and latency.
+    /// Figures that only a stream has: frames per second and latency.
     pub fn live(&self) -> String {
         let seconds = self.began.elapsed().as_secs_f64().max(1e-9);
         format!(

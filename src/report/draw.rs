@@ -86,7 +86,7 @@ fn pixels(b: &CornerBox, extent: Size) -> Option<Rectangle> {
     Some(Rectangle::new(Point::new(left, top), Size::new((right - left) as u32, (bottom - top) as u32)))
 }
 
-/// Where a label of `size` goes: the first place that covers no other label; above the box if all do.
+/// The place of a label of `size`: the first place that covers no other label; above the box if all do.
 fn label_place(frame: &Rectangle, size: Size, extent: Size, used: &[Rectangle]) -> Rectangle {
     let (width, height) = (size.width as i32, size.height as i32);
     let (left, top) = (frame.top_left.x, frame.top_left.y);

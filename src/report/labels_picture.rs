@@ -23,7 +23,7 @@ const CELLS: usize = 30;
 /// Classes with a bar of their own.
 const BARS: usize = 18;
 
-/// What the picture is made from.
+/// The content of the picture.
 pub struct LabelsSeen<'a> {
     pub class_names: &'a [String],
     /// Class and box, in fractions of the image, of every object.

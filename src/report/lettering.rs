@@ -1,6 +1,6 @@
-//! Text as a bitmap: built-in Latin-1 fonts, enlarged by whole factors for large photos. A text with any other character is
-//! set as a whole in Unifont, which covers the Basic Multilingual Plane at 16 pixels; a character that even that lacks is
-//! written as its number.
+//! Text as a bitmap: built-in Latin-1 fonts, enlarged by whole factors for large photos. A text with any other
+//! character is set as a whole in Unifont, which covers the Basic Multilingual Plane at 16 pixels; a character that
+//! even that lacks is written as its number.
 
 use embedded_graphics::geometry::{OriginDimensions, Point, Size};
 use embedded_graphics::mono_font::iso_8859_1::{FONT_6X10, FONT_8X13_BOLD, FONT_10X20};
@@ -33,7 +33,7 @@ impl Type {
     pub const MEDIUM: Self = Self { font: &FONT_8X13_BOLD, scale: 1 };
     pub const LARGE: Self = Self { font: &FONT_10X20, scale: 1 };
 
-    /// What reads well on a picture whose shorter side has `pixels`.
+    /// The type that reads well on a picture whose shorter side has `pixels`.
     pub fn for_picture(pixels: usize) -> Self {
         match pixels {
             0..=399 => Self::SMALL,

@@ -64,7 +64,7 @@ pub fn draw_pr_curves(title: &str, curves: &[PrCurve]) -> RgbImage {
     picture
 }
 
-/// Where (recall, precision) lies.
+/// The place of (recall, precision).
 fn at(recall: f64, precision: f64) -> Point {
     let along =
         |from: i32, to: i32, share: f64| (f64::from(from) + f64::from(to - from) * share.clamp(0.0, 1.0)).round();

@@ -28,7 +28,7 @@ pub struct Access {
     token: Option<String>,
 }
 
-/// Whether requests that change something need the header of our own pages.
+/// The programs that may send requests, by what a request that changes something must carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callers {
     Pages,
@@ -63,7 +63,7 @@ impl Access {
     }
 
     /// # Errors
-    /// What to answer instead of what was asked for.
+    /// The answer in place of the one asked for.
     pub fn judge(&self, request: &Request, callers: Callers) -> Result<(), Response> {
         match &self.token {
             Some(token) => self.judge_token(request, token)?,
@@ -113,7 +113,7 @@ fn password(encoded: &str) -> String {
     String::from_utf8_lossy(&decoded).split_once(':').map_or(String::new(), |(_, password)| password.into())
 }
 
-/// Whether a `Host` header names this machine. Programs of HTTP/1.0 send none, browsers always do.
+/// True if a `Host` header names this machine. Programs of HTTP/1.0 send none, browsers always do.
 fn is_this_machine(host: Option<&str>) -> bool {
     let Some(host) = host else { return true };
     let name = match host.rsplit_once(':') {

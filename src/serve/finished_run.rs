@@ -49,7 +49,7 @@ pub fn watch_run(folder: &Path, address: ServeAddress, stop: &AtomicBool) -> Res
     Ok(())
 }
 
-/// What the files say. A file that is being written, or damaged, says nothing.
+/// The content of the files. A file that is being written, or damaged, says nothing.
 fn read_status(folder: &Path) -> RunStatus {
     let run = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let epochs = JobFile::read(&folder.join("config.toml")).map_or(0, |job| job.recipe.epochs);

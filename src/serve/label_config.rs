@@ -1,4 +1,4 @@
-//! What a project of Label Studio asks for: its labelling interface, as XML.
+//! The labels that a project of Label Studio asks for: its labelling interface, as XML.
 
 use crate::data::{Element, parse_xml};
 

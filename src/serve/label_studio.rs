@@ -30,7 +30,7 @@ const VARIABLE: &str = "LABEL_STUDIO_API_KEY";
 /// How Label Studio names a file of its local storage.
 const LOCAL: &str = "/data/local-files/?d=";
 
-/// Where photos may come from.
+/// The sources that photos may come from.
 pub struct PhotoStore {
     /// Without a slash at its end.
     label_studio: Option<String>,
@@ -39,7 +39,7 @@ pub struct PhotoStore {
     agent: ureq::Agent,
 }
 
-/// What was found in a photo: width and height, and detections with their classes' names.
+/// The findings in a photo: width and height, and detections with their classes' names.
 pub type Seen = ([usize; 2], Vec<(String, Detection)>);
 
 impl PhotoStore {

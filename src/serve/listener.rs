@@ -1,7 +1,7 @@
 //! Accepts connections: a bounded number of threads with small stacks, one request each.
 //!
-//! A connection above the bound is answered 503 and closed at once, so that however many come and however slow they are,
-//! a few sleeping threads are all they cost.
+//! A connection above the bound is answered 503 and closed at once, so that however many come and however slow they
+//! are, a few sleeping threads are all they cost.
 
 use super::request::{Method, Request};
 use super::response::Response;
@@ -19,7 +19,7 @@ const STACK: usize = 256 << 10;
 /// Rest after the system refused a connection, such as for want of file descriptors.
 const REST: Duration = Duration::from_millis(200);
 
-/// What one connection may take.
+/// The limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Connections at a time.
@@ -29,7 +29,7 @@ pub struct Bounds {
     pub patience: Duration,
 }
 
-/// What becomes of a connection.
+/// The fate of a connection.
 pub enum Answer {
     Response(Response),
     /// The connection was handed on to somebody who goes on writing.

@@ -1,4 +1,4 @@
-//! What a run is followed with: live page, metrics file, notifications, each only where it was asked for.
+//! The means to follow a run: live page, metrics file, notifications, each only where it was asked for.
 
 use super::access::Access;
 use super::events::Events;
@@ -22,7 +22,7 @@ const BOUNDS: Bounds = Bounds { connections: 48, body_bytes: 4096, patience: Dur
 /// Stack of threads that only tell figures.
 const STACK: usize = 256 << 10;
 
-/// What was asked for.
+/// The means that were asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LiveOptions {
     pub serve: Option<ServeAddress>,
@@ -36,7 +36,7 @@ impl LiveOptions {
     }
 }
 
-/// What has been started.
+/// The means that have been started.
 pub struct Live {
     pub run: Arc<LiveRun>,
     notifier: Option<Notifier>,

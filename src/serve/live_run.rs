@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What a person may ask of a run.
+/// A wish that a person may have of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     Pause,
@@ -43,7 +43,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl LiveRun {
-    /// Where the run stands now.
+    /// The state of the run now.
     pub fn status(&self) -> RunStatus {
         let mut status = locked(&self.status).clone();
         let paused = locked(&self.controls).as_ref().is_some_and(|c| c.requests.is_paused());
@@ -82,7 +82,7 @@ impl LiveRun {
         self.ended.notify_all();
     }
 
-    /// Whether a run of this process is under way, which wishes can reach.
+    /// True if a run of this process is under way, which wishes can reach.
     pub fn is_controlled(&self) -> bool {
         locked(&self.controls).is_some()
     }

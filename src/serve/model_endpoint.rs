@@ -41,7 +41,7 @@ pub struct EndpointOptions {
     pub address: ServeAddress,
     pub label_studio: Option<String>,
     pub photos: Option<PathBuf>,
-    /// What the model is called in answers.
+    /// The model's name in answers.
     pub model: String,
 }
 
@@ -51,7 +51,7 @@ struct Task {
     reply: Sender<Result<Found>>,
 }
 
-/// What was found, in both forms that are asked for.
+/// The detections, in both forms that are asked for.
 struct Found {
     json: Value,
     seen: Seen,

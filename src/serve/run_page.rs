@@ -78,7 +78,7 @@ impl RunPage {
     }
 }
 
-/// What may be shown, by its name: no folders, nothing hidden, and neither settings nor weights.
+/// The files that may be shown, by name: no folders, nothing hidden, and neither settings nor weights.
 fn kind_of(name: &str) -> Option<&'static str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.starts_with('.') || !name.chars().all(is_plain) {

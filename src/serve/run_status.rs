@@ -1,4 +1,4 @@
-//! Where a run stands, as figures for a page, for Prometheus and for a notification.
+//! The state of a run, as figures for a page, for Prometheus and for a notification.
 
 use crate::train::{EpochRecord, Event, StepReport};
 use crate::watchdog::{Action, Entry};
@@ -9,7 +9,7 @@ use std::time::SystemTime;
 /// Messages that are kept.
 const MESSAGES: usize = 30;
 
-/// What is going on.
+/// The work under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
@@ -85,7 +85,7 @@ pub struct RunStatus {
     pub ap: Option<f64>,
     pub best_ap: Option<f64>,
     pub saved_step: Option<u64>,
-    /// What slows it down that is no fault of learning, or what is waited for.
+    /// The reason why it is slow that is no fault of learning, or the thing that is waited for.
     pub note: String,
     pub messages: VecDeque<Message>,
     /// Seconds since 1970 of the last change.
@@ -144,7 +144,7 @@ impl RunStatus {
     }
 }
 
-/// What the watchdog says with an entry, as it does in the log.
+/// The watchdog's sentence for an entry, as in the log.
 pub fn words(entry: &Entry) -> Option<(u64, String)> {
     match entry {
         Entry::Diagnosis(d) => Some((d.step, format!("{}: {}", d.cause.words(), d.sentence))),

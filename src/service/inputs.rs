@@ -72,7 +72,7 @@ pub struct Settling {
 }
 
 impl Settling {
-    /// Whether the inputs are as they were `time` ago. Looked at for the first time, they are not.
+    /// True if the inputs are as they were `time` ago. Looked at for the first time, they are not.
     pub fn is_settled(&mut self, inputs: &Inputs, time: Duration) -> bool {
         match &self.seen {
             Some((sum, since)) if *sum == inputs.sum => since.elapsed() >= time,

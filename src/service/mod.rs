@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vital::Death;
 
-/// Where the state is kept unless systemd or the job file say otherwise.
+/// The folder of the state unless systemd or the job file say otherwise.
 const STATE: &str = "/var/lib/fieldtune";
 
 /// Linux's number of "Input/output error".
@@ -144,7 +144,7 @@ impl Service {
         self.job.data.as_deref().unwrap_or(&self.inbox)
     }
 
-    /// What to start from: as the job file says, else `weights.onnx` in the state folder, else the default of the weights
+    /// The weights to start from: as the job file says, else `weights.onnx` in the state folder, else the default of the weights
     /// that are kept there. The file need not exist.
     fn weights(&self) -> PathBuf {
         let (store, file) = (self.store(), self.shelf.state.join("weights.onnx"));
@@ -161,7 +161,7 @@ impl Service {
         Store::at(named.map_or_else(|| self.shelf.state.join("weights"), PathBuf::from))
     }
 
-    /// What cannot be done without and is not there.
+    /// The necessary input that is not there.
     fn missing(&self) -> Option<String> {
         let (data, weights) = (self.data(), self.weights());
         if !weights.is_file() {
@@ -365,7 +365,7 @@ fn first_line(error: &anyhow::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_string()
 }
 
-/// Whether the storage did not take something: another time it may.
+/// True if the storage did not take something: another time it may.
 fn is_storage(error: &anyhow::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let refused = |e: &std::io::Error| {
@@ -378,7 +378,7 @@ fn is_storage(error: &anyhow::Error) -> bool {
         || error.chain().any(|e| e.downcast_ref::<std::io::Error>().is_some_and(refused))
 }
 
-/// Whether a checkpoint cannot be gone on from, but the one before it may.
+/// True if a checkpoint cannot be gone on from, but the one before it may.
 fn is_damage(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(TrainError::Checkpoint { .. }))
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// What became of a run.
+/// The stage of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceStage {
@@ -24,9 +24,9 @@ pub struct Note {
     pub stage: ServiceStage,
     /// Name of the run folder.
     pub run: String,
-    /// What it was made from, see [`super::inputs`].
+    /// The input that it was made from, see [`super::inputs`].
     pub inputs: String,
-    /// What there is to say about it.
+    /// The message about it.
     pub message: String,
     /// Largest micro-batch, where a larger one was too much for this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]

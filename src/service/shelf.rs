@@ -91,7 +91,7 @@ impl Shelf {
     }
 }
 
-/// What a person wants to know of a run, a line each.
+/// The facts of a run for a person, a line each.
 fn account(outcome: &RunOutcome) -> String {
     let best = outcome.best.map_or(String::new(), |b| format!("AP: {:.4}\nbest epoch: {}\n", b.ap, b.epoch));
     let ending = match outcome.ending {

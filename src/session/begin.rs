@@ -58,7 +58,7 @@ pub fn pack_choice(file: &JobFile, seed: u64) -> PackChoice {
     PackChoice { wish: file.pack_as, val_share: file.val_share, seed }
 }
 
-/// What the exported file says of the data set.
+/// The exported file's record of the data set.
 pub fn trained_on(file: &JobFile, seed: u64, [training, validation]: &[Split; 2]) -> TrainedOn {
     TrainedOn {
         seed,
@@ -97,7 +97,7 @@ const HELD_BACK: &str = "val";
 /// Minutes that a run may be given.
 const MINUTES: std::ops::RangeInclusive<f64> = 0.1..=100_000.0;
 
-/// What is to be found out before a run begins.
+/// The tests to make before a run begins.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Preflight {
     pub auto_rate: bool,
@@ -163,7 +163,7 @@ struct PreparedRun {
     validation: Records,
     /// The text of `import.txt`.
     report: String,
-    /// What was found on packing.
+    /// The findings of packing.
     notes: Notes,
     /// Class and box of every object to train on.
     objects: Vec<(usize, CornerBox)>,

@@ -1,4 +1,4 @@
-//! What is another than when a run began, and what that means for its result.
+//! Changes since a run began, and their meaning for its result.
 
 use crate::config::JobFile;
 use crate::data::Pack;

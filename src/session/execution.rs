@@ -13,7 +13,7 @@ use crate::train::{Best, Ending, Event, Job, MemoryPlan, Records, TrainState, tr
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// What came of a job.
+/// The outcome of a job.
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
     pub ending: Ending,
@@ -23,7 +23,7 @@ pub struct RunOutcome {
     /// Epochs and steps done.
     pub epochs: u64,
     pub steps: u64,
-    /// What was written to the card, where a board's settings watch it.
+    /// The account of writes to the card, where a board's settings watch it.
     pub writes: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl RunOutcome {
         if self.is_resumable() { RESUMABLE } else { 0 }
     }
 
-    /// Whether the run has not come to its end.
+    /// True if the run has not come to its end.
     pub fn is_resumable(&self) -> bool {
         matches!(self.ending, Ending::Stopped | Ending::Refused)
     }

@@ -52,7 +52,7 @@ impl Extension {
         Ok(Self { recipe, schedule: Schedule { again: Some(again), ..long } })
     }
 
-    /// What the owner of the run is told.
+    /// The sentence for the owner of the run.
     pub fn sentence(&self, began_with: u64) -> String {
         let again = self.schedule.again.map_or((0, 0, 0.0), |a| (a.from, a.to, a.peak));
         format!(

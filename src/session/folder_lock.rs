@@ -1,4 +1,5 @@
-//! One process a folder: a lock that the system releases with the process, however it ends, and what dead processes left.
+//! One process a folder: a lock that the system releases with the process, however it ends, and what dead processes
+//! left.
 
 use anyhow::{Context, Result};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -56,8 +57,8 @@ impl FolderLock {
     }
 }
 
-/// Removes temporary files (`.NAME.tmp`, `.NAME.PID.tmp`) that dead processes left in a folder. Call it when the folder has
-/// just been locked and nothing was written yet: then those of this process's own number are of an earlier one.
+/// Removes temporary files (`.NAME.tmp`, `.NAME.PID.tmp`) that dead processes left in a folder. Call it when the folder
+/// has just been locked and nothing was written yet: then those of this process's own number are of an earlier one.
 pub fn sweep(folder: &Path) {
     sweep_by(folder, Path::new("/proc"));
 }
@@ -75,14 +76,14 @@ fn sweep_by(folder: &Path, processes: &Path) {
     }
 }
 
-/// Whether a path is that of a temporary file, and the process number in its name, if it has one.
+/// The process number in a temporary file's name, if it has one; `None` for any other path.
 fn temporary(path: &Path) -> Option<Option<u32>> {
     let name = path.file_name()?.as_encoded_bytes().strip_prefix(b".")?.strip_suffix(b".tmp")?;
     let last = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
     Some(std::str::from_utf8(last).ok().and_then(|digits| digits.parse().ok()))
 }
 
-/// Whether a process of this number and of this program's name runs: in containers, and after the machine was switched
+/// True if a process of this number and of this program's name runs: in containers, and after the machine was switched
 /// off, another program may have the number. Where nothing tells, it counts as alive.
 fn is_alive(pid: u32, processes: &Path) -> bool {
     let name = |process: &str| fs::read(processes.join(process).join("comm")).ok();

@@ -11,7 +11,7 @@ const SLICE: Duration = Duration::from_millis(500);
 /// Longest pause for one micro-batch: a sensor that is stuck must not end a run.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What a micro-batch may take at most; what is longer was something else (an epoch judged, a checkpoint written).
+/// The longest time of a micro-batch; what is longer was something else (an epoch judged, a checkpoint written).
 const LONGEST_WORK_S: f64 = 20.0;
 
 /// Below this share of the time it is worth a line, and above it no more.
@@ -60,8 +60,8 @@ impl HeatKeeper {
         }
     }
 
-    /// A micro-batch or an image is done: pauses as long as it is too hot. `alive` is called now and then and says whether to go on
-    /// waiting.
+    /// A micro-batch or an image is done: pauses as long as it is too hot. `alive` is called now and then and says
+    /// whether to go on waiting.
     pub fn rest(&mut self, alive: &mut dyn FnMut() -> bool) {
         let work = self.working.elapsed().as_secs_f64().min(LONGEST_WORK_S);
         let paused = Instant::now();

@@ -1,4 +1,4 @@
-//! What can be told wrong about a job before anything is read or written at length.
+//! Errors of a job that show before anything is read or written at length.
 
 use crate::config::JobFile;
 use anyhow::{Result, bail};

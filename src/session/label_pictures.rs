@@ -12,7 +12,7 @@ const TILES: usize = 12;
 const COLUMNS: usize = 4;
 const SIDE: usize = 240;
 
-/// What the pictures are made with besides the records.
+/// The input of the pictures besides the records.
 pub struct LabelPictures<'a> {
     pub class_names: &'a [String],
     pub size: InputSize,

@@ -1,7 +1,8 @@
-//! What runs leave on the disk that is not needed any more, or can be made again: packs, and checkpoints of finished runs.
+//! Files of runs that are not needed any more, or can be made again: packs, and checkpoints of finished runs.
 //!
-//! Only files that this program made are listed, and they are known by their content, not by their names: a pack says in its
-//! index that it was made for runs, a checkpoint has this program's header. A folder in which a process works is left alone.
+//! Only files that this program made are listed, and they are known by their content, not by their names: a pack says
+//! in its index that it was made for runs, a checkpoint has this program's header. A folder in which a process works is
+//! left alone.
 
 use super::folder_lock::FolderLock;
 use crate::config::JobFile;
@@ -23,15 +24,15 @@ const SNAPSHOT: &str = "photos.pack";
 pub struct Leftover {
     pub path: PathBuf,
     pub bytes: u64,
-    /// What it is, and what is lost with it.
+    /// Its kind, and the loss if it goes.
     pub what: &'static str,
 }
 
-/// What was found in a folder of runs.
+/// The leftovers in a folder of runs.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     pub files: Vec<Leftover>,
-    /// What stays although it has the name of something that may go, and why.
+    /// Files that stay although they have the name of something that may go, and the reason.
     pub kept: Vec<(PathBuf, String)>,
     /// No other process begins to work in these folders while this exists.
     locks: Vec<FolderLock>,
@@ -143,12 +144,13 @@ impl Leftovers {
     }
 }
 
-/// Whether a folder is one that `train` made.
+/// True if a folder is one that `train` made.
 fn is_run(folder: &Path) -> bool {
     folder.join("weights").is_dir() && JobFile::read(&folder.join("config.toml")).is_ok()
 }
 
-/// Whether a run has come to its end: all epochs, or earlier by patience or the watchdog, after which its story is told.
+/// True if a run has come to its end: all epochs, or earlier by patience or the watchdog, after which its story is
+/// told.
 fn is_finished(run: &Path, state: &Checkpoint) -> bool {
     let written = |path: PathBuf| fs::metadata(path).and_then(|m| m.modified()).ok();
     let story = written(run.join("story.txt"));

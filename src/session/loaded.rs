@@ -17,7 +17,7 @@ pub struct LoadedDetector {
     pub size: InputSize,
     /// Without the background; `class 1`, `class 2`, ... where nothing names them.
     pub class_names: Vec<String>,
-    /// Whether anything names the classes.
+    /// True if anything names the classes.
     pub is_named: bool,
     /// The data set that it was trained on, where the file says it.
     pub trained_on: Option<TrainedOn>,

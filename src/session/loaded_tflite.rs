@@ -16,7 +16,7 @@ pub struct LoadedTflite {
 }
 
 impl LoadedTflite {
-    /// Whether the file's name says that it is one.
+    /// True if the file's name says that it is one.
     pub fn is_named_so(path: &Path) -> bool {
         path.extension().and_then(|e| e.to_str()).is_some_and(|e| e.eq_ignore_ascii_case("tflite"))
     }

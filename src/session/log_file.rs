@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// Most bytes that wait for a file; what a command says before it has a run folder is far less.
 const WAITING_BYTES: usize = 1 << 16;
 
-/// Where the log of this process goes.
+/// The destination of this process's log.
 static LOG: Mutex<Sink> = Mutex::new(Sink::Waiting(Vec::new()));
 
 /// The logger behind `train.log`, for what is not said through `log`.

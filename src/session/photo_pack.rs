@@ -5,7 +5,7 @@ use crate::config::PackWish;
 use crate::data::{DataError, DataSet, Pack, PackAs, PackFor, PackOptions, PackReport, pack_set_or_reuse};
 use std::path::Path;
 
-/// What decides a pack of photos besides the data set.
+/// The options of a pack of photos.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PackChoice {
     pub wish: PackWish,
@@ -45,8 +45,8 @@ fn kind_for(photos: usize, max_side: usize, free: Option<u64>) -> PackAs {
     if free.is_some_and(|free| pixels > free / 2) { PackAs::Jpeg } else { PackAs::Pixels }
 }
 
-/// The pack at `path` if it is current, in either kind where the wish leaves it open; else a new one, with the report of
-/// its making. `progress` gets images done and in all.
+/// The pack at `path` if it is current, in either kind where the wish leaves it open; else a new one, with the report
+/// of its making. `progress` gets images done and in all.
 ///
 /// # Errors
 /// If the data cannot be read or the pack cannot be written.

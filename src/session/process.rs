@@ -15,7 +15,7 @@ pub fn prepare_process() {
     tell_of_unreadable_pages();
 }
 
-/// What is said where a page of a mapped pack cannot be read; no file is named, as nothing may be allocated then.
+/// The message where a page of a mapped pack cannot be read; no file is named, as nothing may be allocated then.
 const UNREADABLE: &str = "error: storage: a part of the pack cannot be read: the card fails (see dmesg), or the file was \
 cut off while it was in use; the last checkpoint is kept\nhelp: mend or replace the card, copy what can be read, resume\n";
 
@@ -109,7 +109,7 @@ pub fn stop_on_signal(audience: Audience) -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Whether the process ignores a signal.
+/// True if the process ignores a signal.
 fn is_ignored(signal: i32) -> bool {
     // SAFETY: all bytes zero is a value of this structure, and without a new action sigaction only fills it in.
     unsafe {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What may change when a run goes on.
+/// The settings that may change when a run goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Another number adds up gradients in another order: the result differs by rounding.
@@ -129,8 +129,8 @@ fn ask_micro_batch(job: &Job, most: usize) {
     }
 }
 
-/// Writes down that a run has other epochs from now on, its checkpoint before its job file: whatever ends the program in
-/// between, the run goes on as extended.
+/// Writes down that a run has other epochs from now on, its checkpoint before its job file: whatever ends the program
+/// in between, the run goes on as extended.
 fn extend(job: &Job, state: &mut TrainState, header: Header, mut file: JobFile) -> Result<()> {
     // What it knows is about a run of another length.
     state.watchdog = None;

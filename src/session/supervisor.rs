@@ -1,4 +1,5 @@
-//! Supervises a run: reports progress to systemd, forwards stop signals, throttles for heat, memory pressure and card wear.
+//! Supervises a run: reports progress to systemd, forwards stop signals, throttles for heat, memory pressure and card
+//! wear.
 
 use super::heat::HeatKeeper;
 use super::memory_guard::MemoryGuard;
@@ -23,7 +24,7 @@ pub struct Supervisor {
     stop: Option<Arc<AtomicBool>>,
     /// `None` where nobody is told.
     systemd: Option<Systemd>,
-    /// What the status lines begin with.
+    /// The beginning of the status lines.
     name: String,
     best: Option<f64>,
     heat: Option<HeatKeeper>,
@@ -35,7 +36,7 @@ pub struct Supervisor {
     pub listener: Option<Listener>,
     /// Follow every run from outside.
     pub onlookers: Vec<Box<dyn Onlooker>>,
-    /// Whether progress is shown on the terminal.
+    /// True if progress is shown on the terminal.
     shows_progress: bool,
 }
 
@@ -94,7 +95,7 @@ impl Supervisor {
         Ok(stop)
     }
 
-    /// Whether a signal asked to stop.
+    /// True if a signal asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
@@ -171,7 +172,7 @@ impl Supervisor {
         Some(wear.account())
     }
 
-    /// What slows the run down that is no fault of learning, for a status line.
+    /// The reasons why the run is slow that are no fault of learning, for a status line.
     fn notes(&self) -> String {
         let heat = self.heat.as_ref().and_then(HeatKeeper::note);
         let memory = self.memory.as_ref().and_then(MemoryGuard::note);

@@ -26,7 +26,7 @@ pub struct PhotoCounts {
     pub validation: usize,
 }
 
-/// What fits into the time.
+/// The plan that fits into the time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimePlan {
     pub epochs: u64,

@@ -39,7 +39,7 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// Whether the storage did not take what was to be written: there may be room, or a sound disk, another time.
+    /// True if the storage did not take what was to be written: there may be room, or a sound disk, another time.
     pub fn is_storage(&self) -> bool {
         match self {
             TrainError::Io { action, .. } => action.starts_with("write") || action.starts_with("keep"),

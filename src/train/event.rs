@@ -20,7 +20,7 @@ pub struct StepReport {
     pub images_per_second: f64,
 }
 
-/// What happens during a run.
+/// An event of a run.
 #[derive(Debug)]
 pub enum Event<'a> {
     Step(StepReport),

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What stays the same over a run.
+/// The settings that stay the same over a run.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub recipe: Recipe,
@@ -26,15 +26,15 @@ pub struct Job {
     /// Longest time between checkpoints.
     pub checkpoint_every: Duration,
     pub loader_threads: usize,
-    /// What the watchdog may do.
+    /// The watchdog's permissions.
     pub watchdog: Mode,
     /// In the place of the recipe's, which always fits the run.
     pub schedule: Option<Schedule>,
-    /// What goes wrong on purpose.
+    /// The injected fault.
     pub mishap: Option<Mishap>,
     /// The data set, for the metadata of the exported file.
     pub trained_on: Option<TrainedOn>,
-    /// What is asked of the run while it goes on.
+    /// The requests to the run while it goes on.
     pub requests: Arc<Requests>,
 }
 
@@ -47,7 +47,7 @@ impl Job {
         self.folder.join("weights/best.onnx")
     }
 
-    /// What turns predictions of the trained network into detections.
+    /// The detector that turns predictions of the trained network into detections.
     ///
     /// # Errors
     /// If the network's heads have other anchors than its rule.

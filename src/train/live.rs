@@ -12,7 +12,7 @@ use crate::loss::SsdLoss;
 use crate::optim::{Restart, Schedule};
 use crate::watchdog::{Adjustments, Reschedule};
 
-/// What a step follows; made anew whenever the adjustments change, and none of it is state.
+/// The settings that a step follows; made anew whenever the adjustments change, and none of it is state.
 #[derive(Clone, Debug)]
 pub struct Live {
     pub recipe: Recipe,
@@ -20,14 +20,15 @@ pub struct Live {
     pub loss: SsdLoss,
     /// Which images an epoch shows.
     pub mixture: Mixture,
-    /// Whether the watchdog holds the backbone for the rest of the run.
+    /// True if the watchdog holds the backbone for the rest of the run.
     pub held: bool,
-    /// Whether the watchdog ends the run.
+    /// True if the watchdog ends the run.
     pub stop: bool,
 }
 
 impl Live {
-    /// What holds for `job` on `images` training images and a network with these `scores`. Without adjustments it is the job's own, bit for bit.
+    /// The settings of `job` on `images` training images and a network with these `scores`. Without adjustments it is
+    /// the job's own, bit for bit.
     pub fn of(job: &Job, scores: ScoreFunction, images: usize, now: Option<&Adjustments>) -> Self {
         let given = job.schedule.unwrap_or_else(|| job.recipe.schedule(images));
         let none = Adjustments::default();
@@ -42,7 +43,7 @@ impl Live {
         Self { recipe, schedule, loss, mixture, held, stop: now.stop }
     }
 
-    /// Whether the backbone is held at `step`: early in the run, or by the watchdog.
+    /// True if the backbone is held at `step`: early in the run, or by the watchdog.
     pub fn holds_backbone(&self, step: u64) -> bool {
         self.held || step < self.recipe.held_steps(&self.schedule)
     }
@@ -61,8 +62,8 @@ fn adjusted(recipe: &Recipe, now: &Adjustments) -> Recipe {
     }
 }
 
-/// Photos changed more, but gently: crops and a zoom-out of every photo would take more steps to learn from than a run on
-/// few photos has.
+/// Photos changed more, but gently: crops and a zoom-out of every photo would take more steps to learn from than a run
+/// on few photos has.
 fn widened(options: &AugmentOptions) -> AugmentOptions {
     let usual = AugmentOptions::default();
     let gentle = || [Crop::Whole, Crop::Whole].into_iter().chain([0.5, 0.7, 0.9].map(Crop::MinIou)).collect();
@@ -77,7 +78,7 @@ fn widened(options: &AugmentOptions) -> AugmentOptions {
     }
 }
 
-/// Whether there is anything that [`Adjustments::augment`] would change.
+/// True if there is anything that [`Adjustments::augment`] would change.
 pub fn can_be_widened(options: &AugmentOptions) -> bool {
     widened(options) != *options
 }

@@ -2,13 +2,13 @@
 //! out or repeats some.
 //!
 //! An epoch keeps its length, so that the schedule still fits the run. Repetitions take their places from images that
-//! are not repeated, places left free go to the others in turn (re-sampling as in Gupta et al. 2019, "LVIS", section 4).
-//! Without adjustments it is the plain shuffle, to the last bit.
+//! are not repeated, places left free go to the others in turn (re-sampling as in Gupta et al. 2019, "LVIS", section
+//! 4). Without adjustments it is the plain shuffle, to the last bit.
 
 use crate::data::EpochPlan;
 use crate::watchdog::Adjustments;
 
-/// What of the adjustments decides which images are shown.
+/// The part of the adjustments that decides which images are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mixture {
     /// Sorted.

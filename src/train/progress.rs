@@ -46,7 +46,8 @@ pub struct EpochRecord {
     pub ap: Option<f64>,
     pub ap50: Option<f64>,
     pub ap75: Option<f64>,
-    /// Bounds that hold AP, and AP at IoU 0.5, with 95 % (bootstrap over validation images); `None` with a single image.
+    /// Bounds that hold AP, and AP at IoU 0.5, with 95 % (bootstrap over validation images); `None` with a single
+    /// image.
     #[serde(default)]
     pub ap_interval: Option<[f64; 2]>,
     #[serde(default)]
@@ -60,7 +61,7 @@ pub struct Best {
     pub ap: f64,
 }
 
-/// Where a run stands.
+/// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunProgress {
     /// Epochs finished.

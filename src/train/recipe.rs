@@ -77,10 +77,10 @@ pub struct Recipe {
     pub hold: f64,
     /// Take each layer's mean input out of its weight updates.
     pub centred: bool,
-    /// Whether what blocks keep for the backward pass, inputs and some expansions, is rounded to 16 bits; inputs are kept as they
-    /// are and expansions made again otherwise.
+    /// True if what blocks keep for the backward pass, inputs and some expansions, is rounded to 16 bits; inputs are
+    /// kept as they are and expansions made again otherwise.
     pub half_activations: bool,
-    /// Whether the optimizer's moments and what the moving average lags behind are held in 16 bits (bfloat16).
+    /// True if the optimizer's moments and what the moving average lags behind are held in 16 bits (bfloat16).
     pub half_state: bool,
     pub loss: LossKind,
     /// file, softmax or sigmoid; the focal loss is always the sigmoid's.
@@ -144,7 +144,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// What is wrong with the numbers, if anything.
+    /// The error in the numbers, if there is one.
     ///
     /// # Errors
     /// A sentence naming the key, what was found and what was expected.
@@ -238,7 +238,7 @@ impl Recipe {
         Schedule { decay: self.decay, warmup: self.warmup.min(total / 10), total, again: None }
     }
 
-    /// What makes targets for a network at an input size.
+    /// The encoder of targets for a network at an input size.
     ///
     /// # Errors
     /// If the network's heads have other anchors than its rule.
@@ -250,7 +250,7 @@ impl Recipe {
         })
     }
 
-    /// Whether anchors are assigned by place alone in an epoch, counted from 0.
+    /// True if anchors are assigned by place alone in an epoch, counted from 0.
     pub fn is_inside(&self, epoch: u64) -> bool {
         epoch < (self.inside * self.epochs as f64).round() as u64
     }
@@ -264,7 +264,7 @@ impl Recipe {
         AugmentOptions { zoom_out_probability: 0.0, crops: Vec::new(), ..self.augment.clone() }
     }
 
-    /// Whether the layers of a stage are trained.
+    /// The part that the layers of a stage take in learning.
     pub fn training(&self, stage: Stage) -> Training {
         let depth = match stage {
             Stage::Stem => 0,
@@ -280,8 +280,8 @@ impl Recipe {
         (self.hold * schedule.total as f64).round() as u64
     }
 
-    /// Rates of a layer at `step` of the run that `schedule` describes. What a file brought is near its place already and
-    /// moves at the backbone's rate; only the backbone is held, for it is what fresh layers could spoil first.
+    /// Rates of a layer at `step` of the run that `schedule` describes. What a file brought is near its place already
+    /// and moves at the backbone's rate; only the backbone is held, for it is what fresh layers could spoil first.
     pub fn rates(&self, stage: Stage, origin: Origin, schedule: &Schedule, step: u64) -> Rates {
         let base = self.lr * schedule.factor(step);
         if !stage.is_backbone() && origin == Origin::Fresh {

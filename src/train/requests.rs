@@ -34,7 +34,7 @@ impl Requests {
         self.checkpoint_every_ms.store(time.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// What was asked for, or `wanted`.
+    /// The value that was asked for, or `wanted`.
     pub fn checkpoint_every(&self, wanted: Duration) -> Duration {
         Some(self.checkpoint_every_ms.load(Ordering::Relaxed))
             .filter(|&ms| ms > 0)
@@ -46,7 +46,7 @@ impl Requests {
         self.save.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a checkpoint was asked for since the last call.
+    /// True if a checkpoint was asked for since the last call.
     pub fn take_save(&self) -> bool {
         self.save.swap(false, Ordering::Relaxed)
     }

@@ -16,14 +16,14 @@ use crate::loss::TargetEncoder;
 use crate::watchdog::{Action, Entry};
 use std::time::Instant;
 
-/// What a run needs besides its state.
+/// The parts of a run besides its state.
 pub(super) struct Run<'a> {
     pub(super) job: &'a Job,
     pub(super) live: Live,
     pub(super) watching: Watching,
     pub(super) training: &'a Records,
     pub(super) encoder: TargetEncoder,
-    /// Whether the backbone is held; `None` before the first step of this call.
+    /// True if the backbone is held; `None` before the first step of this call.
     pub(super) held: Option<bool>,
     /// As the recipe has it, or smaller where that was asked for.
     pub(super) micro_batch: usize,

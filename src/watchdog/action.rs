@@ -1,10 +1,11 @@
-//! Bounded actions as values. Nothing here touches training: what lasts is [`super::adjustments::Adjustments`], a value that
-//! training reads; what happens once (going back, re-initialising a stage) is read off the [`Action`] by the one who applies it.
+//! Bounded actions as values. Nothing here touches training: what lasts is [`super::adjustments::Adjustments`], a value
+//! that training reads; what happens once (going back, re-initialising a stage) is read off the [`Action`] by the one
+//! who applies it.
 
 use super::facts::RunFacts;
 use serde::{Deserialize, Serialize};
 
-/// What is done once or changed from now on.
+/// A change that is made once or holds from now on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do")]
 pub enum Action {
@@ -108,7 +109,7 @@ impl Action {
         }
     }
 
-    /// Whether giving it up leaves no trace but time. Going on at a rate that broke the network would.
+    /// True if giving it up leaves no trace but time. Going on at a rate that broke the network would.
     pub fn is_reversible(&self) -> bool {
         !matches!(
             self,

@@ -3,7 +3,7 @@
 use super::cause::Cause;
 use super::facts::RunFacts;
 
-/// What the person should do, in one sentence.
+/// The advice for the person, in one sentence.
 pub fn advice(cause: Cause, facts: &RunFacts) -> String {
     let class = |c: usize| facts.class_name(c);
     match cause {

@@ -75,11 +75,12 @@ pub enum Priority {
     Urgent,
     /// Believed at the second look in a row, and treated one at a time.
     Patient,
-    /// As patient, but of little weight in the result: its cure makes way for that of any other cause, and it is told last.
+    /// As patient, but of little weight in the result: its cure makes way for that of any other cause, and it is told
+    /// last.
     Slight,
 }
 
-/// What can show that a cause is gone.
+/// The evidence that a cause is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShownBy {
     /// Looks at steps.
@@ -99,7 +100,7 @@ pub enum Effect {
     Apart,
 }
 
-/// What is known of a cause wherever it turns up.
+/// The traits of a cause wherever it turns up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
     /// To stand after "cause:".
@@ -159,22 +160,22 @@ impl Cause {
         self.traits().priority == Priority::Acute
     }
 
-    /// Whether it does not wait for another cure to be judged.
+    /// True if it does not wait for another cure to be judged.
     pub fn is_urgent(self) -> bool {
         matches!(self.traits().priority, Priority::Acute | Priority::Urgent)
     }
 
-    /// Whether its weight in the result is small against that of others.
+    /// True if its weight in the result is small against that of others.
     pub fn is_slight(self) -> bool {
         self.traits().priority == Priority::Slight
     }
 
-    /// Whether it is no reason for a worse result at all: a class that hardly exists.
+    /// True if it is no reason for a worse result at all: a class that hardly exists.
     pub fn is_harmless(self) -> bool {
         matches!(self, Cause::ClassStray(_))
     }
 
-    /// What to tell first: the smaller, the more it costs.
+    /// The order of telling: the smaller, the more it costs.
     pub fn rank(self) -> u8 {
         match self.traits().priority {
             Priority::Acute => 0,
@@ -185,17 +186,17 @@ impl Cause {
         }
     }
 
-    /// Whether only whole epochs can show that it is gone.
+    /// True if only whole epochs can show that it is gone.
     pub fn shows_by_epoch(self) -> bool {
         self.traits().judged == ShownBy::Epochs
     }
 
-    /// Whether it wrecks the network or keeps it from moving, so that much else follows.
+    /// True if it wrecks the network or keeps it from moving, so that much else follows.
     pub fn stops_learning(self) -> bool {
         matches!(self.traits().effect, Effect::Breaks | Effect::BreaksAndFollows)
     }
 
-    /// Whether it follows where nothing is learned, and so is no cause of its own there.
+    /// True if it follows where nothing is learned, and so is no cause of its own there.
     pub fn follows_from_no_learning(self) -> bool {
         matches!(self.traits().effect, Effect::Follows | Effect::BreaksAndFollows)
     }

@@ -20,7 +20,7 @@ pub struct Course {
     pub since: u64,
     /// Step from which it can be judged.
     pub until: u64,
-    /// What to go back to.
+    /// The values to go back to.
     pub before: Adjustments,
     /// Median loss before; 1e30 where there was none.
     pub loss: f32,
@@ -42,7 +42,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Whether what came of a cure can be seen now.
+    /// True if what came of a cure can be seen now.
     pub fn shows(self, course: &Course) -> bool {
         self.step >= course.until && self.epoch_ended == course.cause.shows_by_epoch()
     }
@@ -57,9 +57,9 @@ impl Course {
         self.before.check(images)
     }
 
-    /// Whether the figures show that the run is better than it would have been: beyond where the trend before leads, by
-    /// more than its noise. What keeps a network from learning is itself measured, step by step: that it is gone, and the
-    /// loss lower, is enough.
+    /// True if the figures show that the run is better than it would have been: beyond where the trend before leads, by
+    /// more than its noise. What keeps a network from learning is itself measured, step by step: that it is gone, and
+    /// the loss lower, is enough.
     pub fn told(&self, view: &View) -> bool {
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
         if self.cause == Cause::NonFinite || self.cause.stops_learning() {

@@ -102,7 +102,7 @@ pub struct Folding {
     maps: Vec<Portion>,
     stages: Vec<StageSignals>,
     first_look: Vec<StageSignals>,
-    /// Whether a digest was made.
+    /// True if a digest was made.
     begun: bool,
     /// Logarithms of the last images' losses.
     image_losses: Vec<f64>,

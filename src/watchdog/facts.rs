@@ -25,13 +25,14 @@ pub struct StageFacts {
     pub name: String,
     pub kind: StageKind,
     pub trained: bool,
-    /// Whether it is a predictor alone with fresh weights: nothing else builds on it, and there is nothing in it to be lost.
+    /// True if it is a predictor alone with fresh weights: nothing else builds on it, and there is nothing in it to be
+    /// lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fresh_predictor: bool,
 }
 
 impl StageFacts {
-    /// Whether the length of its steps against its weights tells anything.
+    /// True if the length of its steps against its weights tells anything.
     pub fn is_gauge(&self) -> bool {
         self.trained && !self.fresh_predictor
     }
@@ -95,13 +96,13 @@ pub struct RunFacts {
     pub factors: Vec<f32>,
     pub lr: f64,
     pub weight_decay: f64,
-    /// What the recipe would use by itself.
+    /// The value that the recipe would use by itself.
     pub usual_weight_decay: f64,
     /// Largest gradient norm, 0 for none.
     pub clip: f64,
     /// Negatives per positive that the class loss is over; `None` where the loss takes all anchors.
     pub negatives_per_positive: Option<f64>,
-    /// Whether the class loss is that of a sigmoid for each class, not of the softmax.
+    /// True if the class loss is that of a sigmoid for each class, not of the softmax.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sigmoids: bool,
     /// Box loss of the best constant predictor.
@@ -114,18 +115,18 @@ pub struct RunFacts {
     /// Multiplies the update ratios that count as hot: 1 for plain updates, more for centred ones, which move weights
     /// farther without shifting channels.
     pub tolerance: f64,
-    /// Whether photos could be changed more than they are before they are shown.
+    /// True if photos could be changed more than they are before they are shown.
     pub may_augment: bool,
     /// Deviation over images divided by root mean square of the backbone's output at the start.
     pub response: Option<f64>,
     /// Share of the backbone's last channels that are zero on all photos looked at.
     pub dead: Option<f64>,
-    /// Of every stage before the first step: the largest share, over its layers, of channels that are zero on all photos
-    /// looked at, and of channels at ReLU6's upper bound.
+    /// Of every stage before the first step: the largest share, over its layers, of channels that are zero on all
+    /// photos looked at, and of channels at ReLU6's upper bound.
     pub silent: Vec<[f32; 2]>,
-    /// Whether labels agree with what their objects look like, where there is more than one class.
+    /// How well labels agree with what their objects look like, where there is more than one class.
     pub appearance: Option<Appearance>,
-    /// Whether something is where the labels are, where photos are not full of objects.
+    /// How surely something is where the labels are, on photos that are not full of objects.
     pub presence: Option<Presence>,
 }
 
@@ -222,13 +223,13 @@ impl RunFacts {
         self.objects.iter().map(|n| *n as f64).sum::<f64>() / images as f64
     }
 
-    /// Whether photos hold so many objects that something lies beside every label: then it tells nothing what is seen
+    /// True if photos hold so many objects that something lies beside every label: then it tells nothing what is seen
     /// there.
     pub fn is_crowded(&self) -> bool {
         self.objects_per_image() >= CROWDED
     }
 
-    /// Whether so few objects of a class are there, or none to judge it by, that AP shows next to nothing of it.
+    /// True if so few objects of a class are there, or none to judge it by, that AP shows next to nothing of it.
     pub fn is_stray(&self, class: usize) -> bool {
         const STRAY: u64 = 3;
         let trained = self.objects.get(class).copied().unwrap_or(0);

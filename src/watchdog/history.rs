@@ -57,7 +57,7 @@ impl History {
     }
 }
 
-/// What rules look at: nothing else reaches them.
+/// The view of a rule: nothing else reaches them.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub facts: &'a RunFacts,

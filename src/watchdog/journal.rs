@@ -35,7 +35,7 @@ pub enum CureOutcome {
     Overtaken,
 }
 
-/// What a cure came to.
+/// The result of a cure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub step: u64,
@@ -60,12 +60,12 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// Whether it was decided rather than seen.
+    /// True if it was decided rather than seen.
     pub fn is_decision(&self) -> bool {
         matches!(self, Entry::Diagnosis(_) | Entry::Cure(_) | Entry::Verdict(_) | Entry::GaveUp { .. })
     }
 
-    /// Whether it depends on the clock, and so may stand elsewhere in the journal of the same run done again.
+    /// True if it depends on the clock, and so may stand elsewhere in the journal of the same run done again.
     pub fn is_timed(&self) -> bool {
         match self {
             Entry::Pace(_) => true,
@@ -74,10 +74,10 @@ impl Entry {
         }
     }
 
-    /// What cannot be in what was seen. Decisions are not looked at: nothing follows from them.
+    /// The first impossible entry among those of what was seen. Decisions are not looked at: nothing follows from them.
     ///
     /// # Errors
-    /// What was found, and what was expected.
+    /// The value found, and the one expected.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Entry::Run { facts, .. } => facts.check(),

@@ -18,7 +18,7 @@ const CERTAIN: f32 = 0.75;
 /// Largest weight of a rare class in the loss.
 const MOST_CLASS_WEIGHT: f64 = 8.0;
 
-/// What to try at this rung of the cause's ladder, where the schedule stands at `factor`; `None` above its top.
+/// The actions of this rung of the cause's ladder, where the schedule stands at `factor`; `None` above its top.
 pub fn rung(found: &CauseFound, rung: u32, facts: &RunFacts, now: &Adjustments, factor: f64) -> Option<Action> {
     let ladder = ladder(found, facts, now, factor);
     let top = ladder.len() as u32;
@@ -125,8 +125,8 @@ fn set_aside(images: &[u32], facts: &RunFacts, now: &Adjustments) -> Vec<Action>
 
 /// Surplus images without objects are left out; where steps without a positive remain, more images make a step.
 ///
-/// Gradients are summed over a step's micro-batches: a micro-batch without positives only wastes time, a step without any
-/// follows noise.
+/// Gradients are summed over a step's micro-batches: a micro-batch without positives only wastes time, a step without
+/// any follows noise.
 fn fewer_idle_steps(share: f64, facts: &RunFacts, now: &Adjustments) -> Vec<Action> {
     let pieces = (facts.batch * now.batch / facts.micro_batch.max(1)).max(1);
     let idle_steps = share.powi(pieces as i32);

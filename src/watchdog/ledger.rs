@@ -38,7 +38,7 @@ pub struct Ledger {
     classes: u32,
     /// By image.
     accounts: Vec<Account>,
-    /// Where labels and appearance were found to contradict each other before the run: deviations by image.
+    /// Contradictions between labels and appearance found before the run: deviations by image.
     #[serde(default)]
     doubts: Vec<(u32, f32)>,
     /// (image, score) pairs for images whose boxes look misplaced; same scale as `doubts`.

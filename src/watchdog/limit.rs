@@ -1,10 +1,10 @@
-//! What limits the result of a run that broke nowhere: a statement with its evidence, the gain that is to be had, and what
-//! to do.
+//! A limit of the result of a run that broke nowhere: a statement with its evidence, the gain that is to be had, and
+//! what to do.
 
 use super::cause::Cause;
 use serde::Serialize;
 
-/// What stands between a result and a better one.
+/// An obstacle between a result and a better one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "cause")]
 pub enum LimitKind {
@@ -22,7 +22,7 @@ pub enum LimitKind {
     Missed,
     /// Detections of nothing.
     Phantoms,
-    /// What is learned on training photos does not hold on others.
+    /// Lessons from training photos do not hold on others.
     TooFewPhotos,
     /// The features of the starting weights tell little of these photos.
     WeakStart,
@@ -53,7 +53,7 @@ impl Limit {
         Self { gain: Some([low.clamp(0.0, most) as f32, high.clamp(0.0, most) as f32]), ..self }
     }
 
-    /// What it is ranked by: faults first, then by the middle of the gain, then what only concerns the measuring.
+    /// Its rank: faults first, then by the middle of the gain, then what only concerns the measuring.
     pub(super) fn weight(&self) -> f64 {
         let middle = self.gain.map_or(0.0, |[low, high]| f64::from(low + high) / 2.0);
         match self.kind {

@@ -21,7 +21,7 @@ const WIDE: f32 = 0.12;
 /// Share of the classes' variance that a linear probe must explain for the features to tell them apart.
 const EXPLAINED: f32 = 0.3;
 
-/// What is known of a run that is over.
+/// The facts of a run that is over.
 #[derive(Clone, Copy, Debug)]
 pub struct RunEvidence<'a> {
     facts: &'a RunFacts,
@@ -79,8 +79,8 @@ pub fn all(run: &RunEvidence) -> Vec<Limit> {
 /// Rise of AP50 by the logarithm of the epochs: slope and the bounds that hold it, by least squares over the last two
 /// thirds of the run.
 ///
-/// In many runs AP grows by about as much with every doubling. The bounds are widened by half, for neighbouring epochs are
-/// alike.
+/// In many runs AP grows by about as much with every doubling. The bounds are widened by half, for neighbouring epochs
+/// are alike.
 fn rise(run: &RunEvidence) -> Option<[f64; 3]> {
     const FEWEST: usize = 4;
     const DEVIATIONS: f64 = 2.2 * 1.5;
@@ -100,8 +100,8 @@ fn rise(run: &RunEvidence) -> Option<[f64; 3]> {
     Some([slope - wander, slope, slope + wander])
 }
 
-/// The run ended while it was still learning: by the trend of AP50, or because the classes are named neither on training
-/// nor on validation images, which the curve alone does not show.
+/// The run ended while it was still learning: by the trend of AP50, or because the classes are named neither on
+/// training nor on validation images, which the curve alone does not show.
 fn still_learning(run: &RunEvidence) -> Option<Limit> {
     let epochs = run.epochs.last()?.epoch;
     let [low, middle, high] = rise(run)?.map(|slope| slope * LONGER.ln());

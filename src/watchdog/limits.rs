@@ -1,4 +1,5 @@
-//! What limits this result, from what a run's journal recorded alone: a pure function of the journal, as the story is.
+//! The limits of this result, from what a run's journal recorded alone: a pure function of the journal, as the story
+//! is.
 
 use super::advice::advice;
 use super::cause::Cause;

@@ -1,8 +1,8 @@
-//! What the watchdog is allowed to do: cure, advise, or nothing.
+//! The watchdog's permissions: cure, advise, or nothing.
 
 use serde::{Deserialize, Serialize};
 
-/// What the watchdog is allowed to do.
+/// The watchdog's permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]

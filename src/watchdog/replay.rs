@@ -3,7 +3,7 @@
 use super::journal::Entry;
 use super::watch::Watchdog;
 
-/// What a watchdog decides on seeing what a journal says was seen: the journal as it should be.
+/// The decisions of a watchdog on the observations of a journal: the journal as it should be.
 pub fn replay(entries: &[Entry]) -> Vec<Entry> {
     let mut watchdog: Option<Watchdog> = None;
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! What AP50 would gain if one kind of mistake were mended, as an epoch's validation found it.
+//! The gain of AP50 if one kind of mistake were mended, as an epoch's validation found it.
 
 use super::plausible::{MOST_CLASSES, at_most, finite};
 use serde::{Deserialize, Serialize};

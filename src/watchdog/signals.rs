@@ -1,4 +1,4 @@
-//! What is handed in for every optimizer step and every epoch. Plain numbers; nothing here knows a tensor.
+//! The signals of every optimizer step and every epoch. Plain numbers; nothing here knows a tensor.
 
 use super::plausible::{MOST_CLASSES, at_most, count, finite};
 use super::shortfall::Shortfall;
@@ -46,7 +46,7 @@ pub struct StepSignals {
     pub grad_norm: f64,
     /// Base learning rate.
     pub lr: f64,
-    /// What the schedule multiplies it by, in [0, 1].
+    /// The schedule's factor, in [0, 1].
     pub factor: f64,
     /// By class, without the background.
     pub classes: Vec<Portion>,
@@ -62,13 +62,13 @@ pub struct StepSignals {
 }
 
 impl StepSignals {
-    /// Whether every number that steers the step is one.
+    /// True if every number that steers the step is one.
     pub fn is_finite(&self) -> bool {
         self.class_loss.is_finite() && self.box_loss.is_finite() && self.grad_norm.is_finite()
     }
 }
 
-/// What an epoch came to, as the trainer knows it.
+/// The figures of an epoch, as the trainer knows them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EpochFigures {
     /// Counted from 1.

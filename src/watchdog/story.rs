@@ -86,7 +86,7 @@ fn worth_a_look(epochs: &[&EpochSignals], name: &dyn Fn(u32) -> String) -> Optio
     (!names.is_empty()).then(|| format!("{said}{}.", names.join(", ")))
 }
 
-/// What an image is suspected of.
+/// The suspicion about an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
     Boxes,
@@ -104,7 +104,7 @@ impl Doubt {
         }
     }
 
-    /// What speaks against the labels.
+    /// The evidence against the labels.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Boxes => "boxes in doubt: nothing is seen where they are",

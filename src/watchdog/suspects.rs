@@ -11,8 +11,8 @@
 //! (nothing is where the label says, and the object that is there goes unlabelled). Another class's label: naming only.
 //! An unlabelled object: mined only.
 //!
-//! Losses are high where photos are hard, too. What tells a box that is elsewhere from a hard photo is not about losses:
-//! whether something is seen beside the label rather than on it ([`Presence`](super::Presence)).
+//! Losses are high where photos are hard, too. What tells a box that is elsewhere from a hard photo is not about
+//! losses: whether something is seen beside the label rather than on it ([`Presence`](super::Presence)).
 //!
 //! Naming has a natural zero, too: where the network, shown an object, holds its label for less likely than a guess
 //! would, epoch after epoch, it *contradicts* the label (confident learning, Northcutt et al. 2021, with the guess as
@@ -90,8 +90,8 @@ impl Suspect {
         f64::from(self.displaced.unwrap_or((self.placing + 0.5 * self.mined + 0.5 * self.boxes) / 1.22))
     }
 
-    /// How much the classes are in doubt: in place, but called otherwise, or of another appearance. A loss far above the
-    /// others' is little doubt where they are all next to nothing.
+    /// How much the classes are in doubt: in place, but called otherwise, or of another appearance. A loss far above
+    /// the others' is little doubt where they are all next to nothing.
     pub fn swapped(&self) -> f64 {
         f64::from(self.doubt.unwrap_or(self.naming * (self.guess / DOUBTFUL).min(1.0)))
     }
@@ -101,12 +101,12 @@ impl Suspect {
         f64::from(self.mined)
     }
 
-    /// Whether the network holds the labels for less likely than a guess would, and those of most images not.
+    /// True if the network holds the labels for less likely than a guess would, and those of most images not.
     pub fn is_contradicted(&self) -> bool {
         self.guess > 1.0 && self.naming > APART
     }
 
-    /// What images are ranked by: the strongest of the three doubts.
+    /// The rank of an image: the strongest of the three doubts.
     pub fn score(&self) -> f64 {
         self.misplaced().max(self.swapped()).max(self.unlabelled())
     }

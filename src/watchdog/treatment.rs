@@ -60,8 +60,8 @@ fn wait(cause: Cause, facts: &RunFacts) -> u64 {
     }
 }
 
-/// Whether a cure pays: at least 1.5 times its judging time is left of the run. A cure that ends the run, or keeps it from
-/// breaking, always pays.
+/// True if a cure pays: at least 1.5 times its judging time is left of the run. A cure that ends the run, or keeps it
+/// from breaking, always pays.
 fn pays(cause: Cause, action: &Action, facts: &RunFacts, step: u64) -> bool {
     let left = facts.total_steps.saturating_sub(step);
     cause.is_acute() || matches!(action, Action::Stop | Action::Advise) || 2 * left >= 3 * wait(cause, facts)
@@ -129,7 +129,7 @@ impl Treatment {
         }
     }
 
-    /// What is to be done at `step` about what was found, most trusted first.
+    /// The decisions at `step` about the findings, most trusted first.
     pub fn consider(&mut self, found: &[CauseFound], view: &View, at: Moment, mode: Mode) -> Vec<Entry> {
         let (mut said, step) = (Vec::new(), at.step);
         if mode == Mode::Off {
@@ -157,7 +157,7 @@ impl Treatment {
         said
     }
 
-    /// Whether there is a cure to be given for a cause.
+    /// True if there is a cure to be given for a cause.
     fn cures(&self, found: &CauseFound, view: &View) -> bool {
         let record = self.records.iter().find(|r| r.cause == found.cause());
         let factor = view.last().map_or(1.0, |d| f64::from(d.factor));

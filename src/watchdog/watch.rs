@@ -118,10 +118,10 @@ impl Watchdog {
         Some(Entry::Cure(Cure { step: 0, cause: found.cause(), action, rung: 0, applied, sentence }))
     }
 
-    /// Whether it can be the memory of a run on so many training images.
+    /// Checks that it can be the memory of a run on so many training images.
     ///
     /// # Errors
-    /// What it holds that no such run has.
+    /// The value in it that no such run has.
     pub fn check(&self, images: usize) -> Result<(), String> {
         let images = u32::try_from(images).map_err(|_| format!("{images} images"))?;
         for (name, value) in [("lines", self.lines), ("looks", self.looks), ("steps", self.steps)] {
@@ -144,7 +144,7 @@ impl Watchdog {
         &self.facts
     }
 
-    /// What is different from the recipe from now on.
+    /// The differences from the recipe from now on.
     pub fn adjustments(&self) -> &Adjustments {
         &self.treatment.adjustments
     }
@@ -154,7 +154,7 @@ impl Watchdog {
         self.lines
     }
 
-    /// Whether nothing is suspected: weights saved now are worth going back to.
+    /// True if nothing is suspected: weights saved now are worth going back to.
     pub fn is_calm(&self) -> bool {
         let seen = |s: &Sighting| s.look + 2 >= self.looks && s.row > 0;
         self.treatment.course.is_none() && !self.sightings.iter().any(seen)

@@ -1,8 +1,8 @@
-//! What imported weights are, as a sentence for people.
+//! A description of imported weights, as a sentence for people.
 
 use crate::interchange::{Imported, Scope};
 
-/// What imported weights are, in a line or two.
+/// A description of imported weights in a line or two.
 pub(super) fn about(imported: &Imported) -> String {
     let what = match &imported.scope {
         Scope::Detector => format!("detector of {} classes", imported.network.classes.saturating_sub(1)),

@@ -1,8 +1,8 @@
 //! Models out of a file that a web page loads in one piece: other files first, then the TFLite model, one after the
 //! other without a table (the table is in the page's script).
 //!
-//! A model is found by its identifier (`TFL3` at byte 4) and taken for one if the flatbuffer that begins there is sound:
-//! all its tables and vectors lie inside. It ends where the next one begins, or with the file.
+//! A model is found by its identifier (`TFL3` at byte 4) and taken for one if the flatbuffer that begins there is
+//! sound: all its tables and vectors lie inside. It ends where the next one begins, or with the file.
 
 use std::ops::Range;
 
@@ -13,10 +13,10 @@ use super::labels;
 /// The most places that are looked at: a model's numbers may spell the identifier by chance, but seldom.
 const MAX_PLACES: usize = 16;
 
-/// What stands at byte 4 of every TFLite file.
+/// The bytes from byte 4 on of every TFLite file.
 const IDENTIFIER: &[u8] = b"TFL3";
 
-/// Where the models lie in `bytes`.
+/// The places of the models in `bytes`.
 ///
 /// # Errors
 /// How many places have the identifier, if they are more than any package has.

@@ -1,4 +1,4 @@
-//! What an archive may hold: plain files under plain names, each once, of sizes that make sense.
+//! The permitted content of an archive: plain files under plain names, each once, of sizes that make sense.
 //!
 //! Archives come from strangers. Nothing in one is unpacked by its own name, no number in one is trusted, and whatever
 //! inflates is counted while it does.

@@ -1,4 +1,4 @@
-//! What can be wrong with a package, a file of class names, or the folder of kept weights.
+//! Errors of a package, a file of class names, or the folder of kept weights.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -32,11 +32,11 @@ pub struct Found {
     /// Class names without the background.
     pub classes: Option<Vec<String>>,
     pub imported: Imported,
-    /// What the SHA-256 of package and model tell, as sentences.
+    /// The sentences that follow from the SHA-256 of package and model.
     pub notes: Vec<String>,
 }
 
-/// What a file is by its first bytes.
+/// The kind of a file by its first bytes.
 enum Kind {
     Archive(Archive),
     Assets,
@@ -104,7 +104,7 @@ fn kind(given: &Path) -> Result<Kind, WeightsError> {
     })
 }
 
-/// What is given, and what was found out about it so far.
+/// A given path, and what was found out about it so far.
 struct Offer<'a> {
     given: &'a Path,
     workspace: &'a Path,
@@ -119,7 +119,7 @@ impl Offer<'_> {
         self.given.file_name().map_or_else(|| self.given.display().to_string(), |n| n.to_string_lossy().into_owned())
     }
 
-    /// Where in what was given, for messages.
+    /// The place inside what was given, for messages.
     fn place(&self, inner: &str) -> String {
         let given = self.given.display();
         if inner.is_empty() { given.to_string() } else { format!("{given}: {inner}") }

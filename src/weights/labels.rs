@@ -1,8 +1,8 @@
 //! Files of class names as other programs write them.
 //!
-//! *Lines*: one name a line, with or without a first line for the background. *Numbered lines*: `0 person`, counted from
-//! 0, with gaps. *Label maps* of TensorFlow's detection API, in protobuf's text form: `item { id: 1 name: "person" }`,
-//! where id 0 is the background and `display_name` comes before `name`.
+//! *Lines*: one name a line, with or without a first line for the background. *Numbered lines*: `0 person`, counted
+//! from 0, with gaps. *Label maps* of TensorFlow's detection API, in protobuf's text form: `item { id: 1 name: "person"
+//! }`, where id 0 is the background and `display_name` comes before `name`.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<String>, String> {
     }
 }
 
-/// Whether a name is what files call the background, or a column without a meaning.
+/// True if a name is what files call the background, or a column without a meaning.
 pub(super) fn is_background(name: &str) -> bool {
     let name = name.trim_matches('_').to_ascii_lowercase();
     [PLACEHOLDER, "background", "bg", "none"].contains(&name.as_str())
@@ -91,7 +91,7 @@ fn by_number(numbers: Vec<(usize, String)>) -> Result<Vec<String>, String> {
     Ok((0..=last).map(|i| named.remove(&i).unwrap_or_else(|| PLACEHOLDER.into())).collect())
 }
 
-/// What protobuf's text form is made of.
+/// A token of protobuf's text form.
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
     Word(String),

@@ -1,4 +1,4 @@
-//! What is in an archive, seen before anything is taken out: models, class names, the licence.
+//! The content of an archive, seen before anything is taken out: models, class names, the licence.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::contents::{MAX_MODEL, Visit, damaged};
 use super::error::WeightsError;
 use super::{labels, tarball, zipped};
 
-/// What a model file's name ends in, with the ending under which it is kept.
+/// The endings of a model file's name, each with the ending under which it is kept.
 pub(super) const MODELS: [(&str, &str); 5] =
     [(".onnx", "onnx"), (".tflite", "tflite"), (".safetensors", "safetensors"), (".pth", "pth"), (".pt", "pth")];
 
@@ -34,7 +34,7 @@ impl Archive {
     }
 }
 
-/// What is in an archive, seen before anything is taken out.
+/// The content of an archive, seen before anything is taken out.
 pub(super) struct Listing {
     pub(super) files: usize,
     pub(super) models: Vec<String>,
@@ -86,7 +86,7 @@ fn is_labels(name: &str) -> bool {
     base.ends_with(".pbtxt") || base.ends_with(".txt") && base.contains("label")
 }
 
-/// Whether labels are those of a model: in the same folder, or the only ones.
+/// True if labels are those of a model: in the same folder, or the only ones.
 pub(super) fn label_of(labels: &str, model: &str, count: usize) -> bool {
     let folder = |name: &str| name.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_string());
     count == 1 || folder(labels) == folder(model)

@@ -1,4 +1,4 @@
-//! What is remembered of kept weights: a small TOML file beside the model.
+//! The record of kept weights: a small TOML file beside the model.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// What `--weights` calls it.
+    /// The name that `--weights` takes.
     pub name: String,
     /// Name of the model's file in this folder.
     pub file: String,
@@ -30,9 +30,9 @@ pub struct Record {
     /// Class names without the background, where they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
-    /// What the model is, in one line.
+    /// The model in one line.
     pub about: String,
-    /// What `fieldtune inspect` says of it.
+    /// The text that `fieldtune inspect` prints of it.
     pub inspect: String,
 }
 

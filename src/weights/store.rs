@@ -36,13 +36,13 @@ pub struct Store {
 /// Says what an imported network is, in lines.
 pub type Inspect<'a> = &'a dyn Fn(&Imported) -> String;
 
-/// What came of adding.
+/// The result of adding.
 pub struct Added {
     pub record: Record,
-    /// Whether these weights were kept already, under this name.
+    /// True if these weights were kept already, under this name.
     pub was_there: bool,
     pub is_default: bool,
-    /// What hashes and labels tell, as sentences.
+    /// The sentences that follow from hashes and labels.
     pub notes: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ impl Store {
         (own && Path::new(&record.file).components().count() == 1 && self.path(&record).is_file()).then_some(record)
     }
 
-    /// Where the model of a record is.
+    /// The path of a record's model.
     pub fn path(&self, record: &Record) -> PathBuf {
         self.folder.join(&record.file)
     }
@@ -207,7 +207,7 @@ impl Store {
         self.record(name).map_or_else(|| Err(self.no_such(name)), Ok)
     }
 
-    /// What to say where `name` is asked for and not kept.
+    /// The error where `name` is asked for and not kept.
     pub(super) fn no_such(&self, name: &str) -> WeightsError {
         let names = self.list().unwrap_or_default().into_iter().map(|r| r.name).collect::<Vec<_>>();
         let kept = if names.is_empty() { "none".to_string() } else { names.join(", ") };

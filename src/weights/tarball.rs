@@ -85,7 +85,7 @@ fn description(entry: &mut impl Read, size: u64, shown: &str, contents: &Content
 /// The name that a PAX header gives the next entry.
 ///
 /// # Errors
-/// What was found, if the header says what only some programs heed: another size, a link, a sparse file.
+/// The finding, if the header says what only some programs heed: another size, a link, a sparse file.
 fn pax_name(header: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut name = None;
     for record in PaxExtensions::new(header) {

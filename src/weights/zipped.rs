@@ -53,7 +53,7 @@ pub(super) fn walk(path: &Path, visit: Visit) -> Result<(), WeightsError> {
     Ok(())
 }
 
-/// Whether a zip archive is a checkpoint of PyTorch: a model, not a package of models.
+/// True if a zip archive is a checkpoint of PyTorch: a model, not a package of models.
 pub(super) fn is_checkpoint(path: &Path) -> bool {
     let archive = File::open(path).and_then(open);
     archive.is_ok_and(|a| a.file_names_raw().any(|name| name.ends_with(b"/data.pkl") || name == b"data.pkl"))

@@ -1,4 +1,4 @@
-//! What the program says about bad input, and what `check` finds in real photos: through the binary.
+//! The program's answers to bad input, and the findings of `check` in real photos: through the binary.
 
 use std::collections::HashMap;
 use std::fs;

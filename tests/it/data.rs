@@ -191,7 +191,7 @@ fn layouts_of_common_tools_are_understood() {
     }
 }
 
-/// What it is called, files with content, and two texts that the case is about.
+/// Its name, files with content, and two texts that the case is about.
 type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
 
 /// Every way to hand in something unusable as a whole, and what is said about it.

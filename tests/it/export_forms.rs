@@ -1,4 +1,4 @@
-//! What each written form must be for its readers: the numbers, the names and shapes, and the way back.
+//! The duties of each written form to its readers: the numbers, the names and shapes, and the way back.
 
 use std::path::Path;
 
@@ -36,8 +36,8 @@ fn close(found: &[Detection], expected: &[Detection], what: &str) {
     }
 }
 
-/// Every form says the same about an image as our own forward, decoding and suppression, with either score function and on
-/// inputs that are not square.
+/// Every form says the same about an image as our own forward, decoding and suppression, with either score function and
+/// on inputs that are not square.
 #[test]
 fn every_form_run_by_tract_finds_what_the_network_finds() {
     let dir = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ fn shape(value: &ValueInfoProto) -> (String, Vec<Option<i64>>) {
     (value.name.clone(), dims)
 }
 
-/// What `c/detectNet.cpp` of jetson-inference (at 45da40a) takes for granted about an SSD in ONNX.
+/// The demands of `c/detectNet.cpp` of jetson-inference (at 45da40a) on an SSD in ONNX.
 #[test]
 fn the_jetson_form_keeps_the_rules_of_detectnet() {
     let (network, dir) = (narrow_network(), tempfile::tempdir().unwrap());

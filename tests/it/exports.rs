@@ -1,4 +1,4 @@
-//! What is written for other programs, run by engines that share nothing with the writer.
+//! Files written for other programs, run by engines that share nothing with the writer.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use tract_onnx::prelude::*;
 
 use crate::onnx::{CLASSES, SIZE, assert_same, class_names, imported, load, narrow_network, random_images, save};
 
-/// What float32 computes in another order.
+/// The difference that float32 makes in another order.
 const ROUNDING: f32 = 1e-4;
 
 fn write(network: &Ssd<ConvWeights>, path: &Path, form: Form, opset: Opset) {

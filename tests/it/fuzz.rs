@@ -1,5 +1,5 @@
-//! Every reader on sound inputs, changed at random but seeded, and on the inputs of `fuzz/corpus`: whatever they are, they
-//! are answered, soon and without a panic.
+//! Every reader on sound inputs, changed at random but seeded, and on the inputs of `fuzz/corpus`: whatever they are,
+//! they are answered, soon and without a panic.
 //!
 //! `FIELDTUNE_FUZZ_SECONDS` (a reader; 1 if not set), `FIELDTUNE_FUZZ_SEED` and `FIELDTUNE_FUZZ_ONLY` (names, with commas)
 //! make a longer run of it; `FIELDTUNE_FUZZ_CORPUS` names a folder for the sound inputs, as seeds of cargo-fuzz.
@@ -30,7 +30,7 @@ fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// What mutations start from.
+/// The files that mutations start from.
 fn seeds(reader: &Reader) -> Vec<Vec<u8>> {
     let run = finished();
     let of = |path: PathBuf| fs::read(path).expect("a result of the run");

@@ -1,11 +1,11 @@
-//! The pace of training against a simulated Raspberry Pi 4: it never gets hotter than 80 °C, where the firmware steps in, and
-//! loses little against an oracle that knows the physics.
+//! The pace of training against a simulated Raspberry Pi 4: it never gets hotter than 80 °C, where the firmware steps
+//! in, and loses little against an oracle that knows the physics.
 //!
-//! Two heat capacities, die and board, and two resistances, die to board and board to air. Measured by others: without a
-//! case an idle die is some 27 °C above the air (Pi-Plates, thermocouples on a Pi 4 of 2019). The rest is assumed: 2.1 W
-//! idle, 6.4 W at full load (2.9 W idle for the board that Pi-Plates measured), 80 °C after some three minutes of full load
-//! without a case at 25 °C, and how resistance and capacity part between die and board. The pace's gains were set on this
-//! model as well, so this shows that it works in principle; no board was measured.
+//! Two heat capacities, die and board, and two resistances, die to board and board to air. Measured by others: without
+//! a case an idle die is some 27 °C above the air (Pi-Plates, thermocouples on a Pi 4 of 2019). The rest is assumed:
+//! 2.1 W idle, 6.4 W at full load (2.9 W idle for the board that Pi-Plates measured), 80 °C after some three minutes of
+//! full load without a case at 25 °C, and how resistance and capacity part between die and board. The pace's gains were
+//! set on this model as well, so this shows that it works in principle; no board was measured.
 
 use fieldtune::board::{BoardConfig, Pace, Pacer};
 use std::collections::VecDeque;
@@ -22,7 +22,7 @@ const LIMIT_C: f64 = 80.0;
 const DT: f64 = 0.02;
 const RUN_S: f64 = 5400.0;
 
-/// Where the board stands.
+/// The air around the board.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     air_c: f64,
@@ -35,7 +35,7 @@ const BARE: [f64; 2] = [7.5, 14.0];
 const CASE: [f64; 2] = [12.0, 25.0];
 const SINK: [f64; 2] = [4.0, 40.0];
 
-/// What the sensor makes of the temperature.
+/// The sensor's reading of the temperature.
 #[derive(Clone, Copy, Debug)]
 struct Sensor {
     step_c: f64,
@@ -111,7 +111,8 @@ fn train(place: Place, sensor: Sensor, micro_batch_s: f64, pacer: Option<Pacer>)
     plant
 }
 
-/// Seconds of full work that can be had at most without passing the limit: all power that there is room for, at any time.
+/// Seconds of full work that can be had at most without passing the limit: all power that there is room for, at any
+/// time.
 fn oracle(place: Place) -> f64 {
     let mut plant = Plant::idle(place, PI);
     let mut worked = 0.0;

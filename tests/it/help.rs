@@ -1,4 +1,5 @@
-//! Help, completions, man pages and the documentation's tables: all made from the command line and the keys as they are.
+//! Help, completions, man pages and the documentation's tables: all made from the command line and the keys as they
+//! are.
 
 use crate::runs::{run, succeed};
 use std::path::Path;
@@ -43,7 +44,7 @@ fn a_job_file_completions_and_man_pages_are_written() {
     assert!(std::fs::exists(path("man/fieldtune.1")).expect("a readable folder"));
 }
 
-/// Where generated text stands in a page of the documentation.
+/// The marks around generated text in a page of the documentation.
 const BEGIN: &str = "<!-- generated: tests/it/help.rs -->\n";
 const END: &str = "<!-- end of generated -->\n";
 

@@ -64,7 +64,7 @@ struct Case {
     /// The output that the ReLU6 mask is read off.
     y: Guarded,
     dy: Guarded,
-    /// What the weight and bias gradients hold before they are added to.
+    /// The content of the weight and bias gradients before they are added to.
     dw: Guarded,
     db: Guarded,
     forward: Expected,
@@ -316,7 +316,7 @@ fn odd_depthwise_shapes_equal_the_reference() {
     check_all(cases);
 }
 
-/// Whether a map with its padding is at least as large as the kernel.
+/// True if a map with its padding is at least as large as the kernel.
 pub fn fits(spec: &ConvSpec, [h, w]: [usize; 2]) -> bool {
     let ((top, bottom), (left, right)) = (
         spec.padding.vertical(h, spec.kernel[0], spec.stride),

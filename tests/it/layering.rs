@@ -4,7 +4,7 @@
 
 use crate::sources::{names_above, names_below, sources};
 
-/// What each layer may import from the crate, besides itself. `main` and the crate root stand above the table.
+/// The layers that each layer may import, besides itself. `main` and the crate root stand above the table.
 const LAYERS: [(&str, &[&str]); 24] = [
     ("board", &[]),
     ("boxes", &[]),
@@ -111,7 +111,7 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("main", &["cli", "session"]),
 ];
 
-/// What stands in few places only: the word, the paths it may stand in, and why.
+/// Words that stand in few places only: the word, the paths it may stand in, and why.
 const CONFINED: [(&str, &[&str], &str); 8] = [
     ("target_arch", &["kernel/isa"], "one generic source; only the instruction sets differ"),
     ("target_feature", &["kernel/isa"], "one generic source; only the instruction sets differ"),

@@ -1,4 +1,4 @@
-//! What runs leave behind: `clean` lists it first, and removes what the program made and nothing else.
+//! Leftovers of runs: `clean` lists it first, and removes what the program made and nothing else.
 
 use std::collections::BTreeSet;
 use std::fs;

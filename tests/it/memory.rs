@@ -1,4 +1,4 @@
-//! What is planned for a training pass against what the allocator is asked for.
+//! The plan for a training pass against the requests to the allocator.
 
 use fieldtune::boxes::{Anchors, BoxCoder, CornerBox, Matcher};
 use fieldtune::loss::{SsdLoss, TargetEncoder};
@@ -72,8 +72,8 @@ const SIZE: usize = 224;
 /// Share by which plan and allocator may differ: indices, targets, a column of a kernel's buffers.
 const TOLERANCE: f64 = 0.05;
 
-/// A training pass: what is planned, and what the allocator saw at the fullest moment of the leanest of some steps (others
-/// may have taken the warm workspaces).
+/// A training pass: what is planned, and what the allocator saw at the fullest moment of the leanest of some steps
+/// (others may have taken the warm workspaces).
 fn planned_and_seen(specs: &Ssd<ConvSpec>, freeze: usize, n: usize) -> [f64; 2] {
     let network = initialise_network(specs, &mut Pcg64Mcg::seed_from_u64(3));
     let state = TrainState::new(&network, &Recipe { freeze, ..Recipe::default() });

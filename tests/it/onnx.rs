@@ -15,7 +15,7 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 use crate::onnx_variants as variants;
 use crate::shared::shared;
 
-/// What float32 computes in another order.
+/// The difference that float32 makes in another order.
 const ROUNDING: f32 = 1e-4;
 
 pub const CLASSES: usize = 6;

@@ -1,5 +1,5 @@
-//! Files that were once misread or refused although their network is ours: each kind written from a network of ours, and
-//! a run from each that brings a backbone alone.
+//! Files that were once misread or refused although their network is ours: each kind written from a network of ours,
+//! and a run from each that brings a backbone alone.
 
 use fieldtune::boxes::{AnchorRule, ScoreFunction};
 use fieldtune::interchange::{Form, Imported, Scope, import};
@@ -27,7 +27,7 @@ fn tried(network: &Ssd<ConvWeights>, rewrite: impl FnOnce(&mut ModelProto)) -> R
     import(&path).map_err(|e| e.to_string())
 }
 
-/// Whether all numbers and shapes but those of `skipped` stages are equal.
+/// True if all numbers and shapes but those of `skipped` stages are equal.
 fn is_same(found: &Ssd<ConvWeights>, expected: &Ssd<ConvWeights>, skipped: impl Fn(Stage) -> bool) -> bool {
     let pairs = found.convs().into_iter().zip(expected.convs()).filter(|((stage, _), _)| !skipped(*stage));
     found.convs().len() == expected.convs().len() && pairs.map(|((_, a), (_, b))| (a, b)).all(|(a, b)| a == b)

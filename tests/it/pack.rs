@@ -92,7 +92,7 @@ fn packing_twice_gives_the_same_bytes() {
     assert!(first == fs::read(photos.path().join("set.pack")).expect("reads"));
 }
 
-/// What a process that was killed at byte `cut` of this pack left: its header was never sealed.
+/// The file that a process killed at byte `cut` of this pack left: its header was never sealed.
 fn half(whole: &[u8], cut: usize) -> Vec<u8> {
     let mut bytes = whole[..cut].to_vec();
     bytes[16..24].fill(0);

@@ -140,7 +140,7 @@ impl Whole {
     }
 }
 
-/// Where two checkpoints part.
+/// The first difference between two checkpoints.
 fn first_difference(a: &[u8], b: &[u8]) -> String {
     let [(_, header_a), (_, header_b)] =
         [a, b].map(|bytes| safetensors::SafeTensors::read_metadata(bytes).expect("a checkpoint"));

@@ -27,7 +27,7 @@ fn lines(bytes: &[u8]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-/// What was found, without names and times.
+/// The findings, without names and times.
 fn found(values: &[Value]) -> Vec<Value> {
     values.iter().map(|v| json!([v["width"], v["height"], v["detections"]])).collect()
 }

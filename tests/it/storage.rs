@@ -31,9 +31,9 @@ impl Card {
         self.dir.path()
     }
 
-    /// Makes a folder read-only from one moment to the next, as the kernel does after errors of a card: a mount of itself,
-    /// sealed in another place, is laid over it. Sealed in its own place it would be busy with files that are being
-    /// written.
+    /// Makes a folder read-only from one moment to the next, as the kernel does after errors of a card: a mount of
+    /// itself, sealed in another place, is laid over it. Sealed in its own place it would be busy with files that are
+    /// being written.
     fn seal(&self, folder: &Path) {
         let aside = self.path().join("sealed");
         fs::create_dir(&aside).expect("a folder");
@@ -111,7 +111,7 @@ fn a_card_that_stays_read_only_ends_the_run_resumably() {
     assert_eq!(resume_for_a_step(card.path()), Some(75));
 }
 
-/// What a card that cannot be read any more does to a mapped file, done here by cutting the file off.
+/// The effect of an unreadable card on a mapped file, done here by cutting the file off.
 #[test]
 fn a_pack_that_cannot_be_read_any_more_ends_the_run_resumably() {
     let dir = tempfile::tempdir().expect("a temporary folder");

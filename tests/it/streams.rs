@@ -79,7 +79,7 @@ fn under_nohup_a_run_goes_on() {
     assert_eq!(terminate(&mut child), Some(75));
 }
 
-/// What each command that prints says, with its standard output elsewhere.
+/// The answer of each command that prints, with its standard output elsewhere.
 fn printing(dir: &Path, out: impl Fn() -> Stdio) -> Vec<(Vec<String>, Output)> {
     let [photos, model] = basis();
     let journal = dir.join("trace.jsonl");

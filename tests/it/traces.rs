@@ -1,5 +1,5 @@
-//! The watchdog against recorded runs of real photos: as they are, with noise, with lines missing, cut short; and against
-//! one that was written after a table of figures, of a backbone that collapses.
+//! The watchdog against recorded runs of real photos: as they are, with noise, with lines missing, cut short; and
+//! against one that was written after a table of figures, of a backbone that collapses.
 
 use fieldtune::watchdog::{Cause, Mode, StepSignals, Watchdog, read_trace, replay};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn lines(name: &str) -> Option<Vec<Value>> {
     Some(text.lines().map(|l| serde_json::from_str(l).expect("a line of a trace")).collect())
 }
 
-/// What is found in these lines, with its step.
+/// The findings in these lines, with their steps.
 fn found(lines: &[Value]) -> Vec<(Cause, u64)> {
     let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
     let (facts, steps): (_, Vec<StepSignals>) = read_trace(&text).expect("a trace");
@@ -69,8 +69,8 @@ impl Noise {
     }
 }
 
-/// Noise of single steps, on top of what a recording has. A plateau needs proof: with more of it, the shifted boxes are not
-/// found within 160 steps, the others still are.
+/// Noise of single steps, on top of what a recording has. A plateau needs proof: with more of it, the shifted boxes are
+/// not found within 160 steps, the others still are.
 const SPREADS: [(f64, bool); 2] = [(0.05, true), (0.2, false)];
 
 #[test]

@@ -79,7 +79,7 @@ struct Patient {
     /// Progress of learning, 0 to 1.
     learned: f64,
     hurt: f64,
-    /// What the watchdog makes of the rate.
+    /// The watchdog's factor of the rate.
     rate: f64,
 }
 

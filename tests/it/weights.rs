@@ -35,14 +35,14 @@ impl Home {
         output
     }
 
-    /// What a command that must succeed prints and logs.
+    /// The output and log of a command that must succeed.
     fn succeed(&self, arguments: &[&str]) -> (String, String) {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}\n{}", stderr(&output));
         (String::from_utf8(output.stdout.clone()).expect("text"), stderr(&output))
     }
 
-    /// What a command that must fail says.
+    /// The error of a command that must fail.
     fn refuse(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}\n{}", stderr(&output));

@@ -19,7 +19,7 @@ use fieldtune::watchdog::Mode;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// What sums in another order differ by, relative to the norm of the sum.
+/// The difference of sums in another order, relative to the norm of the sum.
 const ROUNDING: f64 = 1e-5;
 
 /// The same where updates are centred: what is left after the mean's part was taken out of a gradient, and the shift

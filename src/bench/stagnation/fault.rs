@@ -90,7 +90,7 @@ impl Fault {
         }
     }
 
-    /// Whether a diagnosis is the right one; `map` is the feature map whose heads were cut off.
+    /// True if a diagnosis is the right one; `map` is the feature map whose heads were cut off.
     pub fn is_named_by(self, cause: Cause, map: usize) -> bool {
         match self {
             Fault::RateHigh => matches!(cause, Cause::RateTooHigh | Cause::BackboneCollapsed),
@@ -115,7 +115,7 @@ impl Fault {
         }
     }
 
-    /// Whether a machine can do anything about it: not about photos or pretrained weights that are not there, a slow disk,
+    /// True if a machine can do anything about it: not about photos or pretrained weights that are not there, a slow disk,
     /// or a batch of one that learns well enough.
     pub fn is_curable(self) -> bool {
         !matches!(

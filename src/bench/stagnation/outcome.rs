@@ -8,7 +8,7 @@ use crate::watchdog::{Action, Entry, Mode, auc};
 use anyhow::{Context, Result};
 use std::sync::atomic::AtomicBool;
 
-/// What is run.
+/// The run to make.
 #[derive(Clone, Copy, Debug)]
 pub enum Case {
     Healthy(Variety),
@@ -24,7 +24,7 @@ impl Case {
     }
 }
 
-/// What the journal and the results of one run say.
+/// The outcome of one run by its journal and results.
 pub struct Outcome {
     /// First diagnosis in words and its step.
     pub first: Option<(String, u64)>,
@@ -32,7 +32,7 @@ pub struct Outcome {
     pub why: Option<String>,
     /// Diagnoses that followed, in words.
     pub later: Vec<String>,
-    /// Whether the first diagnosis is the fault.
+    /// True if the first diagnosis is the fault.
     pub named: bool,
     pub cures: Vec<Action>,
     /// Of the best epoch, whose weights a run keeps.
@@ -43,7 +43,7 @@ pub struct Outcome {
     pub steps_per_epoch: u64,
     /// Share of pairs of a spoilt and a sound image that the suspicion at the end puts in the right order.
     pub auc: Option<f64>,
-    /// What came of the cures, in words.
+    /// The result of the cures, in words.
     pub verdicts: Vec<String>,
 }
 

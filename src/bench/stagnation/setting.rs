@@ -154,7 +154,7 @@ impl Setting {
         }
     }
 
-    /// Where a run begins.
+    /// The start of a run.
     pub fn network(&self, seed: u64) -> Ssd<ConvWeights> {
         let mut network = self.base.clone();
         network.renew_extras_and_heads(self.class_names.len() + 1, &mut Pcg64Mcg::seed_from_u64(seed));
@@ -166,7 +166,7 @@ impl Setting {
         job(self.recipe(seed), folder, watchdog, self.size, &self.class_names)
     }
 
-    /// Whether a fault can be shown here.
+    /// True if a fault can be shown here.
     pub fn suits(&self, fault: Fault) -> bool {
         self.class_names.len() > 2 || !matches!(fault, Fault::LabelsSwapped | Fault::RareClass)
     }

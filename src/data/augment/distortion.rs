@@ -88,7 +88,7 @@ impl Distortion {
     }
 }
 
-/// What becomes of each level of a channel, held in `[0, 255]`.
+/// The new value of each level of a channel, held in `[0, 255]`.
 fn table(f: impl Fn(f32) -> f32) -> [f32; 256] {
     std::array::from_fn(|level| f(level as f32).clamp(0.0, 255.0))
 }

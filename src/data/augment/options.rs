@@ -1,4 +1,4 @@
-//! What augmentation may do, and how often.
+//! The operations of augmentation, and their probabilities.
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ impl AugmentOptions {
         }
     }
 
-    /// What is wrong with the numbers, if anything.
+    /// The error in the numbers, if there is one.
     ///
     /// # Errors
     /// A sentence naming the key, what was found and what was expected.

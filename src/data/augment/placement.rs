@@ -12,7 +12,7 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    /// Where `window` (fractions of `image`, overlapping it) shows `image` when drawn `size` large.
+    /// The place where `window` (fractions of `image`, overlapping it) shows `image` when drawn `size` large.
     pub(super) fn new(window: &CornerBox, image: &RgbImage, size: InputSize) -> Self {
         let seen = window.clipped();
         let (x, width) = span(seen.x0, seen.x1, image.width, f64::floor);

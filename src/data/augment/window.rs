@@ -67,14 +67,14 @@ fn draw_part(window: CornerBox, min_side: f64, rng: &mut impl Rng) -> CornerBox 
     CornerBox::new(x, y, x + w, y + h)
 }
 
-/// Whether an object stays when `window` is shown.
+/// True if an object stays when `window` is shown.
 pub(super) fn shows_center(window: &CornerBox, bbox: &CornerBox) -> bool {
     let center = bbox.center();
     window.x0 < center.cx && center.cx < window.x1 && window.y0 < center.cy && center.cy < window.y1
 }
 
-/// What `window` shows of an object, in fractions of the window; `None` if the object does not stay or less than this
-/// width and height are left of it.
+/// The part of an object that `window` shows, in fractions of the window; `None` if the object does not stay or less
+/// than this width and height are left of it.
 pub(super) fn seen_through(window: &CornerBox, object: &Object, [min_width, min_height]: [f64; 2]) -> Option<Object> {
     if !shows_center(window, &object.bbox) {
         return None;

@@ -31,7 +31,7 @@ const MIN_ANCHOR_IOU: f64 = 0.35;
 /// Photos that are looked at before what was found in them is added up.
 const TOGETHER: usize = 256;
 
-/// What checking has to know besides the data.
+/// The options of checking.
 #[derive(Clone, Debug)]
 pub struct CheckOptions<'a> {
     pub input_size: InputSize,

@@ -67,7 +67,7 @@ fn example(finding: &Finding) -> String {
     }
 }
 
-/// What a kind counts, in the plural.
+/// The things that a kind counts, in the plural.
 fn things(kind: Kind) -> &'static str {
     match kind {
         Kind::MalformedLabel => "labels cannot be understood",
@@ -111,7 +111,7 @@ fn things(kind: Kind) -> &'static str {
     }
 }
 
-/// What a person can do; empty where there is nothing to be done.
+/// The remedy for a person; empty where there is nothing to be done.
 fn advice(kind: Kind) -> &'static str {
     match kind {
         Kind::MalformedLabel => "mend the label or export it again",

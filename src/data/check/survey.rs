@@ -1,4 +1,4 @@
-//! What is known of a whole set once its photos were opened one by one: class counts, the account, the findings.
+//! The survey of a whole set whose photos were opened one by one: class counts, the account, the findings.
 //!
 //! Checking and packing both feed a survey, so that both say the same of a set.
 
@@ -80,7 +80,7 @@ impl<'a> Survey<'a> {
         self.added += 1;
     }
 
-    /// What can be said of the set as a whole. `input_size` is that of the network, where it is known.
+    /// The findings about the set as a whole. `input_size` is that of the network, where it is known.
     pub fn finish(mut self, input_size: Option<InputSize>) -> Report {
         let annotations: Vec<&Annotation> = self.dataset.annotations.iter().collect();
         let groups = groups(&annotations);
@@ -138,7 +138,7 @@ fn of_splits(dataset: &DataSet, splits: &[SplitList], findings: &mut Findings) {
     }
 }
 
-/// Whether every photo to validate by is, itself or as a copy, also trained on.
+/// The finding that every photo to validate by is, itself or as a copy, also trained on.
 fn validation_is_training(splits: &[SplitList], groups: &[Vec<usize>]) -> Option<Finding> {
     let roles = Roles::of(splits.iter().map(|s| s.name.as_str()))?;
     let of = |name: &str| splits.iter().find(|s| s.name == name).map(|s| s.members.as_slice()).unwrap_or_default();

@@ -12,7 +12,7 @@ use super::super::folder::{Entry, Folder};
 use super::super::labels::Labels;
 use super::super::paths::{extension_of, file_name, parent};
 
-/// Whether a category of this name means that nothing is there.
+/// True if a category of this name means that nothing is there.
 pub fn is_background(name: &str) -> bool {
     matches!(name.trim_matches('_').to_ascii_lowercase().as_str(), "background" | "bg" | "backgroud")
 }

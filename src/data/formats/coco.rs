@@ -87,7 +87,7 @@ fn leave_unions_out(files: &mut Vec<(&Entry, CocoFile)>, labels: &mut Labels) {
     });
 }
 
-/// What all files of a set share.
+/// The parts that all files of a set share.
 struct Set<'a> {
     folder: &'a Folder,
     classes: Vec<String>,

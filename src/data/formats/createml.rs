@@ -8,7 +8,7 @@ use super::super::labels::Labels;
 use super::super::matcher::Match;
 use super::super::roles::{split_in_file_name, split_of};
 
-/// Whether a list of JSON values is a list of photos in CreateML's form.
+/// True if a list of JSON values is a list of photos in CreateML's form.
 pub fn is_one(list: &[Value]) -> bool {
     let is_photo = |v: &Value| name_of(v).is_some() && v["annotations"].is_array() && v["data"].is_null();
     !list.is_empty() && list.iter().all(is_photo)

@@ -46,16 +46,16 @@ pub struct Columns {
     pub file: usize,
     pub class: usize,
     pub numbers: [usize; 4],
-    /// Whether the numbers are left, top, width, height; else corners.
+    /// True if the numbers are left, top, width, height; else corners.
     pub sized: bool,
     pub size: Option<[usize; 2]>,
     /// `IsGroupOf` of OpenImages: a crowd.
     pub group: Option<usize>,
-    /// Whether the numbers are fractions of the image, as OpenImages has them.
+    /// True if the numbers are fractions of the image, as OpenImages has them.
     pub fractions: bool,
     /// Number of columns.
     pub count: usize,
-    /// Whether the first line is a heading.
+    /// True if the first line is a heading.
     pub heading: bool,
 }
 

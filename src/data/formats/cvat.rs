@@ -15,7 +15,7 @@ use super::super::roles::{split_name, split_of};
 use super::shapes::{around, rotated};
 use super::xml::Element;
 
-/// Whether the root element is that of CVAT's XML: with images or tracks, and not merely of that name.
+/// True if the root element is that of CVAT's XML: with images or tracks, and not merely of that name.
 pub fn is_one(root: &Element) -> bool {
     root.name == "annotations" && root.children.iter().any(|c| matches!(c.name.as_str(), "image" | "track"))
 }

@@ -27,7 +27,7 @@ const MAX_ALIASES: usize = 16;
 #[derive(Debug, Default, PartialEq)]
 pub struct DataYaml {
     pub names: Vec<String>,
-    /// What is odd about the names, if anything.
+    /// The oddity of the names, if there is one.
     pub names_fault: Option<String>,
     only_numbers: bool,
     base: String,
@@ -37,7 +37,7 @@ pub struct DataYaml {
     pub key_points: Option<(usize, usize)>,
 }
 
-/// Where an entry of a split leads.
+/// The target of an entry of a split.
 #[derive(Debug, PartialEq)]
 pub enum Resolved {
     /// A folder relative to the root, empty for the root itself.
@@ -125,12 +125,12 @@ impl DataYaml {
         Some(Self { names, names_fault, only_numbers, base, splits, key_points })
     }
 
-    /// Whether the training images lie beside the folder of the file: `../train/images` was written for that.
+    /// True if the training images lie beside the folder of the file: `../train/images` was written for that.
     pub fn leads_above(&self) -> bool {
         self.splits.iter().flat_map(|(_, e)| e).any(|e| e.starts_with("../") || e.starts_with("..\\"))
     }
 
-    /// Whether any entry leads to a folder or list that is there, seen from `near`.
+    /// True if any entry leads to a folder or list that is there, seen from `near`.
     pub fn leads_inside(&self, folder: &Folder, near: &str) -> bool {
         let straight = |e: &String| !e.starts_with("..") || at(folder, &join(near, e)).is_some();
         let mut entries = self.splits.iter().flat_map(|(_, e)| e);

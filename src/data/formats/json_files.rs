@@ -19,7 +19,7 @@ use super::{coco, createml, labelme, labelstudio, via};
 /// The largest JSON of a format that is read as a whole tree of values.
 const MAX_TREE_BYTES: usize = 256 << 20;
 
-/// What a JSON file is.
+/// The kind of a JSON file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonKind {
     Coco,
@@ -57,7 +57,7 @@ struct Keys {
     tags: Option<IgnoredAny>,
 }
 
-/// What a file is by its text. Broken JSON with the keys of COCO is COCO, whose reader says what is broken.
+/// The kind of a file by its text. Broken JSON with the keys of COCO is COCO, whose reader says what is broken.
 pub fn kind_of(text: &str) -> JsonKind {
     let start = text.trim_start();
     if start.starts_with('[') {

@@ -9,7 +9,7 @@ use super::super::matcher::Match;
 use super::super::roles::split_of;
 use super::shapes::{around, rotated_about_corner};
 
-/// Whether a list of JSON values is a list of tasks.
+/// True if a list of JSON values is a list of tasks.
 pub fn is_one(list: &[Value]) -> bool {
     let is_task = |v: &Value| {
         let full = v["data"].is_object() && (v["annotations"].is_array() || v["completions"].is_array());

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::super::annotation::{Place, RawObject};
 use super::labelstudio::{image_of, read_result, results};
 
-/// Whether a heading is that of this table.
+/// True if a heading is that of this table.
 pub fn is_heading(heading: &[String]) -> bool {
     ["annotation_id", "annotator", "lead_time"].iter().all(|name| heading.iter().any(|h| h == name))
 }

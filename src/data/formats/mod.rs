@@ -46,7 +46,7 @@ use super::labels::Labels;
 use super::paths::{extension_of, file_name, parent, stem};
 use data_yaml::DataYaml;
 
-/// What was found in a folder, of the format that is most telling there.
+/// The labels of a folder, of the format that is most telling there.
 pub struct Opened {
     pub folder: Folder,
     pub format: Format,

@@ -16,7 +16,7 @@ const KNOWN: [(&str, &str, &str); 3] = [
 /// Archives that may hold the data set.
 const ARCHIVES: [&str; 7] = ["zip", "tar", "gz", "tgz", "7z", "rar", "xz"];
 
-/// What is there instead of labelled photos.
+/// A description of a folder without labelled photos.
 pub fn error(folder: &Folder) -> DataError {
     let images = folder.images().count();
     let names = || folder.entries().iter().map(|e| e.name.as_str());

@@ -1,4 +1,5 @@
-//! Text files of other tools than YOLO: KITTI, VisDrone, OIDv4, DOTA (one file a photo), and keras-yolo (one file for all).
+//! Text files of other tools than YOLO: KITTI, VisDrone, OIDv4, DOTA (one file a photo), and keras-yolo (one file for
+//! all).
 
 use std::collections::BTreeSet;
 
@@ -166,7 +167,7 @@ fn read_line(kind: Line, line: &str, place: Place) -> Result<Option<RawObject>, 
     }
 }
 
-/// Whether the file lists photos, each followed by its boxes `x0,y0,x1,y1,class`.
+/// True if the file lists photos, each followed by its boxes `x0,y0,x1,y1,class`.
 fn is_keras_yolo(entry: &Entry) -> bool {
     let Ok(text) = entry.text("read the labels") else { return false };
     let mut lines = text.text.lines().filter(|l| !l.trim().is_empty()).take(LOOKED_AT).peekable();

@@ -63,7 +63,7 @@ impl<'a> TextPairs<'a> {
     }
 }
 
-/// Whether the name is that of a list of classes or photos, which stands beside labels often enough.
+/// True if the name is that of a list of classes or photos, which stands beside labels often enough.
 fn is_list(name: &str) -> bool {
     matches!(stem(file_name(name)), "classes" | "labels" | "names" | "labelmap" | "_classes" | "predefined_classes")
 }

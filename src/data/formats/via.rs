@@ -19,7 +19,7 @@ pub struct ViaRow {
     pub object: Option<Result<RawObject, String>>,
 }
 
-/// Whether a heading is that of VIA's CSV.
+/// True if a heading is that of VIA's CSV.
 pub fn is_heading(heading: &[String]) -> bool {
     let has = |name: &str| heading.iter().any(|h| h.trim_start_matches('#') == name);
     has("filename") && has("region_shape_attributes") && has("region_attributes")
@@ -36,7 +36,7 @@ pub fn row(heading: &[String], record: &[String], place: Place) -> ViaRow {
     ViaRow { filename: field("filename").to_string(), object }
 }
 
-/// Whether JSON is VIA's: by its project's keys, or as images with regions.
+/// True if JSON is VIA's: by its project's keys, or as images with regions.
 pub fn is_json(value: &Value) -> bool {
     images(value).is_some_and(|images| {
         let is_image = |v: &Value| v["filename"].is_string() && !v["regions"].is_null();

@@ -123,7 +123,7 @@ fn numbers_as_names(classes: &BTreeMap<usize, usize>) -> Vec<String> {
     (0..largest.map_or(0, |c| c + 1)).map(|c| format!("class {c}")).collect()
 }
 
-/// Whether a text file reads like YOLO labels.
+/// True if a text file reads like YOLO labels.
 pub fn looks_like_labels(entry: &Entry) -> bool {
     let Ok(text) = entry.text("read the labels") else { return false };
     let mut lines = text.text.lines().filter(|l| !l.trim().is_empty()).take(5).peekable();
@@ -134,7 +134,7 @@ fn is_pose(line: &str) -> bool {
     line.split_whitespace().count() > 7 && line.split_whitespace().all(|w| w.parse::<f64>().is_ok())
 }
 
-/// Whether any image has a text file that reads like YOLO labels: how a set without data.yaml is recognised.
+/// True if any image has a text file that reads like YOLO labels: how a set without data.yaml is recognised.
 pub fn is_one(folder: &Folder) -> bool {
     let pairs = TextPairs::of(folder, &|_| false);
     folder

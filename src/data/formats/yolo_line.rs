@@ -5,7 +5,7 @@ use super::shapes::around;
 /// Numbers of a box with its class.
 const BOX: usize = 5;
 
-/// What the numbers behind the class are, for a whole set.
+/// The meaning of the numbers behind the class, for a whole set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Behind {
     /// A box, or the corners of a polygon.
@@ -15,7 +15,7 @@ pub enum Behind {
     KeyPoints { count: usize, numbers: usize },
 }
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     Box,
@@ -59,7 +59,7 @@ pub fn read(line: &str, behind: Behind) -> Result<(usize, [f64; 4], Shape), Stri
     Ok((*class as usize, corners, shape))
 }
 
-/// What stands behind the class where no data.yaml says it: if every line has the same count of numbers above that of a
+/// The numbers behind the class where no data.yaml tells: if every line has the same count of numbers above that of a
 /// box, and the points of no line lie in its own box read as a polygon, but all lie around it, they are key points.
 pub fn behind_of(lines: &[&str]) -> Behind {
     let rows: Vec<Vec<f64>> =

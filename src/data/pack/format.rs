@@ -31,7 +31,7 @@ const DIFFICULT: u32 = 1;
 const CROWD: u32 = 2;
 const AREA: u32 = 4;
 
-/// Where a record stands, and which splits it belongs to.
+/// The place of a record, and which splits it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     pub offset: u64,
@@ -51,7 +51,7 @@ pub struct Index {
     pub options: PackOptions,
     pub classes: Vec<String>,
     pub splits: Vec<String>,
-    /// What was found on packing, as JSON.
+    /// The findings of packing as JSON.
     pub notes: String,
     /// CRC-32 of the bytes between the last record and the index.
     pub tail: u32,

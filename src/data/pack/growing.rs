@@ -5,8 +5,8 @@
 //! | beginning | length u32, text (JSON: fingerprint, options, program), CRC-32 of the text u32 |
 //! | head | length of its text u32, length of the record u64 (0: none), CRC-32 of the record u32, CRC-32 of its pixels u32, object count u32, text (JSON: what opening the photo showed), CRC-32 of all before u32 |
 //!
-//! Heads and records follow each other in the order of the set's photos. Going on reads all of them, and ends at the first
-//! that is not whole. The file is locked while it grows.
+//! Heads and records follow each other in the order of the set's photos. Going on reads all of them, and ends at the
+//! first that is not whole. The file is locked while it grows.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -28,7 +28,7 @@ const HEAD_LEN: usize = 24;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
     pub seen: Seen,
-    /// Where its record stands, if it could be used; in no split yet.
+    /// The place of its record, if it could be used; in no split yet.
     pub entry: Option<IndexEntry>,
     pub objects: usize,
 }
@@ -42,7 +42,7 @@ pub struct Growing {
     path: PathBuf,
 }
 
-/// Whether a file is half a pack that no process is writing: by its name, its header, and its lock.
+/// True if a file is half a pack that no process is writing: by its name, its header, and its lock.
 pub fn is_partial(path: &Path) -> bool {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     if !name.starts_with('.') || !name.ends_with(".part") {
@@ -59,7 +59,7 @@ fn partial_path(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.part"))
 }
 
-/// What is packed and how, in the order of the beginning.
+/// The photos to pack and their form, in the order of the beginning.
 fn beginning(fingerprint: &[u8; 32], options: &PackOptions) -> Vec<u8> {
     let hex: String = fingerprint.iter().map(|b| format!("{b:02x}")).collect();
     let options = format!("{options:?}");
@@ -146,8 +146,8 @@ impl Growing {
         Ok(Packed { seen, entry, objects })
     }
 
-    /// Index, footer, and only then the header that says how long the file is; then the file gets its place. Returns its
-    /// length.
+    /// Index, footer, and only then the header that says how long the file is; then the file gets its place. Returns
+    /// its length.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -187,15 +187,15 @@ impl Drop for Growing {
     }
 }
 
-/// Whether the header of a file says that it is whole.
+/// True if the header of a file says that it is whole.
 fn is_sealed(file: &mut File) -> bool {
     let mut head = [0; HEADER_LEN];
     let read = file.rewind().and_then(|()| file.read_exact(&mut head));
     read.is_ok() && read_header(&head).is_some_and(|(_, len, _)| len != 0)
 }
 
-/// The photos of a file that begins like this, and where the last whole one ends; `gap` is then that of what follows the
-/// last record.
+/// The photos of a file that begins like this, and where the last whole one ends; `gap` is then that of what follows
+/// the last record.
 fn read_back(file: &mut File, beginning: &[u8], gap: &mut crc32fast::Hasher) -> io::Result<(Vec<Packed>, u64)> {
     let len = file.metadata()?.len();
     file.rewind()?;
@@ -259,7 +259,8 @@ fn read_photo(reader: &mut impl Read, at: u64, file_len: u64, gap: &mut crc32fas
     Some((Packed { seen, entry, objects: objects as usize }, end))
 }
 
-/// Removes what processes that are gone left beside `path` under names of their own: packs are large and cards are small.
+/// Removes what processes that are gone left beside `path` under names of their own: packs are large and cards are
+/// small.
 fn remove_leftovers(path: &Path) {
     let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

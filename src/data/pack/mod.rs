@@ -20,7 +20,7 @@ pub use notes::{Noted, Notes};
 pub use reader::{Pack, Split};
 pub use writer::{PackReport, write_pack};
 
-/// What decides the content of a pack besides the source.
+/// The options of a pack, which decide its content besides the source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PackOptions {
     /// No side of a packed image is longer, in pixels.
@@ -33,7 +33,7 @@ pub struct PackOptions {
     pub made_for: PackFor,
 }
 
-/// What photos are in a pack.
+/// The form of the photos in a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PackAs {
     /// Three bytes a pixel: large, and nothing to decode in training.
@@ -83,7 +83,7 @@ impl Default for PackOptions {
     }
 }
 
-/// Whether the file is a sound pack of this source (same files, sizes, times) made with these options.
+/// True if the file is a sound pack of this source (same files, sizes, times) made with these options.
 pub fn is_current(path: &Path, dataset: &DataSet, options: &PackOptions) -> bool {
     Pack::open(path).is_ok_and(|pack| pack.is_of(&dataset.fingerprint(), options))
 }

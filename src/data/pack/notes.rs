@@ -1,4 +1,4 @@
-//! What was found on packing, kept in the pack: who trains on a pack that was there already is told the same.
+//! The findings of packing, kept in the pack: who trains on a pack that was there already is told the same.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub struct Notes {
 pub struct Noted {
     pub kind: Kind,
     pub sentence: String,
-    /// Whether training on such a set cannot mean well.
+    /// True if training on such a set cannot mean well.
     pub forbids_training: bool,
 }
 

@@ -38,7 +38,7 @@ struct Mapped {
     path: PathBuf,
     map: Mmap,
     index: Index,
-    /// Whether the record's checksum has been compared.
+    /// True if the record's checksum has been compared.
     checked: Vec<AtomicBool>,
 }
 
@@ -109,17 +109,17 @@ impl Pack {
         Ok(Split { pack: self.0.clone(), name, members })
     }
 
-    /// What was found when the pack was made.
+    /// The findings from when the pack was made.
     pub fn notes(&self) -> Notes {
         Notes::from_text(&self.0.index.notes)
     }
 
-    /// Whether the pack was made from a source of this fingerprint with these options.
+    /// True if the pack was made from a source of this fingerprint with these options.
     pub fn is_of(&self, fingerprint: &[u8; 32], options: &PackOptions) -> bool {
         self.0.index.fingerprint == *fingerprint && self.0.index.options == *options
     }
 
-    /// What it was made with.
+    /// The options that it was made with.
     pub fn options(&self) -> &PackOptions {
         &self.0.index.options
     }

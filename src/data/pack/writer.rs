@@ -18,7 +18,7 @@ use crate::data::seen::Seen;
 use crate::data::source::DataSet;
 use crate::data::split::{SplitList, SplitOptions};
 
-/// What became of a data set in packing.
+/// The report of packing a data set.
 #[derive(Clone, Debug)]
 pub struct PackReport {
     /// Images packed.
@@ -33,8 +33,8 @@ pub struct PackReport {
     pub report: Report,
 }
 
-/// Writes the pack under another name beside its place and renames it when all is on disk. What a killed process left of
-/// the same pack is gone on from. `progress` gets images done and in all.
+/// Writes the pack under another name beside its place and renames it when all is on disk. What a killed process left
+/// of the same pack is gone on from. `progress` gets images done and in all.
 ///
 /// # Errors
 /// If no image can be used or the file cannot be written; nothing is left behind then.
@@ -110,7 +110,7 @@ pub fn write_pack(
     Ok(PackReport { records: count, skipped, objects, bytes, report })
 }
 
-/// What was packed so far.
+/// The part that was packed so far.
 struct Tally<'a> {
     lists: &'a [SplitList],
     records: Vec<IndexEntry>,

@@ -1,4 +1,4 @@
-//! What generated scenes look like.
+//! The look of generated scenes.
 
 use rand::RngCore;
 use serde::{Deserialize, Serialize};

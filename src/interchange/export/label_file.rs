@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::interchange::InterchangeError;
 use crate::interchange::onnx::file;
 
-/// What line 0 is.
+/// The meaning of line 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstLine {
     /// `BACKGROUND`: line i names class column i.
@@ -21,8 +21,8 @@ pub fn text(class_names: &[String], first: FirstLine) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Writes `labels.txt` beside `model`, or, where another `labels.txt` stands there, `MODEL.labels.txt`: a file with other
-/// lines belongs to someone else. Returns where.
+/// Writes `labels.txt` beside `model`, or, where another `labels.txt` stands there, `MODEL.labels.txt`: a file with
+/// other lines belongs to someone else. Returns where.
 ///
 /// # Errors
 /// If the disk refuses.

@@ -1,4 +1,4 @@
-//! What a stranger needs to use a file: its `doc_string`, and the anchors as numbers.
+//! The manual of a file for a stranger: its `doc_string`, and the anchors as numbers.
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ pub const ANCHOR_GRID: &str = "fieldtune.anchor_grid";
 /// Centres are compared to this, in fractions of the image.
 const REGULAR: f64 = 1e-9;
 
-/// The anchors as JSON: for each feature map `[rows, columns, [cy, cx], [dy, dx], [[h, w], ...]]`, where `cy, cx` is the
-/// centre of the first cell and `dy, dx` the step from cell to cell. Cells go row by row, shapes are within a cell.
+/// The anchors as JSON: for each feature map `[rows, columns, [cy, cx], [dy, dx], [[h, w], ...]]`, where `cy, cx` is
+/// the centre of the first cell and `dy, dx` the step from cell to cell. Cells go row by row, shapes are within a cell.
 ///
 /// `maps` are rows, columns and anchors per cell; a map whose anchors are no such grid is written
 /// anchor by anchor, as grids of one.

@@ -41,7 +41,7 @@ pub enum Images {
     Fixed(usize),
 }
 
-/// What the file puts out.
+/// The outputs of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     RawHeads,
@@ -77,12 +77,12 @@ impl Form {
         }
     }
 
-    /// Whether the file normalises pixel values itself.
+    /// True if the file normalises pixel values itself.
     pub fn takes_pixels(self) -> bool {
         self.suppresses()
     }
 
-    /// Whether non-maximum suppression is inside.
+    /// True if non-maximum suppression is inside.
     pub fn suppresses(self) -> bool {
         matches!(self, Form::Detections | Form::Ssd | Form::Flat)
     }
@@ -98,7 +98,7 @@ pub struct ExportOptions<'a> {
     pub images: Images,
     /// Without the background: name `i` is class column `i + 1`.
     pub class_names: &'a [String],
-    /// What the box predictors' deltas mean.
+    /// The meaning of the box predictors' deltas.
     pub coder: BoxCoder,
     pub form: Form,
     pub opset: Opset,
@@ -124,8 +124,9 @@ impl<'a> ExportOptions<'a> {
     }
 }
 
-/// Writes `path`, and the class names beside it in the lines that the form's consumers count, each replaced in one step.
-/// Scales are folded into the weights on the way. Returns where the names are: `labels.txt`, unless another file has it.
+/// Writes `path`, and the class names beside it in the lines that the form's consumers count, each replaced in one
+/// step. Scales are folded into the weights on the way. Returns where the names are: `labels.txt`, unless another file
+/// has it.
 ///
 /// # Errors
 /// If the network has no heads, names, anchors or classes disagree, a weight is not finite, or the disk refuses.

@@ -93,7 +93,7 @@ fn normalised(graph: &mut Builder, input: &str) -> String {
     graph.node("Add", "normalise/out", &[&scaled, "normalise/offset"], "normalise/out".into(), vec![])
 }
 
-/// What the form adds behind the raw heads, and the outputs.
+/// The form's nodes behind the raw heads, and the outputs.
 fn tail(
     graph: &mut Builder,
     options: &ExportOptions,

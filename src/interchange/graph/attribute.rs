@@ -1,4 +1,4 @@
-//! What a node says besides its inputs.
+//! The attributes of a node.
 
 /// A named attribute's value.
 #[derive(Clone, Debug, PartialEq)]

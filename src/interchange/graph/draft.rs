@@ -58,7 +58,7 @@ impl Draft {
         Graph { nodes: self.nodes, constants: self.constants, inputs, outputs, about, uses }
     }
 
-    /// Whether the node's output is constant; it is stored then and the node is done with.
+    /// True if the node's output is constant; it is stored then and the node is done with.
     fn evaluate(&mut self, node: &Node) -> bool {
         let Some(inputs) = self.inputs(node) else { return false };
         let arrays: Vec<Option<&Array>> = inputs.iter().map(|c| c.as_ref().map(|c| c.array.as_ref())).collect();

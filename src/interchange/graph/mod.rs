@@ -18,7 +18,7 @@ pub struct Input {
     pub name: String,
     /// `None` where the dimension is left open.
     pub dims: Vec<Option<usize>>,
-    /// Where the file says what the graph sees for a pixel's byte p: `factor·p + offset`.
+    /// For a file that says what the graph sees for a pixel's byte p: `factor·p + offset`.
     pub pixels: Option<[f64; 2]>,
 }
 
@@ -46,7 +46,7 @@ impl std::fmt::Display for Stored {
     }
 }
 
-/// What a file says of itself beside its nodes.
+/// The statements of a file about itself beside its nodes.
 #[derive(Clone, Debug, Default)]
 pub struct About {
     /// The kind of file and what made it, e.g. `ONNX opset 13 by pytorch 2.1`.

@@ -1,5 +1,5 @@
-//! Running a TFLite file: float and 8-bit convolutions of our own, with the whole-number arithmetic of TensorFlow Lite's
-//! reference kernels, so that a file can be judged where no runtime is installed.
+//! Running a TFLite file: float and 8-bit convolutions of our own, with the whole-number arithmetic of TensorFlow
+//! Lite's reference kernels, so that a file can be judged where no runtime is installed.
 //!
 //! The operators are those that [`super::export`] writes. What is run ends at the raw heads: scores, decoding and
 //! suppression are the judge's own, as for every other network.
@@ -40,11 +40,11 @@ pub struct Interpreter {
     /// Rows and columns of the feature maps, in the order of the anchors.
     maps: Vec<[usize; 2]>,
     pub size: InputSize,
-    /// What the file says of itself.
+    /// The file's statements about itself.
     pub about: About,
 }
 
-/// What a file of ours says of itself.
+/// The statements of a file of ours about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct About {
     /// Without the background.

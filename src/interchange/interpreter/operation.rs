@@ -1,4 +1,4 @@
-//! What can be run: one operation a step, checked when the file was read.
+//! The operations that can be run: one operation a step, checked when the file was read.
 
 use super::convolution::{Bytes, Real};
 use super::elementwise::{Rescaled, Scale, Sum};

@@ -12,7 +12,7 @@ use super::tensors::Tensors;
 use crate::interchange::InterchangeError;
 use crate::model::Padding;
 
-/// What a file's operators are read with.
+/// The context in which a file's operators are read.
 pub struct Reader<'a> {
     pub tensors: Tensors<'a>,
     /// Stored weights that an operator widens: their numbers.

@@ -13,7 +13,7 @@ use crate::interchange::InterchangeError;
 pub struct Program {
     pub steps: Vec<Step>,
     pub input: usize,
-    /// Where the box deltas `[A, 4]` and the class logits `[A, K]` are.
+    /// The values of the box deltas `[A, 4]` and the class logits `[A, K]`.
     pub ends: [usize; 2],
     /// Their scales, where they are bytes.
     pub scales: [Option<Scale>; 2],

@@ -71,7 +71,7 @@ fn are_near(a: &[CenterBox], b: &[CenterBox]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(near)
 }
 
-/// Whether two columns of numbers are the same up to a positive factor; the factor where they are.
+/// The positive factor between two columns of numbers that are the same up to it, if they are.
 pub fn factor(column: &[f32], of: impl ExactSizeIterator<Item = f64> + Clone) -> Option<f64> {
     let largest = of.clone().fold(0.0f64, |m, v| m.max(v.abs()));
     let at = of.clone().position(|v| v.abs() == largest)?;

@@ -19,7 +19,7 @@ pub struct Backbone {
     pub last: LayerId,
 }
 
-/// Where the walk ended before the backbone did.
+/// The place at which the walk ended before the backbone did.
 #[derive(Debug)]
 pub struct DeadEnd {
     pub matched: usize,
@@ -107,7 +107,7 @@ fn next_block(layers: &Layers, input: LayerId) -> Option<(Block<LayerId>, LayerI
     None
 }
 
-/// What follows `layer`, for an error text: the node and what it is.
+/// The node behind `layer` and its kind, for an error text.
 fn after(layers: &Layers, layer: LayerId) -> (String, String) {
     let readers = layers.readers(layer);
     // A convolution says more than the pooling or reshaping beside it.

@@ -1,5 +1,5 @@
-//! What the heads' numbers mean: how logits become scores, what the anchors are, in which order and units boxes are
-//! coded.
+//! The meaning of the heads' numbers: how logits become scores, what the anchors are, in which order and units boxes
+//! are coded.
 //!
 //! A file written by Fieldtune says so. In others the operators and constants behind the predictors say it; what they
 //! leave open is assumed from the padding, which tells TensorFlow from PyTorch, and every assumption is told.
@@ -13,14 +13,14 @@ use crate::interchange::graph::node::Op;
 use crate::interchange::metadata::Metadata;
 use crate::model::{Convention, Ssd};
 
-/// What a file's heads mean.
+/// The meaning of a file's heads.
 #[derive(Debug)]
 pub struct Reading {
     pub convention: Convention,
     pub coding: Coding,
-    /// Whether column 0 of the class predictors is the background. TFLite's operator can do without one.
+    /// True if column 0 of the class predictors is the background. TFLite's operator can do without one.
     pub has_background: bool,
-    /// What the file does not say and was assumed, each a few words.
+    /// The assumptions about what the file does not say, each a few words.
     pub assumed: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ pub struct Coding {
     pub weights: [f64; 4],
 }
 
-/// What a padded convolution tells about the program that a network comes from.
+/// The origin of a network, by the padding of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Descent {
     TensorFlow,
@@ -173,8 +173,8 @@ fn columns(array: &Array, count: usize) -> Vec<Vec<f32>> {
 }
 
 impl Coding {
-    /// For each of ty, tx, th, tw in our units (weights 10, 10, 5, 5): the file's column that it is, and by what that is
-    /// multiplied.
+    /// For each of ty, tx, th, tw in our units (weights 10, 10, 5, 5): the file's column that it is, and by what that
+    /// is multiplied.
     pub fn columns(&self) -> [(usize, f64); 4] {
         let from = match self.order {
             Order::Yx => [0, 1, 2, 3],

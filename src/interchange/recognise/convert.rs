@@ -18,7 +18,7 @@ pub struct Convert<'a> {
     pub layers: &'a Layers,
     /// Height and width of every layer's output.
     pub sizes: Vec<Option<[usize; 2]>>,
-    /// Whether the file itself says how large its input is.
+    /// True if the file itself says how large its input is.
     pub sized: bool,
     /// Nodes whose kernels were trimmed.
     pub trimmed: Vec<String>,
@@ -141,8 +141,8 @@ impl Convert<'_> {
         Ok((weights, pads))
     }
 
-    /// Exporters trim a kernel whose outer taps would only ever see padding, on 2x2 and 1x1 maps. Put back as zeros with
-    /// the padding that goes with them, they change nothing, and every kernel is 3x3.
+    /// Exporters trim a kernel whose outer taps would only ever see padding, on 2x2 and 1x1 maps. Put back as zeros
+    /// with the padding that goes with them, they change nothing, and every kernel is 3x3.
     fn widen(
         &mut self,
         weights: &mut ConvWeights,

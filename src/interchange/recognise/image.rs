@@ -1,4 +1,4 @@
-//! What a network wants its image to be, brought to Fieldtune's `p / 127.5 - 1` by changing the first convolution.
+//! The image that a network expects, brought to Fieldtune's `p / 127.5 - 1` by changing the first convolution.
 
 use super::conventions::Descent;
 use super::layers::{Kind, LayerId, Layers};
@@ -20,7 +20,7 @@ const PYTORCH_SSD: Normalisation =
 /// Numbers beyond which a normalised pixel cannot lie.
 const WIDEST: f64 = 20.0;
 
-/// What the stem sees, and a few words for an assumption where the file does not say it.
+/// The input of the stem, and a few words for an assumption where the file does not say it.
 pub fn normalisation(
     layers: &Layers,
     stem: LayerId,
@@ -53,7 +53,7 @@ pub fn normalisation(
     }
 }
 
-/// What the graph itself does to the image, or the type of its input.
+/// The graph's own steps on the image, or the type of its input.
 fn stated(layers: &Layers, stem: LayerId) -> Option<Normalisation> {
     let &input = layers.all[stem].inputs.first()?;
     let Kind::Image { scale, bias, pixels } = &layers.all[input].kind else { return None };
@@ -72,8 +72,8 @@ fn stated(layers: &Layers, stem: LayerId) -> Option<Normalisation> {
 }
 
 impl Normalisation {
-    /// Changes the stem so that it computes on `p / 127.5 - 1` what it computed on its own input; where zeros are padded,
-    /// they mean another colour afterwards. Returns whether there was anything to change.
+    /// Changes the stem so that it computes on `p / 127.5 - 1` what it computed on its own input; where zeros are
+    /// padded, they mean another colour afterwards. Returns whether there was anything to change.
     pub fn fold(&self, stem: &mut ConvWeights) -> bool {
         let slope = self.factor.map(|f| f * 127.5);
         let middle: [f64; 3] = std::array::from_fn(|c| slope[c] + self.offset[c]);

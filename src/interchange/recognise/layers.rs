@@ -56,7 +56,7 @@ pub struct Detections {
     pub classes: Option<usize>,
 }
 
-/// Whether y stands before x in boxes and anchors: ty, tx, th, tw or tx, ty, tw, th.
+/// The order of x and y in boxes and anchors: ty, tx, th, tw or tx, ty, tw, th.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     Yx,
@@ -127,14 +127,14 @@ impl Layers {
         self.readers(layer).iter().copied().filter(move |&id| self.conv(id).is_some_and(&is))
     }
 
-    /// Whether a convolution or a sum reads the layer: it is inside the network and no output of it.
+    /// True if a convolution or a sum reads the layer: it is inside the network and no output of it.
     pub fn feeds_network(&self, layer: LayerId) -> bool {
         let inside = |&id: &LayerId| matches!(self.all[id].kind, Kind::Conv(_) | Kind::Broken(_) | Kind::Sum);
         self.readers(layer).iter().any(inside)
     }
 
-    /// Height and width of every layer's output where the layer that `stem` reads is `input`: as found, or computed anew
-    /// where the file leaves its input open.
+    /// Height and width of every layer's output where the layer that `stem` reads is `input`: as found, or computed
+    /// anew where the file leaves its input open.
     pub fn sizes(&self, stem: LayerId, input: [usize; 2]) -> Vec<Option<[usize; 2]>> {
         let image = self.all[stem].inputs.first().copied();
         let mut sizes: Vec<Option<[usize; 2]>> = Vec::with_capacity(self.all.len());

@@ -1,4 +1,4 @@
-//! What becomes of a predictor's output: the operators, constants and outputs downstream of it.
+//! The reach of a predictor's output: the operators, constants and outputs downstream of it.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

@@ -7,7 +7,7 @@ use tract_tflite::tflite::{Model, root_as_model_with_opts};
 
 use crate::interchange::InterchangeError;
 
-/// Whether the bytes begin as a TFLite model does.
+/// True if the bytes begin as a TFLite model does.
 pub fn is_tflite(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(b"TFL3")
 }

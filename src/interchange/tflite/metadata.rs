@@ -1,4 +1,4 @@
-//! What a model's metadata say about its input: a flatbuffer of another schema, in a buffer of the model.
+//! A model's metadata about its input: a flatbuffer of another schema, in a buffer of the model.
 //!
 //! Only the way to the normalisation of the first input is followed, by the numbers that the fields have in TFLite's
 //! `metadata_schema.fbs`; every step looks at the bounds.

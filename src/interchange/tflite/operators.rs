@@ -17,7 +17,7 @@ pub struct Writer<'a> {
     pub draft: Draft,
 }
 
-/// What both kinds of convolution say of themselves.
+/// The options that both kinds of convolution have.
 struct Convolution {
     depthwise: bool,
     padding: Padding,

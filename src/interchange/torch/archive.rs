@@ -19,12 +19,12 @@ const DAMAGED: &str = "the file is damaged; download or save it again";
 /// The pickle of a few hundred tensors has some 50 kB.
 const MOST_PICKLE: u64 = 4 << 20;
 
-/// Whether the bytes begin as an archive does.
+/// True if the bytes begin as an archive does.
 pub fn is_zip(bytes: &[u8]) -> bool {
     bytes.starts_with(b"PK\x03\x04")
 }
 
-/// Whether the bytes begin as `torch.save` wrote before version 1.6: with a pickled number of its own.
+/// True if the bytes begin as `torch.save` wrote before version 1.6: with a pickled number of its own.
 pub fn is_legacy(bytes: &[u8]) -> bool {
     bytes.get(2..).is_some_and(|tail| tail.starts_with(b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"))
 }
@@ -131,7 +131,8 @@ fn decode(number: Number, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
-/// The numbers that a view sees, in row-major order; `None` where it leaves its storage or repeats more than that holds.
+/// The numbers that a view sees, in row-major order; `None` where it leaves its storage or repeats more than that
+/// holds.
 fn seen(view: &View, storage: &[f32]) -> Option<Array> {
     let count = product(&view.dims)?;
     if count > storage.len() || view.dims.len() != view.strides.len() {

@@ -9,7 +9,7 @@ use super::state_dict::{MOST_NUMBERS, StateDict};
 use crate::interchange::InterchangeError;
 use crate::interchange::graph::array::Array;
 
-/// Whether the bytes begin as such a file does: the length of its table, then the table.
+/// True if the bytes begin as such a file does: the length of its table, then the table.
 pub fn is_safetensors(bytes: &[u8]) -> bool {
     let Some(length) = bytes.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)) else { return false };
     length >= 2 && length <= bytes.len() as u64 - 8 && bytes.get(8) == Some(&b'{')

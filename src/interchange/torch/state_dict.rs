@@ -15,7 +15,7 @@ pub struct StateDict {
     pub tensors: BTreeMap<String, Array>,
 }
 
-/// What wrappers put before every name.
+/// The prefix that wrappers put before every name.
 const PREFIXES: [&str; 6] = ["module.", "model.", "_orig_mod.", "backbone.", "net.", "encoder."];
 
 impl StateDict {

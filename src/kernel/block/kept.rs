@@ -1,11 +1,12 @@
-//! What a block keeps for its way back, in 16 bits.
+//! The values that a block keeps for its backward pass, in 16 bits.
 
 use crate::kernel::half_float::{narrow, widen};
 use crate::kernel::isa::Isa;
 use crate::kernel::line_buffer::LineBuffer;
 use std::ops::Range;
 
-/// Where a block's forward pass leaves what its way back is to read instead, rounded to 16 bits ([`narrow`]).
+/// Buffers in which a block's forward pass leaves what its backward pass reads instead, rounded to 16 bits
+/// ([`narrow`]).
 ///
 /// [`narrow`]: crate::kernel::narrow
 #[derive(Debug, Default)]

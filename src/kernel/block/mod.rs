@@ -40,18 +40,18 @@ pub struct Block<'a> {
     /// 3x3 at stride 1 or 2.
     pub depthwise: Layer<'a>,
     pub project: Layer<'a>,
-    /// Whether the input is added to the (linear) output.
+    /// True if the input is added to the (linear) output.
     pub residual: bool,
 }
 
-/// Where the gradient of one layer's numbers goes: **added**.
+/// The destination of the gradient of one layer's numbers: **added**.
 #[derive(Debug)]
 pub struct LayerSums<'a> {
     pub dw: &'a mut [f32],
     pub db: &'a mut [f32],
 }
 
-/// Where a block's backward pass leaves its results.
+/// The destination of a block's backward pass.
 #[derive(Debug)]
 pub struct BlockGradients<'a> {
     /// Overwritten with the gradient of the input; `None` where nothing upstream is trained.
@@ -71,7 +71,7 @@ const FORK_MACS: usize = 1 << 19;
 const FORK_WEIGHTS: usize = 1 << 15;
 
 impl Block<'_> {
-    /// Whether this operation can do such layers.
+    /// True if this operation can do such layers.
     pub fn fits(expand: Option<&ConvGeometry>, depthwise: &ConvGeometry) -> bool {
         Plane::fits(depthwise) && expand.is_none_or(|e| e.kind != Kind::Depthwise)
     }
@@ -175,8 +175,8 @@ fn expand_rows(
     product(isa, pixels, x, panels, &mut to[..pixels * g.cout], end, None);
 }
 
-/// What those rows of the expanded tensor are products of, one row for each pixel; made in `buffer` where they do not lie
-/// in the input as they are.
+/// The left operand of those rows of the expanded tensor, one row for each pixel; made in `buffer` where they do not
+/// lie in the input as they are.
 fn expanded_from<'a>(
     isa: Isa,
     g: &ConvGeometry,

@@ -14,7 +14,7 @@ use crate::kernel::shape::Layer;
 use crate::kernel::workspace::{Packed, Pooled, Workspace};
 use std::ops::Range;
 
-/// What a backward pass reads, of one image or several.
+/// The tensors that a backward pass reads, of one image or several.
 #[derive(Clone, Copy)]
 pub(super) struct Tensors<'a> {
     /// The block's input.
@@ -82,7 +82,8 @@ struct Buffers<'a> {
 }
 
 impl<'a> Backward<'a> {
-    /// Packs the block's weights, `keeps` where the expanded tensor was kept, `wanted` where the input gradient is wanted.
+    /// Packs the block's weights, `keeps` where the expanded tensor was kept, `wanted` where the input gradient is
+    /// wanted.
     pub(super) fn pack(isa: Isa, block: &'a Block<'a>, keeps: bool, wanted: bool, packed: &'a mut Packed) -> Self {
         let Packed { panels: [large, project_back, small], taps: [taps, taps_back] } = packed;
         // Expansions of many channels are kept: the third set of panels stays small.
@@ -106,8 +107,8 @@ impl<'a> Backward<'a> {
         Self { isa, block, expand, expand_back, project_back, taps, taps_back }
     }
 
-    /// Overwrites the piece's rows of the input gradient and adds its share of the weight gradients to `sums`: expand (if
-    /// there is one), depthwise, project.
+    /// Overwrites the piece's rows of the input gradient and adds its share of the weight gradients to `sums`: expand
+    /// (if there is one), depthwise, project.
     pub(super) fn piece(&self, piece: Piece, mut sums: Option<&mut Vec<LayerSums>>) {
         let (block, p, mut workspace) = (self.block, self.block.plane(), Workspace::take());
         let Workspace { expanded, wide, d_wide, d_expanded, masked, patches, zeros, unused, .. } = &mut *workspace;
@@ -188,8 +189,8 @@ impl<'a> Backward<'a> {
         masked
     }
 
-    /// Puts the gradient of the depthwise layer's output, before its activation, into the ring. `g` and `wide` are output
-    /// gradient and depthwise output of rows `out`.
+    /// Puts the gradient of the depthwise layer's output, before its activation, into the ring. `g` and `wide` are
+    /// output gradient and depthwise output of rows `out`.
     fn through_project(&self, out: &Range<usize>, g: &[f32], wide: &[f32], ring: &mut Ring) {
         let (p, project) = (self.block.plane(), self.block.project.geometry);
         let row = p.ow * project.cin;

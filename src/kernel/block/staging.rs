@@ -6,7 +6,7 @@ use crate::kernel::shape::{ConvGeometry, Kind};
 /// Numbers of the expanded map up to which stages run over it: a small second-level cache holds as many.
 const WHOLE_FLOATS: usize = 300 << 10;
 
-/// Whether such a block (expand, depthwise, project), its expansion kept, runs in stages on so many threads.
+/// True if such a block (expand, depthwise, project), its expansion kept, runs in stages on so many threads.
 pub(super) fn is_staged(layers: &[ConvGeometry], threads: usize) -> bool {
     let [expand, depthwise, project] = layers else { return false };
     let macs: usize = layers.iter().map(ConvGeometry::macs).sum();

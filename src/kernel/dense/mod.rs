@@ -1,5 +1,5 @@
-//! k x k convolutions over all channels: the 3-channel stem, and the extras of the plain SSD with hundreds of channels on
-//! maps of some pixels. They differ in what is large: there the pixels, here the weights.
+//! k x k convolutions over all channels: the 3-channel stem, and the extras of the plain SSD with hundreds of channels
+//! on maps of some pixels. They differ in what is large: there the pixels, here the weights.
 
 mod packed;
 mod patches;
@@ -46,7 +46,7 @@ pub(super) struct DenseWorkspace {
     pub piece: usize,
 }
 
-/// What `threads` threads take for it; `backward` counts the way back too.
+/// The memory that `threads` threads take for it; `backward` counts the backward pass too.
 pub(super) fn workspace(isa: Isa, g: &ConvGeometry, backward: bool, threads: usize) -> DenseWorkspace {
     match has_many_channels(g) {
         true => unpacked::workspace(isa, g, backward, threads),

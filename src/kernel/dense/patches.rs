@@ -1,4 +1,4 @@
-//! What a dense kernel sees, as a matrix: the input under its taps for every output pixel, and the way back.
+//! The input of a dense kernel as a matrix: the input under its taps for every output pixel, and the backward pass.
 
 use crate::kernel::line_buffer::LineBuffer;
 use crate::kernel::shape::ConvGeometry;
@@ -66,7 +66,8 @@ fn gather_taps(g: &ConvGeometry, row: &[f32], ox: usize, cell: &mut [f32]) {
     }
 }
 
-/// For every tap of `g` and every output pixel of one image: (tap, pixel, input pixel or none where it falls on padding).
+/// For every tap of `g` and every output pixel of one image: (tap, pixel, input pixel or none where it falls on
+/// padding).
 fn each_tap(g: &ConvGeometry, mut f: impl FnMut(usize, usize, Option<usize>)) {
     for tap in 0..g.kh * g.kw {
         for oy in 0..g.oh {

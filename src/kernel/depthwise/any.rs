@@ -178,7 +178,7 @@ fn weight_tap<const FUSED: bool>(g: &ConvGeometry, row: &[f32], dy: &[f32], j: u
     }
 }
 
-/// Whether a pass over this layer is worth sharing between threads.
+/// True if a pass over this layer is worth sharing between threads.
 fn worth_forking(g: &ConvGeometry) -> bool {
     rayon::current_num_threads() > 1 && g.macs() > 1 << 18
 }

@@ -1,13 +1,14 @@
-//! Where sums go, and what becomes of them on the way.
+//! The destination of sums, and the last operation on them.
 
 use super::plane::Lanes;
 use crate::kernel::simd::Simd;
 
-/// What becomes of a sum before it is stored, known where a loop is compiled.
+/// The last operation on a sum before it is stored, known where a loop is compiled.
 pub(super) trait Ending: Copy {
     /// ReLU6.
     const CLAMPS: bool;
-    /// Where the output that `aux` holds lies between the bounds of ReLU6, else 0; the sum over pixels is **added** to
+    /// The sum where the output that `aux` holds lies between the bounds of ReLU6, else 0; the sum over pixels is
+    /// **added** to
     /// `sums`. Such sums begin at 0, all others where the weights say.
     const MASKS: bool;
 }
@@ -25,7 +26,7 @@ pub(super) type Plain = Ends<false, false>;
 pub(super) type Clamped = Ends<true, false>;
 pub(super) type Masked = Ends<false, true>;
 
-/// Where one pixel's sums go; those of the pixels beside it go beside it.
+/// The destination of one pixel's sums; those of the pixels beside it go beside it.
 #[derive(Clone, Copy)]
 pub(super) struct Out {
     pub(super) y: *mut f32,

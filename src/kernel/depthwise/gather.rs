@@ -6,7 +6,7 @@ use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
 
-/// What becomes of the sums.
+/// The last operation on the sums.
 pub(super) enum End<'a> {
     Store,
     /// ReLU6.
@@ -17,7 +17,7 @@ pub(super) enum End<'a> {
 /// The way back through a ReLU6.
 #[derive(Debug)]
 pub(in crate::kernel) struct Mask<'a> {
-    /// What the ReLU6 put out: a gradient passes where it lies between 0 and 6.
+    /// The output of the ReLU6: a gradient passes where it lies between 0 and 6.
     pub outputs: Band<'a>,
     /// `[c]`: the sum over pixels of what passes is **added**.
     pub sums: &'a mut [f32],

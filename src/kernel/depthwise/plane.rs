@@ -24,7 +24,7 @@ impl Plane {
         Self { h, w, oh, ow, c: cout, stride, top, left }
     }
 
-    /// Whether these kernels can do it.
+    /// True if these kernels can do it.
     pub(in crate::kernel) fn fits(g: &ConvGeometry) -> bool {
         g.kh == 3 && g.kw == 3 && g.stride <= 2 && g.top <= 2 && g.left <= 2
     }
@@ -275,10 +275,10 @@ impl Outputs {
     }
 }
 
-/// Runs `$outputs!(G, ox, FROM, TO)` for the outputs of a row in groups of `G` neighbours from `ox` on, of which the first
-/// has its taps from `FROM` on inside and the last those up to `TO`; and `$alone!(ox, from, to)` for those that lack
-/// other taps or find no group. Groups are as large as named, the first the largest; few are opening or closing, so that
-/// not every size is compiled three times.
+/// Runs `$outputs!(G, ox, FROM, TO)` for the outputs of a row in groups of `G` neighbours from `ox` on, of which the
+/// first has its taps from `FROM` on inside and the last those up to `TO`; and `$alone!(ox, from, to)` for those that
+/// lack other taps or find no group. Groups are as large as named, the first the largest; few are opening or closing,
+/// so that not every size is compiled three times.
 macro_rules! along_row {
     ($plane:expr, $along:expr, $outputs:ident, $alone:ident, [$large:literal $($g:literal)*]) => {
         let whole = $along.end - usize::from($along.closing);

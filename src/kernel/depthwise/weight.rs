@@ -127,7 +127,7 @@ unsafe fn all_rows<S: Simd, const STRIDE: usize>(
     }
 }
 
-/// What is summed for a group of channels: by tap, and the gradient alone.
+/// The sums for a group of channels: by tap, and the gradient alone.
 struct Sums<S: Simd, const NV: usize> {
     taps: [[[S::V; NV]; 3]; 3],
     total: [S::V; NV],

@@ -15,7 +15,7 @@ pub(super) use panels::Panels;
 pub(super) use product::product;
 pub(super) use weight_product::weight_product;
 
-/// What becomes of a sum before it is stored. `aux` has the shape and place of the output.
+/// The last operation on a sum before it is stored. `aux` has the shape and place of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Store,
@@ -23,7 +23,7 @@ pub(super) enum End {
     Clamp,
     /// Plus `aux`.
     Add,
-    /// Where `0 < aux < 6`, else 0: the way back through the ReLU6 whose output `aux` is.
+    /// The sum where `0 < aux < 6`, else 0: the backward pass through the ReLU6 whose output `aux` is.
     Mask,
 }
 

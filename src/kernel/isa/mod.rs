@@ -15,10 +15,10 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(pub(in crate::kernel) InstructionSet);
 
-/// What kernels are compiled for.
+/// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kernel) enum InstructionSet {
-    /// What every processor of the target has.
+    /// The instructions that every processor of the target has.
     Scalar,
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -173,7 +173,7 @@ macro_rules! per_simd {
 }
 pub(in crate::kernel) use per_simd;
 
-/// What `$value` is with the vectors `$simd` of an instruction set.
+/// The value of `$value` with the vectors `$simd` of an instruction set.
 macro_rules! of_vectors {
     ($isa:expr, $simd:ident => $value:expr) => {
         match $isa.0 {

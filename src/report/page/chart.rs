@@ -1,5 +1,5 @@
-//! Line charts as SVG. Lines differ in colour and in their dashes, marks have numbers, and every chart has a title and words
-//! for those who do not see it.
+//! Line charts as SVG. Lines differ in colour and in their dashes, marks have numbers, and every chart has a title and
+//! words for those who do not see it.
 
 use std::io::{self, Write};
 
@@ -29,7 +29,7 @@ pub struct Line {
 #[derive(Clone, Debug)]
 pub struct ChartMark {
     pub x: f64,
-    /// What stands at its head.
+    /// The text at its head.
     pub number: String,
     pub words: String,
     /// The element that tells more; `None` for none.

@@ -17,7 +17,7 @@ const QUALITY: u8 = 78;
 /// With more boxes than these, words on the photo would cover it; they stay as tooltips.
 const MOST_LABELS: usize = 10;
 
-/// What a box says.
+/// The meaning of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// A label, where nothing is compared.

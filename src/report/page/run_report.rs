@@ -1,4 +1,4 @@
-//! What a report shows of a run: plain figures, words and photos, built from what the run records. The live page reads
+//! The content of a run's report: plain figures, words and photos, built from what the run records. The live page reads
 //! the same struct.
 
 use super::photo::{Example, Photo};
@@ -28,7 +28,7 @@ pub struct Verdict {
     pub tone: Tone,
     /// Figures under the headline: what it is, and how much.
     pub figures: Vec<(String, String)>,
-    /// What follows for a person.
+    /// The conclusions for a person.
     pub notes: Vec<String>,
     /// The watchdog's story, a sentence a line; lines that belong to the one above begin with blanks.
     pub story: Vec<String>,
@@ -48,7 +48,7 @@ pub struct Curves {
     /// Means over neighbouring steps, by rising step.
     pub steps: Vec<StepFigures>,
     pub epochs: Vec<EpochFigures>,
-    /// What the watchdog found and did, by rising step.
+    /// The watchdog's findings and cures, by rising step.
     pub marks: Vec<Mark>,
     /// Steps of the whole run, 0 where it is not known.
     pub total_steps: u64,
@@ -84,7 +84,7 @@ pub struct EpochFigures {
     pub class_ap: Vec<Option<f64>>,
 }
 
-/// What an event of the watchdog was.
+/// The kind of an event of the watchdog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkKind {
     Diagnosis,
@@ -130,7 +130,7 @@ pub struct ClassFigures {
     pub threshold: Option<f64>,
 }
 
-/// What the best weights do on the validation images.
+/// The figures of the best weights on the validation images.
 #[derive(Clone, Debug, Default)]
 pub struct Judged {
     pub epoch: u64,
@@ -171,7 +171,7 @@ pub struct Suspicious {
 /// The machine that the run is on.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// What it is, and the figure.
+    /// Its name, and the figure.
     pub facts: Vec<(String, String)>,
     /// Hottest temperature in °C by epoch.
     pub temperatures: Vec<(u64, f64)>,

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 /// A run works so many times as long between two reports as the last report took.
 const TIMES: u32 = 100;
 
-/// What the last report took, and since when the run has worked again.
+/// The time that the last report took, and since when the run has worked again.
 #[derive(Debug, Default)]
 pub struct Allowance {
     last: Option<(Instant, Duration)>,
 }
 
 impl Allowance {
-    /// Whether the run has worked long enough for another report. The first is for free.
+    /// True if the run has worked long enough for another report. The first is for free.
     pub fn is_enough(&self) -> bool {
         self.last.is_none_or(|(since, took)| since.elapsed() >= took * TIMES)
     }

@@ -1,4 +1,4 @@
-//! What a report says of the data and the plan, known before the first step.
+//! A report's part about the data and the plan, known before the first step.
 
 use crate::board::Processor;
 use crate::boxes::CornerBox;
@@ -11,10 +11,10 @@ use std::path::Path;
 const PHOTOS: usize = 12;
 const SIDE: usize = 360;
 
-/// What a run is begun with besides its job.
+/// The facts that a run is begun with besides its job.
 #[derive(Clone, Debug, Default)]
 pub struct Background {
-    /// What was found on packing.
+    /// The findings of packing.
     pub notes: Notes,
     /// Objects to train on, by class.
     pub objects: Vec<usize>,
@@ -50,7 +50,7 @@ impl Background {
         })
     }
 
-    /// What is planned, as a table.
+    /// The plan as a table.
     pub fn plan(&self, job: &Job) -> Vec<(String, String)> {
         let r = &job.recipe;
         let threads = rayon::current_num_threads();

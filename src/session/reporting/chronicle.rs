@@ -1,4 +1,5 @@
-//! What the watchdog said in a run, as far as a report tells it: facts, decisions, and the epochs without their details.
+//! The watchdog's entries in a run, as far as a report tells it: facts, decisions, and the epochs without their
+//! details.
 
 use super::timeline::Timeline;
 use crate::report::page::{Mark, MarkKind, StepFigures};
@@ -17,7 +18,7 @@ pub struct Chronicle {
 }
 
 impl Chronicle {
-    /// What the journal in `folder` tells of the run so far; its digests go to `timeline`.
+    /// The entries of the journal in `folder`; its digests go to `timeline`.
     pub fn of_journal(folder: &Path, timeline: &mut Timeline) -> Self {
         let mut chronicle = Self::default();
         let read = each_entry(folder, &mut |entry| {
@@ -74,7 +75,7 @@ impl Chronicle {
         marks.collect()
     }
 
-    /// What stood in the way, each cause once.
+    /// The causes that stood in the way, each once.
     pub fn causes(&self) -> Vec<&'static str> {
         let mut causes: Vec<Cause> = Vec::new();
         for entry in &self.entries {

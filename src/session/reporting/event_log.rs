@@ -20,7 +20,7 @@ const LAST_PICTURES: [&str; 5] = ["results", "val_pred", "pr_curve", "f1_curve",
 pub struct EventLog {
     file: Option<EventFile>,
     class_names: Vec<String>,
-    /// Whether the first pictures are in the file.
+    /// True if the first pictures are in the file.
     shown: bool,
 }
 

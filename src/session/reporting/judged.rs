@@ -1,4 +1,4 @@
-//! What a report says of a validation: threshold, curves over the score, confusion, best and worst photos.
+//! A report's part about a validation: threshold, curves over the score, confusion, best and worst photos.
 
 use super::confusion_rows::confusion_rows;
 use crate::boxes::CornerBox;

@@ -1,4 +1,4 @@
-//! What a report says of the machine: board, temperature, firmware's limits, memory.
+//! A report's part about the machine: board, temperature, firmware's limits, memory.
 
 use crate::board::{Processor, Sensors, Throttling, model, total_memory};
 use crate::report::page::Machine;
@@ -20,7 +20,7 @@ pub struct MachineLog {
     /// Highest since the last epoch.
     of_epoch: Option<f64>,
     epochs: Vec<(u64, f64)>,
-    /// What the firmware did at any time of the run; `None` where it tells nothing.
+    /// The firmware's limits at any time of the run; `None` where it tells nothing.
     throttling: Option<Throttling>,
 }
 
@@ -67,7 +67,7 @@ impl MachineLog {
         self.epochs.extend(self.of_epoch.take().map(|celsius| (epoch, celsius)));
     }
 
-    /// What it is by now.
+    /// Its value by now.
     pub fn machine(&self) -> Machine {
         let mut facts = Vec::new();
         let mut say = |what: &str, value: Option<String>| facts.extend(value.map(|value| (what.to_string(), value)));
@@ -87,7 +87,7 @@ impl MachineLog {
     }
 }
 
-/// What the firmware did while the run looked.
+/// The firmware's limits while the run looked.
 fn throttling(t: Throttling) -> String {
     let seen = [
         (t.undervoltage, "undervoltage: the power supply is too weak"),

@@ -1,7 +1,7 @@
-//! What a run shows of itself while it goes on: `report.html`, pictures, event files for TensorBoard.
+//! The report of a run while it goes on: `report.html`, pictures, event files for TensorBoard.
 //!
-//! [`Reporter`] hears the run's events and keeps one [`RunReport`](crate::report::page::RunReport). Writing it never ends a
-//! run, and takes at most one part in a hundred of its time.
+//! [`Reporter`] hears the run's events and keeps one [`RunReport`](crate::report::page::RunReport). Writing it never
+//! ends a run, and takes at most one part in a hundred of its time.
 
 mod allowance;
 mod background;

@@ -9,14 +9,14 @@ const GAIN: f64 = 0.005;
 /// Fewer validation objects than these make a coarse AP.
 const FEW_OBJECTS: usize = 50;
 
-/// What a verdict is made of.
+/// The facts behind a verdict.
 pub struct Standing<'a> {
     /// `None` while the run goes on.
     pub ending: Option<Ending>,
     pub epochs: u64,
     pub rows: &'a [EpochRow],
     pub judged: Option<&'a Judged>,
-    /// What the watchdog named, each cause once; `None` where the run is not watched.
+    /// The causes that the watchdog named, each once; `None` where the run is not watched.
     pub causes: Option<Vec<&'static str>>,
     pub story: Vec<String>,
 }

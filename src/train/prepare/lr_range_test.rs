@@ -48,7 +48,7 @@ const PROBE_PHOTOS: usize = 4;
 /// The photos count as learned if at most this share of the first loss is left.
 const LEARNED: f64 = 0.5;
 
-/// What the range test found.
+/// The result of the range test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RangeTest {
     /// The rate to take.
@@ -57,7 +57,7 @@ pub struct RangeTest {
     pub points: Vec<[f64; 2]>,
 }
 
-/// What the overfit probe found: mean loss of the first and of the last steps.
+/// The result of the overfit probe: mean loss of the first and of the last steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OverfitProbe {
     pub start: f64,

@@ -18,8 +18,9 @@ const PHOTO_PIXELS: usize = 2 * 512 * 512;
 /// Images judged together after an epoch.
 const JUDGED_TOGETHER: usize = 4;
 
-/// What tract takes to run the exported file: copies of the numbers, packed and not, and three tensors of its widest
-/// layer, each as large as eight images; measured. Not counted are pages of its code, which the system can take back.
+/// The memory that tract takes to run the exported file: copies of the numbers, packed and not, and three tensors of
+/// its widest layer, each as large as eight images; measured. Not counted are pages of its code, which the system can
+/// take back.
 const PROVING_COPIES: usize = 4;
 const PROVING_IMAGES: usize = 3 * 8;
 
@@ -43,11 +44,11 @@ pub struct MemoryPlan {
     pub activations: usize,
     pub workspace: usize,
     pub loader: usize,
-    /// What judging and exporting after an epoch take in place of gradients, activations and loader.
+    /// The memory that validation and export after an epoch take in place of gradients, activations and loader.
     pub judging: usize,
-    /// What the proof of the exported file takes at the end, when the run's state is gone.
+    /// The memory that the proof of the exported file takes at the end, when the run's state is gone.
     pub proving: usize,
-    /// What the watchdog keeps: its photos and what it remembers.
+    /// The memory of the watchdog: its photos and what it remembers.
     pub watching: usize,
 }
 

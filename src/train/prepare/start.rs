@@ -26,7 +26,7 @@ const DEAF: f64 = 0.02;
 /// within a factor of a few from layer to layer.
 const FAINT: f64 = 0.02;
 
-/// What a layer's input looks like over some photos.
+/// Statistics of a layer's input over some photos.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Response {
     /// Deviation over images over root mean square.
@@ -125,11 +125,11 @@ fn settle_scores(network: &mut Ssd<ConvWeights>, kept: bool, recipe: &Recipe, no
     }
 }
 
-/// Makes an imported network ready: fresh extras and heads where the file's carry nothing (or has none), class predictors
-/// for the classes of the data set, the file's weights unfolded.
+/// Makes an imported network ready: fresh extras and heads where the file's carry nothing (or has none), class
+/// predictors for the classes of the data set, the file's weights unfolded.
 ///
-/// Class predictors keep their rows of classes that the file knows, and start fresh where it knows none. Predictors with
-/// some fresh rows train as fresh ones.
+/// Class predictors keep their rows of classes that the file knows, and start fresh where it knows none. Predictors
+/// with some fresh rows train as fresh ones.
 ///
 /// # Errors
 /// If a record cannot be read.

@@ -31,7 +31,7 @@ impl WantedClasses {
         &self.known
     }
 
-    /// Whether these are the file's classes in the file's order, `columns` being the file's with the background.
+    /// True if these are the file's classes in the file's order, `columns` being the file's with the background.
     pub(super) fn are_the_files(&self, columns: usize) -> bool {
         columns == self.columns() && self.known.iter().enumerate().all(|(i, known)| *known == Some(i))
     }

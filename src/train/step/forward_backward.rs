@@ -18,7 +18,7 @@ pub struct TrainBatch {
     pub targets: Vec<Targets>,
 }
 
-/// What else a micro-batch is asked for.
+/// The observations that a micro-batch is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observe {
     Nothing,
@@ -48,7 +48,7 @@ pub struct Predicted {
 
 /// A micro-batch whose predictions were judged.
 pub struct Scored {
-    /// What the backward pass starts from.
+    /// The gradients that the backward pass starts from.
     start: Tensor<1>,
     losses: StepLoss,
 }

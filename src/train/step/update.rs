@@ -10,7 +10,7 @@ use crate::train::state::TrainState;
 use crate::train::watch::layer_norms::Look;
 use rayon::prelude::*;
 
-/// What one optimizer step looked like.
+/// The figures of one optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepStats {
     /// Class loss of the window over its positives.
@@ -30,7 +30,8 @@ pub fn apply(state: &mut TrainState, window: &mut Window, recipe: &Recipe, sched
     apply_seen(state, window, recipe, schedule, None)
 }
 
-/// As [`apply`], and `look` sees gradients and moves. A non-finite gradient skips the update; the step counter still advances.
+/// As [`apply`], and `look` sees gradients and moves. A non-finite gradient skips the update; the step counter still
+/// advances.
 pub fn apply_seen(
     state: &mut TrainState,
     window: &mut Window,
@@ -113,8 +114,8 @@ fn step(
     stats
 }
 
-/// Takes each layer's mean input out of its weight gradient, if `centred`, and tells the square of what is left; 0 for a
-/// layer that does not learn.
+/// Takes each layer's mean input out of its weight gradient, if `centred`, and tells the square of what is left; 0 for
+/// a layer that does not learn.
 fn squares(state: &TrainState, window: &Window, centred: bool) -> Vec<f64> {
     let of_layer = |(i, layer): (usize, &ConvLayer)| {
         let Some(mut sums) = window.gradients.get(i) else { return 0.0 };

@@ -7,7 +7,7 @@ use crate::kernel::ChannelSums;
 use crate::model::SsdModel;
 use crate::ops::GradientSums;
 
-/// What one optimizer step is made from. Its memory is used again by the next.
+/// The sums that one optimizer step is made from. Their memory is used again by the next.
 #[derive(Debug, Default)]
 pub struct Window {
     /// By layer position; none for layers that do not learn and before the first micro-batch.
@@ -24,7 +24,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// What the sums are divided by.
+    /// The divisor of the sums.
     pub fn normaliser(&self) -> f64 {
         self.positives.max(1) as f64
     }

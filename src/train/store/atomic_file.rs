@@ -30,7 +30,7 @@ pub fn replace(
 
 /// Keeps the file at `path` under the name `previous` beside it as well, so that `path` is never absent.
 ///
-/// Where the file system has no hard links (FAT on a memory card), the file is renamed instead, and for a moment only
+/// On a file system without hard links (FAT on a memory card), the file is renamed instead, and for a moment only
 /// `previous` is there.
 ///
 /// # Errors

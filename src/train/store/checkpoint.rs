@@ -31,13 +31,13 @@ const HEADER: &str = "fieldtune";
 /// Name of the checkpoint before the last.
 pub const PREVIOUS: &str = "previous.ckpt";
 
-/// What the header of any version has.
+/// The fields that the header of any version has.
 #[derive(Default, Deserialize)]
 struct Version {
     version: u32,
 }
 
-/// What to do instead of resuming from a damaged checkpoint.
+/// The way out where a checkpoint is damaged.
 fn way_out(path: &Path) -> &'static str {
     match path.file_name() {
         Some(name) if name == PREVIOUS => "resume from last.ckpt beside it, or start anew",
@@ -295,7 +295,7 @@ impl Checkpoint {
         }
     }
 
-    /// What a state holds besides its network and its progress.
+    /// The parts of a state besides its network and its progress.
     fn fill(&self, state: &mut TrainState, path: &Path) -> Result<(), TrainError> {
         for i in 0..state.model.layers.len() {
             for (part, name) in ["weight", "bias"].iter().enumerate() {

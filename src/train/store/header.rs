@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Raised whenever an older program could not read what this one writes.
 pub const VERSION: u32 = 2;
 
-/// What a checkpoint says about itself besides its tensors.
+/// The header of a checkpoint: all but its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     pub version: u32,
@@ -47,7 +47,7 @@ pub struct TrainingData {
 }
 
 impl Header {
-    /// What stays the same over a run.
+    /// The settings that stay the same over a run.
     pub fn of(
         network: Ssd<ConvSpec>,
         size: InputSize,

@@ -1,4 +1,4 @@
-//! Whether a checkpoint's header can be that of a run: its checksum says that it is what was written, not by whom.
+//! Checks that a checkpoint's header can be that of a run: its checksum says that it is what was written, not by whom.
 
 use super::header::Header;
 use super::saved_tensors::SavedTensors;
@@ -16,7 +16,7 @@ const MOST_IMAGES: usize = 1 << 30;
 
 impl Header {
     /// # Errors
-    /// What was found that no run has.
+    /// The value that no run has.
     pub(super) fn check(&self) -> Result<(), String> {
         self.recipe.check().map_err(|e| format!("recipe: {e}"))?;
         if self.size.dims().iter().any(|side| !SIZES.contains(side)) {
@@ -65,7 +65,7 @@ impl Header {
     }
 }
 
-/// Whether the tensors are as many and as long as the header's network says, before any room is made for them.
+/// Checks that the tensors are as many and as long as the header's network says, before any room is made for them.
 pub(super) fn check_lengths(header: &Header, file: &SavedTensors) -> Result<(), String> {
     for (i, (_, spec)) in header.network.convs().into_iter().enumerate() {
         let expected = [("weight", spec.weight_len()), ("bias", spec.out_channels), ("scale", spec.out_channels)];
@@ -84,7 +84,7 @@ pub(super) fn check_lengths(header: &Header, file: &SavedTensors) -> Result<(), 
     Ok(())
 }
 
-/// Whether a tensor's bytes are numbers that a run can go on from. Second moments may have overflowed: they only make a
+/// True if a tensor's bytes are numbers that a run can go on from. Second moments may have overflowed: they only make a
 /// step small.
 pub(super) fn are_sound(name: &str, dtype: Dtype, bytes: &[u8]) -> bool {
     let allowed = |value: f32| value.is_finite() || name.starts_with("second.") && !value.is_nan();

@@ -34,7 +34,7 @@ impl SaveClock {
         self.refused
     }
 
-    /// Whether to save now, where `every` lies between two checkpoints.
+    /// True if to save now, where `every` lies between two checkpoints.
     pub fn is_due(&self, every: Duration) -> bool {
         match self.refused {
             0 => self.saved.elapsed() >= every,

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Fewest steps between states worth going back to.
 const GOOD_EVERY: u64 = 64;
 
-/// Whether validation of an epoch came to its end.
+/// The extent of an epoch's validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::train) enum Validated {
     Whole,
@@ -34,7 +34,7 @@ pub(in crate::train) enum Validated {
     NotYet,
 }
 
-/// What validation of an epoch found.
+/// The figures of an epoch's validation.
 struct Measured {
     evaluation: Evaluation,
     held_out: HeldOutFigures,
@@ -173,8 +173,8 @@ impl Run<'_> {
         })
     }
 
-    /// Keeps the state as one worth going back to, where nothing is suspected. At the ends of epochs only: the state must
-    /// not depend on the clock.
+    /// Keeps the state as one worth going back to, where nothing is suspected. At the ends of epochs only: the state
+    /// must not depend on the clock.
     fn keep_good_when_due(
         &mut self,
         state: &TrainState,
@@ -205,12 +205,12 @@ impl Run<'_> {
     }
 }
 
-/// Whether an object is smaller than a cell of the finest map, which has so many rows and columns.
+/// True if an object is smaller than a cell of the finest map, which has so many rows and columns.
 fn is_below_a_cell(bbox: &CornerBox, [rows, columns]: [usize; 2]) -> bool {
     bbox.width() * columns as f64 * bbox.height() * rows as f64 <= 1.0
 }
 
-/// What AP50 lacks, by kind of mistake.
+/// The loss of AP50 by kind of mistake.
 fn shortfall(evaluation: &Evaluation, small: &[Vec<bool>]) -> Shortfall {
     let found = mistakes(&evaluation.truth, &evaluation.detections, evaluation.metrics.classes.len(), small);
     let gain = |v: f64| (v * 1e4).round() as f32 / 1e4;

@@ -24,7 +24,7 @@ impl Mishap {
         }
     }
 
-    /// Whether the loss of this step is to be NaN.
+    /// True if the loss of this step is to be NaN.
     pub(in crate::train) fn strikes(self, step: u64) -> bool {
         self == Mishap::NotANumber { step }
     }

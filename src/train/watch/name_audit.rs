@@ -11,8 +11,8 @@ use crate::train::records::Records;
 use crate::watchdog::{Appearance, Rows};
 use burn::tensor::Tensor;
 
-/// Side of a cut-out in pixels. An object alone, at this size, says more of its class than its few cells of a map of the
-/// whole photo do.
+/// Side of a cut-out in pixels. An object alone, at this size, says more of its class than its few cells of a map of
+/// the whole photo do.
 const SIDE: usize = 96;
 
 /// Objects looked at, of the whole split and of one photo.
@@ -25,8 +25,8 @@ const AT_ONCE: usize = 16;
 /// The constant among the features, small enough to be held back like the others.
 const CONSTANT: f32 = 0.5;
 
-/// Compares the labels of a split with what their objects look like; `None` where there is a single class, or too little
-/// to compare.
+/// Compares the labels of a split with what their objects look like; `None` where there is a single class, or too
+/// little to compare.
 ///
 /// # Errors
 /// If a record cannot be read.
@@ -128,8 +128,8 @@ fn weights(labels: &[usize], classes: usize) -> Vec<f32> {
     weights.into_iter().map(|w| w / mean).collect()
 }
 
-/// What a stretched cut-out has lost: logarithms of the sides `[n, 2]`, standardised, with their squares and their
-/// product, `[n, 5]`.
+/// The features of a cut-out that stretching hides: logarithms of the sides `[n, 2]`, standardised, with their squares
+/// and their product, `[n, 5]`.
 fn shapes(mut sides: Vec<f32>, weights: &[f32]) -> Vec<f32> {
     standardise(&mut sides, weights);
     sides.chunks_exact(2).flat_map(|s| [s[0], s[1], s[0] * s[0], s[1] * s[1], s[0] * s[1]]).collect()

@@ -38,11 +38,11 @@ pub struct Watching {
     size: InputSize,
     gathered: StepSignals,
     fed: Fed,
-    /// What there was to say before the first step.
+    /// The entries from before the first step.
     pub said: Vec<Entry>,
 }
 
-/// What the watchdog gets to know of a validation, besides the metrics.
+/// The figures of a validation for the watchdog, besides the metrics.
 #[derive(Clone, Debug, Default)]
 pub struct HeldOutFigures {
     /// Class and box loss per matched anchor; 0 where the run is not watched.
@@ -109,7 +109,7 @@ impl Watching {
         Ok(watching)
     }
 
-    /// Whether this is watched at all.
+    /// True if this is watched at all.
     pub fn is_on(&self) -> bool {
         self.journal.is_some()
     }
@@ -193,7 +193,7 @@ impl Watching {
         Ok(said)
     }
 
-    /// What the backbone makes of the probes: its deviation over them.
+    /// The backbone's response to the probes: its deviation over them.
     fn response(&self, state: &TrainState) -> f64 {
         run_facts::probe(&state.model, self.probes.iter().cloned(), self.size).response
     }

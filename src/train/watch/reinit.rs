@@ -1,10 +1,11 @@
 //! Re-initialises dead layers: those whose channels are all zero, or all at ReLU6's upper bound, for every photo.
 //!
 //! Such a layer passes no gradient, so training cannot mend it, and what the run began with may be just as broken. A
-//! depthwise layer begins as the identity, every channel its own middle (Zagoruyko & Komodakis 2017, "DiracNets"), others
-//! He-normal; then each channel is shifted and scaled to the mean and deviation that ReLU6 lets through, on photos of the
-//! training set, as in [`crate::train::prepare::calibration`]. In a residual block the way past it goes on as it is: what the renewed way
-//! adds begins without a mean and small, so that it does no harm before it has learned.
+//! depthwise layer begins as the identity, every channel its own middle (Zagoruyko & Komodakis 2017, "DiracNets"),
+//! others He-normal; then each channel is shifted and scaled to the mean and deviation that ReLU6 lets through, on
+//! photos of the training set, as in [`crate::train::prepare::calibration`]. In a residual block the way past it goes
+//! on as it is: what the renewed way adds begins without a mean and small, so that it does no harm before it has
+//! learned.
 
 use crate::boxes::InputSize;
 use crate::model::{Activation, ConvKind, ConvLayer, ConvSpec, ConvWeights, Training, initialise};
@@ -49,7 +50,7 @@ pub fn reinitialise_dead(state: &mut TrainState, layers: &[usize], sample: &Fitt
     renewed
 }
 
-/// What the layer at `position` is shown, `[N,H,W,C]`.
+/// The input of the layer at `position`, `[N,H,W,C]`.
 fn input(state: &TrainState, position: usize, sample: &FittingPhotos) -> Tensor<4> {
     let mut seen = Vec::new();
     for photo in &sample.photos {
@@ -107,7 +108,7 @@ fn scaled_into_weights(fresh: &mut ConvWeights, scale: &[f32]) {
     fresh.scale.copy_from_slice(scale);
 }
 
-/// Where the stage's last layer is added to what its first was shown: no mean, and small.
+/// For a stage with a residual: no mean, and small.
 fn damp_residual(state: &mut TrainState, first: usize, last: usize, sample: &FittingPhotos) {
     let [spec, end] = [first, last].map(|i| *state.model.layers[i].spec());
     let (past, inner) = (input(state, first, sample), input(state, last, sample));

@@ -18,7 +18,8 @@ const FEW: f64 = 0.06;
 /// Chance of so many images standing out below which it is none.
 const CHANCE: f64 = 1e-5;
 
-/// Naming loss of the median image, against a guess, above which the classes are not learned well enough to judge labels.
+/// Naming loss of the median image, against a guess, above which the classes are not learned well enough to judge
+/// labels.
 const UNLEARNED: f32 = 0.65;
 
 /// Images whose labels the network holds for less likely than a guess would.
@@ -96,7 +97,7 @@ fn outstanding(view: &View, suspicion: &Suspicion) -> Option<CauseFound> {
     Some(found)
 }
 
-/// Whether the network was asked where objects are and could not tell.
+/// True if the network was asked where objects are and could not tell.
 fn sees_nothing(facts: &RunFacts) -> bool {
     facts.presence.is_some() && start::located(facts).is_none()
 }

@@ -11,7 +11,7 @@ const IDLE: f32 = 0.05;
 /// Share of the run that may be spent rising.
 const RISE: f64 = 0.35;
 
-/// What is wrong with factors at evenly spaced steps of the whole run.
+/// The fault in factors at evenly spaced steps of the whole run.
 pub fn misscaled(factors: &[f32]) -> Option<CauseFound> {
     if factors.len() < 16 {
         return None;

@@ -11,8 +11,8 @@ use crate::watchdog::presence::Presence;
 use crate::watchdog::signals::short;
 use crate::watchdog::symptoms::binomial_tail;
 
-/// Spread of channel norms below which weights look like fresh random numbers: those of a channel with n inputs spread by
-/// 1/√(2n), trained ones by far more.
+/// Spread of channel norms below which weights look like fresh random numbers: those of a channel with n inputs spread
+/// by 1/√(2n), trained ones by far more.
 const EVEN: f64 = 0.15;
 
 /// Times the usual weight decay at which it is a mistake rather than a choice.
@@ -28,8 +28,8 @@ const FEW: u64 = 30;
 /// Showings of each photo from which on a network with more weights than the photos have boxes knows them by heart.
 const BY_HEART: u64 = 10;
 
-/// How many times as many boxes must be surely in the wrong place as in doubt, for boxes to be accused, and for images to be
-/// set aside. See [`Presence::heap_apart`].
+/// How many times as many boxes must be surely in the wrong place as in doubt, for boxes to be accused, and for images
+/// to be set aside. See [`Presence::heap_apart`].
 const APART: f64 = 1.0;
 const FAR_APART: f64 = 1.5;
 
@@ -37,20 +37,21 @@ const FAR_APART: f64 = 1.5;
 const MISNAMED: f64 = 0.02;
 const CHANCE: f64 = 1e-5;
 
-/// Share of the images whose boxes are surely in the wrong place in a sound set, at most: 0 to 0.044 of 160 on twelve sets
-/// of scenes and two of photos; with a tenth of the boxes shifted it is 0.1 to 0.16, with four tenths 0.3 to 0.5.
+/// Share of the images whose boxes are surely in the wrong place in a sound set, at most: 0 to 0.044 of 160 on twelve
+/// sets of scenes and two of photos; with a tenth of the boxes shifted it is 0.1 to 0.16, with four tenths 0.3 to 0.5.
 const DISPLACED: f64 = 0.04;
 
-/// Share of the images whose boxes must be where something is for the others to be blamed: 0.35 to 0.6 with four tenths of
-/// the boxes shifted, below 0.06 where photos are full of objects.
+/// Share of the images whose boxes must be where something is for the others to be blamed: 0.35 to 0.6 with four tenths
+/// of the boxes shifted, below 0.06 where photos are full of objects.
 const IN_PLACE: f64 = 0.2;
 
 /// Share of the images named at most as having their boxes in the wrong place.
 const MOST_NAMED: f64 = 0.45;
 
-/// Share of the images that must be agreed with, how surely the others must be contradicted, and how much of the classes
-/// must be explained, as [`Appearance`] has them. Where classes are so alike that 0.8 or less is agreed with, 0.54 is
-/// explained at most; with a fifth of the labels swapped it is 0.64 to 0.9 on photos, the opposition 0.8 to 1.2.
+/// Share of the images that must be agreed with, how surely the others must be contradicted, and how much of the
+/// classes must be explained, as [`Appearance`] has them. Where classes are so alike that 0.8 or less is agreed with,
+/// 0.54 is explained at most; with a fifth of the labels swapped it is 0.64 to 0.9 on photos, the opposition 0.8 to
+/// 1.2.
 ///
 /// [`Appearance`]: crate::watchdog::Appearance
 const AGREED: f64 = 0.55;
@@ -108,7 +109,7 @@ fn schedule_fits(facts: &RunFacts) -> Option<CauseFound> {
     schedule::misscaled(&facts.factors)
 }
 
-/// What the network sees where the labels are; `None` where it sees too little to say.
+/// The network's response where the labels are; `None` where there is too little of it.
 pub fn located(facts: &RunFacts) -> Option<&Presence> {
     let broken =
         matches!(silent(facts).map(|found| found.cause()), Some(Cause::DeadStage(_) | Cause::SaturatedStage(_)));

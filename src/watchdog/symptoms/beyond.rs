@@ -1,9 +1,9 @@
 //! Is a series, after something was changed, better than where it was going anyway?
 //!
-//! The trend before is a line of Theil-Sen slope through the medians, carried on over what came after. The differences of
-//! what came after from that line are held against the differences before by rank (Mann & Whitney 1947), so that neither
-//! a steady rise nor one lucky value counts as help. A trend against the wanted direction is not carried on: what was
-//! getting worse may have been about to stop.
+//! The trend before is a line of Theil-Sen slope through the medians, carried on over what came after. The differences
+//! of what came after from that line are held against the differences before by rank (Mann & Whitney 1947), so that
+//! neither a steady rise nor one lucky value counts as help. A trend against the wanted direction is not carried on:
+//! what was getting worse may have been about to stop.
 
 use super::centre::median;
 use super::rank::higher;
@@ -14,7 +14,7 @@ const CHANCE: f64 = 0.02;
 /// Fewest values on either side that can tell anything at that level.
 const FEWEST: usize = 4;
 
-/// Whether `after` lies beyond the trend of `before` in the direction of `sign` (1: higher is better, -1: lower is).
+/// True if `after` lies beyond the trend of `before` in the direction of `sign` (1: higher is better, -1: lower is).
 pub fn beyond(before: &[f64], after: &[f64], sign: f64) -> bool {
     if before.len() < FEWEST || after.len() < FEWEST {
         return false;

@@ -1,9 +1,9 @@
-//! Ridge regression (Hoerl & Kennard 1970) of a number on features that come a few rows at a time, by folds: what is fitted
-//! on all folds but one answers for that one.
+//! Ridge regression (Hoerl & Kennard 1970) of a number on features that come a few rows at a time, by folds: what is
+//! fitted on all folds but one answers for that one.
 
 use super::cholesky::{decompose, substitute, substitute_back};
 
-/// What is left of the rows so far.
+/// The remainder of the rows so far.
 #[derive(Clone, Debug)]
 pub struct Folds {
     width: usize,

@@ -1,16 +1,16 @@
 //! Has the loss stopped falling, and is it the loss of a network that ignores its input?
 //!
-//! *Flat* is a claim of equivalence, not the absence of proof: the whole interval of slopes that fit the series must lie
-//! within a margin (two one-sided tests, Schuirmann 1987, with Sen's interval). A noisy short series is never flat.
+//! *Flat* is a claim of equivalence, not the absence of proof: the whole interval of slopes that fit the series must
+//! lie within a margin (two one-sided tests, Schuirmann 1987, with Sen's interval). A noisy short series is never flat.
 //!
 //! *Blind*: a network whose output does not depend on the image can at best predict the shares of the classes among the
-//! mined anchors. With `r` negatives per positive its loss per positive is `(1+r)·H(1/(1+r)) + H(classes)`: 2.25 for one
-//! class and 3 : 1, whatever the data set. Where each class has a sigmoid of its own, the loss is
+//! mined anchors. With `r` negatives per positive its loss per positive is `(1+r)·H(1/(1+r)) + H(classes)`: 2.25 for
+//! one class and 3 : 1, whatever the data set. Where each class has a sigmoid of its own, the loss is
 //! `(1+r)·Σ H(share of the class)`, the same for one class.
 
 use super::trend::trend;
 
-/// Whether the change over the series is within ± `margin` (in the values' unit) with 95 % on either side.
+/// True if the change over the series is within ± `margin` (in the values' unit) with 95 % on either side.
 pub fn is_flat(values: &[f64], margin: f64) -> bool {
     trend(values).is_some_and(|t| t.bounds[0] > -margin && t.bounds[1] < margin)
 }

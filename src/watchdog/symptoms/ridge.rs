@@ -102,7 +102,7 @@ impl Rows<'_> {
     }
 }
 
-/// What a regression says of rows that it was not fitted on.
+/// A regression's predictions for rows that it was not fitted on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldOut {
     /// For every class, `[n, classes]`, around 0: targets are 1 for the row's class and 0 for the others, less
@@ -116,8 +116,8 @@ pub struct HeldOut {
 
 /// Predicts the classes of every row. Groups that are not `trusted` are predicted, but nothing is learned from them.
 ///
-/// A penalty is added to the diagonal of the features' products; of several the one is taken whose answers explain most.
-/// No group is fitted anew: with the hat matrix `H = X (XᵀX + λ)⁻¹ Xᵀ` the answer without group g is
+/// A penalty is added to the diagonal of the features' products; of several the one is taken whose answers explain
+/// most. No group is fitted anew: with the hat matrix `H = X (XᵀX + λ)⁻¹ Xᵀ` the answer without group g is
 /// `y - (1 - H_gg)⁻¹ (y - H y)` (the PRESS residual, Allen 1974, by blocks).
 ///
 /// # Panics

@@ -1,4 +1,4 @@
-//! What several stories need: generated photos, the program as a process, reference data, the sources as text.
+//! Tools that several stories need: generated photos, the program as a process, reference data, the sources as text.
 
 pub mod layouts;
 pub mod photos;

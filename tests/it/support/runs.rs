@@ -18,8 +18,8 @@ pub const SIZE: usize = 96;
 /// Scenes of the set, three quarters of them for training.
 pub const SCENES: usize = 16;
 
-/// The program, started as cargo starts these tests: where they are built for another processor, by the emulator that is set as
-/// cargo's runner, if it is set in the environment. Otherwise the system has to know how.
+/// The program, started as cargo starts these tests: where they are built for another processor, by the emulator that
+/// is set as cargo's runner, if it is set in the environment. Otherwise the system has to know how.
 pub fn executable() -> Command {
     let program = env!("CARGO_BIN_EXE_fieldtune");
     let target = format!("CARGO_TARGET_{}", std::env::consts::ARCH.to_uppercase());
@@ -76,7 +76,7 @@ pub fn scenes() -> SceneOptions {
     }
 }
 
-/// What every story starts from: generated scenes as a Pascal VOC set, and a network that has seen nothing. Made
+/// The start of every story: generated scenes as a Pascal VOC set, and a network that has seen nothing. Made
 /// once; nothing is ever written into it.
 pub struct Basis {
     dir: tempfile::TempDir,

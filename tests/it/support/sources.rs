@@ -34,7 +34,7 @@ impl Source {
         self.path.split('/').filter(|part| *part != "mod").count()
     }
 
-    /// Whether the file is or lies in one of `places`.
+    /// True if the file is or lies in one of `places`.
     pub fn is_in(&self, places: &[&str]) -> bool {
         places.iter().any(|place| self.path.starts_with(place))
     }

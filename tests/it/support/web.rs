@@ -31,7 +31,7 @@ pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-/// What the page's own buttons send.
+/// The request that the page's own buttons send.
 pub fn press(address: SocketAddr, button: &str) -> u16 {
     ask(address, &format!("POST /{button}"), "X-Fieldtune: page\r\n", &[]).0
 }

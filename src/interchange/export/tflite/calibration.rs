@@ -11,7 +11,7 @@ use crate::interchange::interpreter::Interpreter;
 use crate::interchange::outputs::Outputs;
 use crate::model::{ConvWeights, Ssd};
 
-/// Where a value's range ends: what lies beyond becomes the end.
+/// The rule for the ends of a value's range: what lies beyond becomes the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Clipping {
     /// This share of the numbers, 0 to 1, lies inside.
@@ -20,7 +20,7 @@ pub enum Clipping {
     LeastError,
 }
 
-/// What the values of a layout are on photos, in its order.
+/// The ranges and means of a layout's values on photos, in its order.
 #[derive(Clone, Debug)]
 pub struct Calibration {
     ranges: Vec<[f32; 2]>,
@@ -216,8 +216,8 @@ impl Calibration {
     }
 }
 
-/// Box encodings of anchors that may become detections. The others, most of all, answer for nothing: their encodings reach
-/// ten times as far, and would take the steps away from those that count.
+/// Box encodings of anchors that may become detections. The others, most of all, answer for nothing: their encodings
+/// reach ten times as far, and would take the steps away from those that count.
 fn sure_deltas(outputs: &Outputs, function: ScoreFunction, columns: usize) -> Vec<f32> {
     let mut scores = vec![0.0; columns];
     let rows = outputs.logits.chunks_exact(columns.max(1)).zip(outputs.deltas.chunks_exact(4));

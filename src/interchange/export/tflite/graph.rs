@@ -80,7 +80,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What the layout's value is multiplied by in 8 bits.
+    /// The factor of the layout's value in 8 bits.
     fn scale(&self, value: usize) -> Option<Scale> {
         self.calibration().map(|c| if value == 0 { PIXEL } else { Scale::of(c.range(value)) })
     }

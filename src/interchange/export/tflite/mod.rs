@@ -23,7 +23,7 @@ use crate::interchange::metadata::TrainedOn;
 use crate::interchange::onnx::file;
 use crate::model::{ConvWeights, Ssd};
 
-/// What the file computes with.
+/// The numbers that the file computes with.
 #[derive(Clone, Copy, Debug)]
 pub enum Numbers<'a> {
     Float32,
@@ -45,7 +45,7 @@ pub enum ByteInput {
     Signed,
 }
 
-/// What the file puts out.
+/// The outputs of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detections {
     /// Boxes, classes, scores and their number, by the operator TFLite_Detection_PostProcess.

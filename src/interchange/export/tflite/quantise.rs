@@ -1,7 +1,7 @@
 //! Real numbers as 8-bit ones: `real = scale · (q - zero)`.
 //!
-//! TensorFlow Lite's specification of 8-bit quantisation: weights per output channel, symmetric, -127 to 127; biases of 32
-//! bits at the product of input's and weight's scales; activations per tensor, -128 to 127.
+//! TensorFlow Lite's specification of 8-bit quantisation: weights per output channel, symmetric, -127 to 127; biases of
+//! 32 bits at the product of input's and weight's scales; activations per tensor, -128 to 127.
 
 use super::draft::Quantised;
 
@@ -45,8 +45,9 @@ impl Weights {
     /// `weight` has the output channel `channel(i)` at position i; `input` is the scale of what is read, and `means` are the
     /// means of its channels, which come round in the order of the weights.
     ///
-    /// What rounding the weights adds to a channel's sum on average is taken off its bias: Nagel et al. 2019, "Data-Free
-    /// Quantization Through Weight Equalization and Bias Correction", section 4.2, with means that were measured.
+    /// The error that rounding the weights adds to a channel's mean sum is taken off its bias: Nagel et al. 2019,
+    /// "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.2, with means that were
+    /// measured.
     pub fn of(weight: &[f32], bias: &[f32], input: f32, means: &[f32], channel: impl Fn(usize) -> usize) -> Self {
         let mut scales = vec![0f32; bias.len()];
         for (i, w) in weight.iter().enumerate() {

@@ -30,13 +30,13 @@ const NHWC: [Axis; 4] = [Axis::N, Axis::H, Axis::W, Axis::C];
 #[derive(Clone)]
 struct Value {
     layer: LayerId,
-    /// What each axis is; `None` once an opaque node has touched it.
+    /// The meaning of each axis; `None` once an opaque node has touched it.
     axes: Option<[Axis; 4]>,
     /// Zeros around it that a Pad node asked for: top, left, bottom, right.
     pad: [usize; 4],
-    /// Whether only the name at hand reads the layer.
+    /// True if only the name at hand reads the layer.
     sole: bool,
-    /// Whether a QuantizeLinear stands before it and the DequantizeLinear is yet to come.
+    /// True if a QuantizeLinear stands before it and the DequantizeLinear is yet to come.
     quantized: bool,
 }
 
