@@ -1,7 +1,7 @@
 //! Examples at the end of each command's help.
 
 /// The command, by its names, and lines to paste.
-const EXAMPLES: [(&str, &[&str]); 17] = [
+const EXAMPLES: [(&str, &[&str]); 18] = [
     (
         "train",
         &[
@@ -44,6 +44,10 @@ const EXAMPLES: [(&str, &[&str]); 17] = [
     ("probe", &["fieldtune probe photos/ --imgsz 300"]),
     ("demo", &["fieldtune demo", "fieldtune demo --images 300 --epochs 3 --out /tmp/demo"]),
     ("service", &["fieldtune service --config /etc/fieldtune/job.toml"]),
+    (
+        "fleet",
+        &["fieldtune fleet simulate photos/ --weights detector.onnx --nodes 10 --rounds 20 --split dirichlet:0.3"],
+    ),
     ("config", &["fieldtune config -o job.toml"]),
     (
         "completions",

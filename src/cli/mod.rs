@@ -13,6 +13,8 @@ mod export;
 mod export_photos;
 mod export_proof;
 mod export_tflite;
+mod fleet;
+mod fleet_simulate;
 mod inspect;
 mod pack;
 mod predict;
@@ -81,6 +83,8 @@ pub enum Command {
     Demo(scenes::DemoArguments),
     /// Train whenever labelled photos arrive, as a systemd service
     Service(crate::service::ServiceArguments),
+    /// Let boards learn together without sending photos
+    Fleet(fleet::FleetArguments),
     /// Write a job file with every key, its meaning and its default
     Config(config::ConfigArguments),
     /// Write a shell's completions to the terminal
@@ -130,6 +134,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Probe(a) => probe::run(a),
         Command::Demo(a) => demo::run(a),
         Command::Service(a) => crate::service::run(a),
+        Command::Fleet(a) => fleet::run(a),
         Command::Config(a) => config::run(a),
         Command::Completions(a) => completions::run(a),
         Command::Man(a) => completions::man(a),

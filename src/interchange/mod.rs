@@ -5,6 +5,7 @@
 //! (`graph`, constants evaluated) and recognises nothing; `recognise` goes from the graph to layers (the normal form), to
 //! backbone and heads, to the network's own tree, and parses nothing.
 
+mod arrays;
 mod error;
 mod export;
 mod graph;
@@ -21,6 +22,7 @@ mod tflite;
 mod torch;
 mod written;
 
+pub use arrays::{NamedArray, Numbers as ArrayNumbers};
 pub use error::InterchangeError;
 pub use export::{
     ByteInput, Calibration, Clipping, Detections, Document, ExportOptions, Form, Images, Numbers, Opset, TfliteOptions,

@@ -55,5 +55,6 @@ pub use progress::{bar, eta};
 pub use resume::{NoSoundCheckpoint, Overrides, restart_from_best, resume};
 pub use rounding::allowed_difference;
 pub use run_folder::{Source, check_size, free_name, open_source, open_sources, refuse_unless_accepted, tell_notes};
+pub use starting_weights::{starting_weights, wanted_classes};
 pub use supervisor::Supervisor;
 pub use trained_split::{training_split, validation_split};

@@ -4,12 +4,13 @@ use super::error::TrainError;
 use super::event::{Ending, Event, StepReport};
 use super::job::{Job, loader_queue};
 use super::live::Live;
+use super::part::Part;
 use super::records::Records;
 use super::run::Run;
 use super::state::TrainState;
 use super::step::forward_backward::{Observe, TrainBatch, micro_step};
 use super::step::targets::columns_and_boxes;
-use super::step::update::apply_seen;
+use super::step::update::{StepExtras, apply_seen};
 use super::step::window::Window;
 use super::store::results::Results;
 use super::store::save_clock::SaveClock;
@@ -43,6 +44,32 @@ pub fn train(
     stop: &AtomicBool,
     on: &mut dyn FnMut(Event),
 ) -> Result<Ending, TrainError> {
+    train_from(job, None, state, [training, validation], stop, on)
+}
+
+/// Trains a part of a run. The state is saved at its end; no detector is written.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_part(
+    job: &Job,
+    part: &Part,
+    state: &mut TrainState,
+    splits: [&Records; 2],
+    stop: &AtomicBool,
+    on: &mut dyn FnMut(Event),
+) -> Result<Ending, TrainError> {
+    train_from(job, Some(part), state, splits, stop, on)
+}
+
+fn train_from(
+    job: &Job,
+    part: Option<&Part>,
+    state: &mut TrainState,
+    [training, validation]: [&Records; 2],
+    stop: &AtomicBool,
+    on: &mut dyn FnMut(Event),
+) -> Result<Ending, TrainError> {
     job.recipe.check().map_err(TrainError::Recipe)?;
     job.recipe.check_classes(&job.class_names).map_err(TrainError::Recipe)?;
     if training.is_empty() {
@@ -57,6 +84,7 @@ pub fn train(
     let results = Results::open(&job.folder, &job.class_names, &state.progress.history);
     let mut run = Run {
         job,
+        part,
         live: Live::of(job, scores, training.len(), adjustments),
         watching,
         training,
@@ -95,6 +123,7 @@ impl Run<'_> {
         on: &mut dyn FnMut(Event),
     ) -> Result<Ending, TrainError> {
         let (epochs, patience) = (self.live.recipe.epochs, self.live.recipe.patience);
+        let epochs = self.part.map_or(epochs, |part| part.until.min(epochs));
         let mut ending = Ending::Finished;
         while state.progress.epoch < epochs {
             let since = state.progress.epoch - state.progress.best.map_or(0, |b| b.epoch);
@@ -106,7 +135,11 @@ impl Run<'_> {
             if ending == Ending::Stopped {
                 break;
             }
-            if self.validate(state, validation, stop, on)? == Validated::NotYet {
+            let validated = match self.part {
+                None => self.validate(state, validation, stop, on)?,
+                Some(part) => self.close_epoch(part, state, validation, stop, on)?,
+            };
+            if validated == Validated::NotYet {
                 ending = Ending::Stopped;
                 break;
             }
@@ -227,7 +260,8 @@ impl Run<'_> {
         }
         let (step, loss) = (state.progress.step, (window.class + window.boxes) / window.normaliser());
         let mut look = self.watching.look(state);
-        let stats = apply_seen(state, window, &self.live.recipe, &self.live.schedule, look.as_mut());
+        let extras = StepExtras { look: look.as_mut(), pull: self.part.and_then(|part| part.pull.as_ref()) };
+        let stats = apply_seen(state, window, &self.live.recipe, &self.live.schedule, extras);
         let sound = loss.is_finite() && stats.grad_norm.is_finite();
         if sound {
             let sums = &mut state.progress.sums;

@@ -30,6 +30,29 @@ impl Records {
         Self::new(records.len(), move |i| Ok(records[i].clone()))
     }
 
+    /// Those at `indices`, in that order.
+    ///
+    /// # Panics
+    /// If there is no such record.
+    pub fn chosen(&self, indices: Vec<usize>) -> Self {
+        assert!(indices.iter().all(|&i| i < self.len), "{} records", self.len);
+        let (all, mut crc) = (self.clone(), crc32fast::Hasher::new());
+        crc.update(&self.crc32.to_le_bytes());
+        indices.iter().for_each(|i| crc.update(&i.to_le_bytes()));
+        Self { crc32: crc.finalize(), ..Self::new(indices.len(), move |i| all.get(indices[i])) }
+    }
+
+    /// The same records, each changed by `change` when it is read.
+    pub fn mapped(&self, change: impl Fn(&mut Record) + Send + Sync + 'static) -> Self {
+        let all = self.clone();
+        let read = move |i| {
+            let mut record = all.get(i)?;
+            change(&mut record);
+            Ok(record)
+        };
+        Self { crc32: self.crc32, ..Self::new(self.len, read) }
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

@@ -4,6 +4,7 @@ use super::error::TrainError;
 use super::event::Event;
 use super::job::Job;
 use super::live::Live;
+use super::part::Part;
 use super::records::Records;
 use super::state::TrainState;
 use super::store::results::Results;
@@ -19,6 +20,8 @@ use std::time::Instant;
 /// The parts of a run besides its state.
 pub(super) struct Run<'a> {
     pub(super) job: &'a Job,
+    /// Of the run, if it is not trained whole.
+    pub(super) part: Option<&'a Part>,
     pub(super) live: Live,
     pub(super) watching: Watching,
     pub(super) training: &'a Records,

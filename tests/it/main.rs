@@ -16,6 +16,7 @@ mod export_forms;
 mod export_fuzz;
 mod exports;
 mod family;
+mod fleet_node;
 mod formats;
 mod fuzz;
 mod golden;

@@ -25,6 +25,8 @@ pub enum Step<'a> {
         /// The name of the node, and the prefix of its weights' names.
         scope: String,
         conv: Cow<'a, ConvWeights>,
+        /// Row and column of the kernel's first tap in the network's own kernel.
+        first_tap: [usize; 2],
         /// Top, left, bottom, right.
         pads: [usize; 4],
         input: usize,
@@ -89,7 +91,7 @@ impl<'a> Drawing<'a, '_> {
         extra_width: usize,
         input: usize,
     ) -> Result<usize, InterchangeError> {
-        let scope = names::conv(stage, role, conv, extra_width);
+        let scope = names::conv(stage, role, &conv.spec, extra_width);
         let (spec, size) = (&conv.spec, self.layout.values[input].size);
         let (top, bottom) = spec.padding.vertical(size[0], spec.kernel[0], spec.stride);
         let (left, right) = spec.padding.horizontal(size[1], spec.kernel[1], spec.stride);
@@ -99,8 +101,8 @@ impl<'a> Drawing<'a, '_> {
         }
         let end = if spec.activation == crate::model::Activation::Linear { "out" } else { "relu6" };
         let output = self.value(format!("{scope}/{end}"), spec.output_size(size), spec.out_channels);
-        let (conv, pads) = trimmed(conv, [top, left, bottom, right], size);
-        self.layout.steps.push(Step::Conv { scope, conv, pads, input, output });
+        let Trimmed { conv, pads, first_tap } = trimmed(conv, [top, left, bottom, right], size);
+        self.layout.steps.push(Step::Conv { scope, conv, first_tap, pads, input, output });
         Ok(output)
     }
 
@@ -161,12 +163,19 @@ impl<'a> Drawing<'a, '_> {
             None => map,
         };
         let value = self.conv(stage, Role::Predictor, predictor, 0, read)?;
-        Ok(Branch { scope: names::conv(stage, Role::Predictor, predictor, 0), value })
+        Ok(Branch { scope: names::conv(stage, Role::Predictor, &predictor.spec, 0), value })
     }
 }
 
+/// A convolution as it is written.
+struct Trimmed<'a> {
+    conv: Cow<'a, ConvWeights>,
+    pads: [usize; 4],
+    first_tap: [usize; 2],
+}
+
 /// The convolution without the taps of a depthwise kernel that only ever see padding, along every side of 1.
-fn trimmed(conv: &ConvWeights, pads: [usize; 4], size: [usize; 2]) -> (Cow<'_, ConvWeights>, [usize; 4]) {
+fn trimmed(conv: &ConvWeights, pads: [usize; 4], size: [usize; 2]) -> Trimmed<'_> {
     let spec = &conv.spec;
     // (first tap kept, taps kept) along an axis; on a side of 1 there is one output, whose window begins at -before.
     let kept = |axis: usize| {
@@ -176,7 +185,7 @@ fn trimmed(conv: &ConvWeights, pads: [usize; 4], size: [usize; 2]) -> (Cow<'_, C
     };
     let [(y, rows), (x, columns)] = [kept(0), kept(1)];
     if [rows, columns] == spec.kernel {
-        return (Cow::Borrowed(conv), pads);
+        return Trimmed { conv: Cow::Borrowed(conv), pads, first_tap: [0, 0] };
     }
     let channels = spec.out_channels;
     let mut cut = conv.clone();
@@ -187,7 +196,7 @@ fn trimmed(conv: &ConvWeights, pads: [usize; 4], size: [usize; 2]) -> (Cow<'_, C
         .collect();
     let pad = |axis: usize| if spec.kernel[axis % 2] == cut.spec.kernel[axis % 2] { pads[axis] } else { 0 };
     let pads = std::array::from_fn(pad);
-    (Cow::Owned(cut), pads)
+    Trimmed { conv: Cow::Owned(cut), pads, first_tap: [y, x] }
 }
 
 #[cfg(test)]
@@ -212,14 +221,15 @@ mod tests {
     fn taps_that_see_padding_only_are_cut_and_no_others() {
         for stride in [1, 2] {
             let conv = depthwise(stride);
-            let (cut, pads) = trimmed(&conv, [1; 4], [1, 1]);
+            let Trimmed { conv: cut, pads, first_tap } = trimmed(&conv, [1; 4], [1, 1]);
             assert_eq!((cut.weight.as_slice(), cut.spec.kernel, pads), (&[8.0, 9.0][..], [1, 1], [0; 4]));
-            let (cut, pads) = trimmed(&conv, [1; 4], [1, 5]);
+            assert_eq!(first_tap, [1, 1]);
+            let Trimmed { conv: cut, pads, first_tap } = trimmed(&conv, [1; 4], [1, 5]);
             assert_eq!((cut.weight.as_slice(), cut.spec.kernel), (&[6.0, 7.0, 8.0, 9.0, 10.0, 11.0][..], [1, 3]));
-            assert_eq!(pads, [0, 1, 0, 1]);
-            assert_eq!(trimmed(&conv, [0, 0, 1, 1], [2, 2]).0.as_ref(), &conv);
+            assert_eq!((pads, first_tap), ([0, 1, 0, 1], [1, 0]));
+            assert_eq!(trimmed(&conv, [0, 0, 1, 1], [2, 2]).conv.as_ref(), &conv);
         }
         // PyTorch's padding at stride 1 on a wider border gives two outputs, which need two taps.
-        assert_eq!(trimmed(&depthwise(1), [2, 1, 1, 1], [1, 1]).0.spec.kernel, [3, 1]);
+        assert_eq!(trimmed(&depthwise(1), [2, 1, 1, 1], [1, 1]).conv.spec.kernel, [3, 1]);
     }
 }

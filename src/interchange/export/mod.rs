@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use tract_onnx::pb::ModelProto;
 
 pub use crate::interchange::onnx::builder::Opset;
+pub(super) use layout::{Layout, Step};
 
 use crate::boxes::{BoxCoder, InputSize};
 use crate::interchange::InterchangeError;

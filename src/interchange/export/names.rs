@@ -1,7 +1,7 @@
 //! The tensor names of TensorFlow's object detection API, which other tools look for.
 
 use crate::interchange::table::Role;
-use crate::model::{ConvWeights, Stage};
+use crate::model::{ConvSpec, Stage};
 
 const BACKBONE: &str = "FeatureExtractor/MobilenetV2";
 
@@ -17,13 +17,13 @@ pub fn block(i: usize) -> String {
 }
 
 /// The scope of one convolution; `extra_width` is the output width of the extra it stands in.
-pub fn conv(stage: Stage, role: Role, conv: &ConvWeights, extra_width: usize) -> String {
+pub fn conv(stage: Stage, role: Role, spec: &ConvSpec, extra_width: usize) -> String {
     match (stage, role) {
         (Stage::Stem, _) => format!("{BACKBONE}/Conv"),
         (Stage::Block(i), role) => format!("{}/{role}", block(i)),
         (Stage::Last, _) => format!("{BACKBONE}/Conv_1"),
         (Stage::Extra(i), Role::Reduce) => {
-            format!("{BACKBONE}/layer_{EXTRA_LAYER}_1_Conv2d_{}_1x1_{}", i + 2, conv.spec.out_channels)
+            format!("{BACKBONE}/layer_{EXTRA_LAYER}_1_Conv2d_{}_1x1_{}", i + 2, spec.out_channels)
         }
         (Stage::Extra(i), role) => {
             let suffix = if role == Role::Depthwise { "_depthwise" } else { "" };

@@ -10,7 +10,7 @@ use tract_onnx::pb::{
 };
 
 use super::tensor;
-use crate::model::{Activation, ConvKind, ConvWeights};
+use crate::model::{Activation, ConvKind, ConvSpec, ConvWeights};
 
 /// One dimension of an input or output.
 #[derive(Clone, Copy, Debug)]
@@ -154,10 +154,8 @@ impl Builder {
     pub fn conv(&mut self, scope: &str, input: &str, conv: &ConvWeights, pads: [usize; 4]) -> String {
         let spec = &conv.spec;
         let [kh, kw] = spec.kernel;
-        let (group, inner) = match spec.kind {
-            ConvKind::Depthwise => (spec.out_channels, 1),
-            ConvKind::Pointwise | ConvKind::Dense => (1, spec.in_channels),
-        };
+        let group = if spec.kind == ConvKind::Depthwise { spec.out_channels } else { 1 };
+        let inner = inner_channels(spec);
         let (weights, biases) = (format!("{scope}/weights"), format!("{scope}/biases"));
         self.initializer(tensor::floats(&weights, &[spec.out_channels, inner, kh, kw], &oihw(conv, inner)));
         self.initializer(tensor::floats(&biases, &[spec.out_channels], &conv.bias));
@@ -189,6 +187,11 @@ impl Builder {
             ..Default::default()
         }
     }
+}
+
+/// Input channels that one output channel reads.
+pub fn inner_channels(spec: &ConvSpec) -> usize {
+    if spec.kind == ConvKind::Depthwise { 1 } else { spec.in_channels }
 }
 
 /// Our layout, output channel fastest, back to OIHW, the scale multiplied in.

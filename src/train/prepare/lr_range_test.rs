@@ -18,7 +18,7 @@ use crate::train::records::Records;
 use crate::train::state::TrainState;
 use crate::train::step::forward_backward::{Observe, TrainBatch, micro_step};
 use crate::train::step::targets::columns_and_boxes;
-use crate::train::step::update::{StepStats, apply_seen};
+use crate::train::step::update::{StepExtras, StepStats, apply_seen};
 use crate::train::step::window::Window;
 use crate::train::watch::layer_norms::{LayerStages, Look};
 use crate::train::watch::run_facts::centred_tolerance;
@@ -122,7 +122,8 @@ impl<'a> Rehearsal<'a> {
             micro_step(&self.state.model, &loss, self.batch(part)?, &mut window, Observe::Inputs);
         }
         let mut look = Look::new(self.state.model.layers.len());
-        let stats = apply_seen(&mut self.state, &mut window, &recipe, &schedule, Some(&mut look));
+        let extras = StepExtras { look: Some(&mut look), pull: None };
+        let stats = apply_seen(&mut self.state, &mut window, &recipe, &schedule, extras);
         let signals = self.stages.signals(&look, &window.inputs, window.normaliser());
         let tolerance = centred_tolerance(&recipe);
         let heat = self.stages.facts.iter().zip(&signals).map(|(facts, seen)| {

@@ -5,6 +5,7 @@ use crate::kernel::{Average, awake, squared_sum};
 use crate::model::{ConvKind, ConvLayer};
 use crate::ops::LayerGradients;
 use crate::optim::{LayerSlots, LayerUpdate, Rates, Schedule, StateVec};
+use crate::train::part::Pull;
 use crate::train::recipe::Recipe;
 use crate::train::state::TrainState;
 use crate::train::watch::layer_norms::Look;
@@ -25,21 +26,28 @@ pub struct StepStats {
     pub lr: f64,
 }
 
-/// Takes one step from the window's gradients, which are worked on in place. The state's step counter moves on.
-pub fn apply(state: &mut TrainState, window: &mut Window, recipe: &Recipe, schedule: &Schedule) -> StepStats {
-    apply_seen(state, window, recipe, schedule, None)
+/// The company of a step: who sees it, and what pulls the weights back.
+#[derive(Debug, Default)]
+pub struct StepExtras<'a> {
+    /// Sees gradients and moves.
+    pub look: Option<&'a mut Look>,
+    pub pull: Option<&'a Pull>,
 }
 
-/// As [`apply`], and `look` sees gradients and moves. A non-finite gradient skips the update; the step counter still
-/// advances.
+/// Takes one step from the window's gradients, which are worked on in place. The state's step counter moves on.
+pub fn apply(state: &mut TrainState, window: &mut Window, recipe: &Recipe, schedule: &Schedule) -> StepStats {
+    apply_seen(state, window, recipe, schedule, StepExtras::default())
+}
+
+/// As [`apply`], with its extras. A non-finite gradient skips the update; the step counter still advances.
 pub fn apply_seen(
     state: &mut TrainState,
     window: &mut Window,
     recipe: &Recipe,
     schedule: &Schedule,
-    look: Option<&mut Look>,
+    extras: StepExtras,
 ) -> StepStats {
-    awake(|| step(state, window, recipe, schedule, look))
+    awake(|| step(state, window, recipe, schedule, extras))
 }
 
 fn step(
@@ -47,15 +55,16 @@ fn step(
     window: &mut Window,
     recipe: &Recipe,
     schedule: &Schedule,
-    mut look: Option<&mut Look>,
+    extras: StepExtras,
 ) -> StepStats {
+    let StepExtras { mut look, pull } = extras;
     let step = state.progress.step;
     let normaliser = window.normaliser();
     let (class, boxes) = (window.class / normaliser, window.boxes / normaliser);
     if recipe.centred {
         state.means.iter_mut().zip(&window.inputs).for_each(|(mean, seen)| mean.follow(seen));
     }
-    let squares = squares(state, window, recipe.centred);
+    let squares = squares(state, window, recipe.centred, pull);
     if let Some(look) = &mut look {
         squares.iter().enumerate().for_each(|(i, square)| look.gradient(i, *square));
     }
@@ -114,15 +123,19 @@ fn step(
     stats
 }
 
-/// Takes each layer's mean input out of its weight gradient, if `centred`, and tells the square of what is left; 0 for
-/// a layer that does not learn.
-fn squares(state: &TrainState, window: &Window, centred: bool) -> Vec<f64> {
+/// Takes each layer's mean input out of its weight gradient, if `centred`, adds the pull, and tells the square of what
+/// is left; 0 for a layer that does not learn.
+fn squares(state: &TrainState, window: &Window, centred: bool, pull: Option<&Pull>) -> Vec<f64> {
     let of_layer = |(i, layer): (usize, &ConvLayer)| {
         let Some(mut sums) = window.gradients.get(i) else { return 0.0 };
         let LayerGradients { dw, db, .. } = &mut *sums;
         if centred {
             let depthwise = layer.spec().kind == ConvKind::Depthwise;
             layer.with_scale(|scale| state.means[i].centre(dw, db, scale, depthwise));
+        }
+        if let Some(pull) = pull {
+            // The pull is on the weights as they are: no image has a part in it that could be centred.
+            pull.add(i, layer, [dw, db], window.normaliser());
         }
         squared_sum(dw) + squared_sum(db)
     };

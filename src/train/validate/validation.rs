@@ -5,12 +5,13 @@ use super::evaluation::{Evaluation, evaluate_seen};
 use crate::board::release_freed_memory;
 use crate::boxes::CornerBox;
 use crate::data::Object;
-use crate::eval::{Interval, Mixup, Thresholds, mistakes};
+use crate::eval::{CocoMetrics, Interval, Mixup, Thresholds, mistakes};
 use crate::interchange::{Document, ExportOptions};
 use crate::loss::{ImageGradients, ImageLoss};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::train::error::TrainError;
 use crate::train::event::Event;
+use crate::train::part::Part;
 use crate::train::progress::{Best, EpochRecord};
 use crate::train::records::Records;
 use crate::train::run::Run;
@@ -80,9 +81,42 @@ impl Run<'_> {
         }
         let rows = self.results.rows();
         on(Event::Epoch { record: &record, evaluation: &measured.evaluation, best, rows });
-        let said = self.watching.epoch(state, &record, metrics, measured.held_out)?;
+        let said = self.watching.epoch(state, &record, metrics, Some(measured.held_out))?;
         self.act(state, &said, on)?;
         self.keep_good_when_due(state, &record, on)?;
+        Ok(Validated::Whole)
+    }
+
+    /// Ends an epoch of a part: the figures of its last one if they are wanted, and the watchdog's opinion.
+    ///
+    /// # Errors
+    /// As [`Run::validate`].
+    pub(in crate::train) fn close_epoch(
+        &mut self,
+        part: &Part,
+        state: &mut TrainState,
+        validation: &Records,
+        stop: &AtomicBool,
+        on: &mut dyn FnMut(Event),
+    ) -> Result<Validated, TrainError> {
+        let last = state.progress.epoch + 1 >= part.until;
+        if !(part.judged && last) || validation.is_empty() {
+            let metrics = CocoMetrics::default();
+            let unseen = Evaluation { metrics, truth: Vec::new(), detections: Vec::new() };
+            let record = self.record(state, &unseen);
+            let said = self.watching.epoch(state, &record, &unseen.metrics, None)?;
+            self.act(state, &said, on)?;
+            return Ok(Validated::Whole);
+        }
+        release_freed_memory();
+        let model = SsdModel::into_inference(folded(state));
+        let Some(measured) = self.measure(&model, validation, stop, on)? else { return Ok(Validated::NotYet) };
+        drop(model);
+        release_freed_memory();
+        let record = self.record(state, &measured.evaluation);
+        on(Event::Epoch { record: &record, evaluation: &measured.evaluation, best: false, rows: &[] });
+        let said = self.watching.epoch(state, &record, &measured.evaluation.metrics, Some(measured.held_out))?;
+        self.act(state, &said, on)?;
         Ok(Validated::Whole)
     }
 

@@ -198,7 +198,7 @@ impl Watching {
         run_facts::probe(&state.model, self.probes.iter().cloned(), self.size).response
     }
 
-    /// Hands the epoch just judged to the watchdog.
+    /// Hands the epoch just done to the watchdog, with what was held out where it was judged.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -207,7 +207,7 @@ impl Watching {
         state: &mut TrainState,
         record: &EpochRecord,
         metrics: &CocoMetrics,
-        held_out: HeldOutFigures,
+        held_out: Option<HeldOutFigures>,
     ) -> Result<Vec<Entry>, TrainError> {
         let Some(watchdog) = state.watchdog.as_mut().filter(|_| self.journal.is_some()) else { return Ok(Vec::new()) };
         let said = watchdog.epoch(&EpochFigures {
@@ -216,11 +216,11 @@ impl Watching {
             ap: record.ap,
             ap50: record.ap50,
             class_ap: metrics.classes.iter().map(|c| c.ap).collect(),
-            validation: Some(held_out.losses),
-            naming: Some(held_out.naming),
+            validation: held_out.as_ref().map(|h| h.losses),
+            naming: held_out.as_ref().map(|h| h.naming),
             ap_interval: record.ap_interval,
             ap50_interval: record.ap50_interval,
-            shortfall: held_out.shortfall,
+            shortfall: held_out.and_then(|h| h.shortfall),
         });
         self.write(&said)?;
         Ok(said)

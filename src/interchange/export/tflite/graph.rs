@@ -24,7 +24,7 @@ pub fn draft(network: &Ssd<ConvWeights>, layout: &Layout, anchors: &Anchors, opt
     writer.input(options.size.dims());
     for step in &layout.steps {
         match step {
-            Step::Conv { scope, conv, pads, input, output } => {
+            Step::Conv { scope, conv, pads, input, output, .. } => {
                 let bias = if *input == 0 { writer.complete(conv) } else { conv.bias.clone() };
                 writer.conv(scope, conv, &bias, *pads, [*input, *output]);
             }
