@@ -28,7 +28,7 @@ pub struct SimulateArguments {
     /// Rounds of training and averaging
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub rounds: u64,
-    /// How photos are shared out: equal, class (sorted by the rarest class shown) or dirichlet:NUMBER
+    /// Way to share the photos out: equal, class (sorted by the rarest class shown) or dirichlet:NUMBER
     #[arg(long = "split", default_value = "dirichlet:0.3", value_name = "WAY")]
     pub share_out: ShareOut,
     /// Nodes of each round, drawn anew [default: all]
@@ -37,7 +37,7 @@ pub struct SimulateArguments {
     /// Passes of a node over its photos in a round
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub local_epochs: u64,
-    /// How a node's answer is written: float32, float16, int8 or int2
+    /// Way to write a node's answer: float32, float16, int8 or int2
     #[arg(long, default_value = "float32", value_parser = parse_encoding, value_name = "ENCODING")]
     pub update: Encoding,
     /// Strength of FedProx's pull towards the round's start
@@ -85,7 +85,7 @@ pub struct SimulateArguments {
     /// Megabits a second of the server, for the plan
     #[arg(long, default_value_t = 1000.0, value_name = "MBIT", help_heading = "Plan")]
     pub server_mbit: f64,
-    /// How many times longer a board takes than this machine, for the plan
+    /// Times longer that a board takes than this machine, for the plan
     #[arg(long, default_value_t = 1.0, value_name = "TIMES", help_heading = "Plan")]
     pub slower: f64,
     /// Folder for rounds.csv, curves.png, plan.csv and the nodes' files

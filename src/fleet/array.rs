@@ -22,7 +22,7 @@ pub struct Array {
 pub type ArrayRecord = Vec<(String, Array)>;
 
 impl ArrayData {
-    /// How many numbers there are.
+    /// The count of numbers.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),

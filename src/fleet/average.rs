@@ -58,7 +58,7 @@ impl<'a> Average<'a> {
         Ok(())
     }
 
-    /// What the node's array `i` lies away from the round's start.
+    /// The difference of the node's array `i` from the round's start.
     fn difference(&self, i: usize, encoding: Encoding, arrays: &ArrayRecord) -> Result<Option<Vec<f32>>> {
         let place = &self.layout[i];
         let Some(mut values) = decode(arrays, &place.name, &place.dims)? else { return Ok(None) };
@@ -97,7 +97,7 @@ impl<'a> Average<'a> {
     }
 }
 
-/// Whether an array has a row for each anchor and class column.
+/// True where an array has a row for each anchor and class column.
 fn is_by_class(place: &NamedArray) -> bool {
     matches!(place.stage, Stage::ClassHead(_)) && place.name.contains("/ClassPredictor/")
 }

@@ -1,4 +1,4 @@
-//! What a node does with the messages of a server: trains on the round's arrays, or evaluates them.
+//! The work of a node on the messages of a server: it trains on the round's arrays, or evaluates them.
 
 use super::array::ArrayRecord;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub enum Value {
 /// A message's "config" or "metrics".
 pub type Settings = BTreeMap<String, Value>;
 
-/// What a node sends back after training.
+/// A node's answer after training.
 #[derive(Clone, Debug)]
 pub struct Update {
     pub arrays: ArrayRecord,
@@ -27,7 +27,7 @@ pub struct Update {
     pub metrics: Settings,
 }
 
-/// Which message of which run is answered.
+/// The message that is answered, and its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoundId {
     pub run: u64,

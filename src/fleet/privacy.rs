@@ -25,7 +25,7 @@ pub struct Privacy {
 /// Whole orders that are looked at.
 const ORDERS: std::ops::RangeInclusive<u32> = 2..=512;
 
-/// Where all nodes take part any order is as easy: from just above 1 by these steps of its distance to 1.
+/// Orders where all nodes take part, which need not be whole: from just above 1 by these steps of the distance to 1.
 const FIRST_ORDER: f64 = 1e-3;
 const ORDER_STEP: f64 = 1.02;
 const MOST_ORDERS: i32 = 1200;

@@ -10,7 +10,7 @@ use crate::boxes::InputSize;
 use crate::model::{ConvWeights, Ssd, Stage};
 use std::path::Path;
 
-/// Which numbers of a convolution an array has.
+/// The numbers of a convolution that an array has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
     /// `[O, I, kh, kw]`, the scale multiplied in; `I` is 1 for a depthwise kernel.
@@ -57,7 +57,7 @@ impl NamedArray {
         Ok(all)
     }
 
-    /// How many numbers it has.
+    /// The count of its numbers.
     pub fn count(&self) -> usize {
         self.dims.iter().product()
     }
@@ -86,7 +86,7 @@ impl NamedArray {
         }
     }
 
-    /// Where each of its weights stands in the convolution's, with its output channel.
+    /// The place of each of its weights in the convolution's, with its output channel.
     fn taps(&self, conv: &ConvWeights) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (out, inner) = (conv.spec.out_channels, inner_channels(&conv.spec));
         let (rows, columns, of_columns) = (self.dims[2], self.dims[3], conv.spec.kernel[1]);

@@ -240,7 +240,9 @@ impl Run<'_> {
         }
         let batch = TrainBatch { images: normalised(batch.images), size: batch.size, targets };
         let step = state.progress.step;
-        let due = step < OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
+        // A part begins without means, whatever was observed before it.
+        let first = self.part.map_or(0, |part| part.first_step);
+        let due = step < first + OBSERVE_FIRST || step.is_multiple_of(OBSERVE_EVERY);
         // Over the whole window, so that the step does not depend on how it was cut into micro-batches.
         let wanted = self.live.recipe.centred || self.watching.is_on();
         let observe = if wanted && due { Observe::Inputs } else { Observe::Nothing };

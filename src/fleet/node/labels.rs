@@ -3,7 +3,7 @@
 use crate::train::Records;
 use anyhow::{Result, bail};
 
-/// Where the node's classes stand among the federation's.
+/// The places of the node's classes among the federation's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassPlaces {
     /// The federation's, in order.

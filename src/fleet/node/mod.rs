@@ -45,7 +45,7 @@ pub struct Node {
     /// The node's own files: run folder of its rounds, what is left of updates, bytes of the day.
     folder: PathBuf,
     start: Arc<Start>,
-    /// What a server does not say is trained as this says.
+    /// The settings that a server leaves open.
     recipe: Recipe,
     /// The node's own classes; records count them so.
     class_names: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Node {
     watchdog: Option<Watchdog>,
 }
 
-/// Which message's round the checkpoint is of.
+/// The message whose round the checkpoint is of.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct RoundFile {
     run: u64,
@@ -84,7 +84,7 @@ impl Round {
         self.settings.recipe.training(array.stage) == Training::Trained
     }
 
-    /// Whether the array is part of the answer.
+    /// True where the array is part of the answer.
     fn is_sent(&self, array: &NamedArray) -> bool {
         let stays = self.settings.personal_heads && is_head(array.stage);
         let asked = if self.settings.encoding.is_difference() {
@@ -137,7 +137,7 @@ impl Node {
         }
     }
 
-    /// Where the round begins, or where it was when the program was cut off in the midst of it.
+    /// The state that the round begins with, or had when the program was cut off in the midst of it.
     fn state(&mut self, id: &RoundId, round: &Round, job: &Job, network: Ssd<ConvWeights>) -> Result<TrainState> {
         let (settings, path) = (&round.settings, self.folder.join("round.toml"));
         let now = RoundFile { run: id.run, message: id.message.clone() };
@@ -149,6 +149,7 @@ impl Node {
             && checkpoint.header.progress.epoch >= settings.epochs_before()
         {
             log::info!("round {}: going on at step {}", settings.round, checkpoint.header.progress.step);
+            drop(network);
             return Ok(checkpoint.restore(&job.checkpoint_path())?);
         }
         if self.watchdog.is_none()
@@ -221,7 +222,8 @@ impl Participant for Node {
         let pull = (settings.pull > 0.0).then(|| Pull::new(settings.pull, &network, &job.recipe));
         let mut state = self.state(id, &round, &job, network)?;
         let until = settings.epochs_before() + settings.local_epochs;
-        let part = Part { until, judged: settings.measure, pull };
+        let first_step = settings.epochs_before() * settings.recipe.steps_per_epoch(self.training.len());
+        let part = Part { first_step, until, judged: settings.measure, pull };
         let (training, validation) = (round.places.records(&self.training), round.places.records(&self.validation));
         let ending = train_part(&job, &part, &mut state, [&training, &validation], &self.stop, &mut |_| ())?;
         match ending {

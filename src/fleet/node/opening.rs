@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// What makes a node.
+/// The choices that make a node.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
     /// Data sets, joined by the names of their classes.
@@ -63,7 +63,7 @@ impl Default for NodeOptions {
     }
 }
 
-/// What a node of a simulation has of its own; start and recipe are all nodes'.
+/// The parts that a node of a simulation has of its own; start and recipe are all nodes'.
 pub struct SimulatedNode {
     pub folder: PathBuf,
     pub training: Records,

@@ -12,7 +12,7 @@ use std::path::Path;
 /// Names that an error lists.
 const SHOWN: usize = 3;
 
-/// Whether the layers of a stage are heads.
+/// True where the layers of a stage are heads.
 pub fn is_head(stage: Stage) -> bool {
     matches!(stage, Stage::BoxHead(_) | Stage::ClassHead(_))
 }

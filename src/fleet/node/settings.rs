@@ -1,4 +1,4 @@
-//! What a server asks of a round, read from its message's settings: nothing in them is trusted.
+//! The wishes of a server for a round, read from its message's settings: nothing in them is trusted.
 
 use crate::fleet::participant::{Settings, Value};
 use crate::fleet::update::Encoding;
@@ -32,9 +32,9 @@ pub struct RoundSettings {
     /// FedProx's mu; 0 for none.
     pub pull: f64,
     pub encoding: Encoding,
-    /// Whether box and class heads stay on the node.
+    /// Box and class heads stay on the node.
     pub personal_heads: bool,
-    /// Whether the node measures its trained network on its held-back photos.
+    /// The node measures its trained network on its held-back photos.
     pub measure: bool,
     /// The federation's classes, in order; the node's own where the server does not say.
     pub class_names: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! What a node starts from: the network of its weights file made ready for its photos, kept as `start.onnx` in the node's
+//! The start of a node: the network of its weights file made ready for its photos, kept as `start.onnx` in the node's
 //! folder, and which of its layers are fresh.
 //!
 //! Arrays that a server does not send (frozen ones, personal heads) come from here.
@@ -30,7 +30,7 @@ pub struct Start {
     pub fresh: Vec<String>,
 }
 
-/// What a start is made from.
+/// The inputs of a start.
 #[derive(Clone, Copy, Debug)]
 pub struct StartOf<'a> {
     pub weights: &'a Path,

@@ -1,4 +1,4 @@
-//! What the watchdog found on a node, as it travels: causes and sentences, never photos or their names.
+//! The findings of the watchdog on a node, as it travels: causes and sentences, never photos or their names.
 
 use crate::fleet::participant::{Settings, Value};
 use crate::train::read_journal;
@@ -12,7 +12,7 @@ const MOST: usize = 16;
 /// Bytes of a sentence, at most.
 const LONGEST: usize = 500;
 
-/// Whether a cause lies in the labels, so that an average without the node is better.
+/// True where a cause lies in the labels: an average without the node is better then.
 fn is_of_labels(cause: Cause) -> bool {
     matches!(cause, Cause::LabelsSwapped | Cause::BoxesWrong | Cause::ObjectsUnlabelled | Cause::BoxesUnmatched)
 }

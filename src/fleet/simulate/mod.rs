@@ -30,7 +30,7 @@ use std::time::Instant;
 const MOST_NODES: usize = 100_000;
 const MOST_ROUNDS: u64 = 100_000;
 
-/// What to simulate. The node options say data, weights, recipe and privacy; their folder is the simulation's.
+/// A fleet to simulate. The node options say data, weights, recipe and privacy; their folder is the simulation's.
 #[derive(Clone, Debug)]
 pub struct SimulateOptions {
     pub node: NodeOptions,
@@ -48,7 +48,7 @@ pub struct SimulateOptions {
     pub judge_every: u64,
 }
 
-/// What a simulation came to.
+/// The outcome of a simulation.
 #[derive(Clone, Debug)]
 pub struct Simulated {
     /// Round 0 is the start, before any training.
@@ -85,7 +85,7 @@ impl SimulateOptions {
         self.node.recipe.check().map_err(|e| anyhow::anyhow!("recipe: {e}"))
     }
 
-    /// What the server says in a round.
+    /// The server's settings of a round.
     fn config(&self, round: u64) -> Settings {
         let whole = |key: &str, value: u64| (key.to_string(), Value::I64(value as i64));
         Settings::from([
@@ -186,7 +186,7 @@ impl<'a> Fleet<'a> {
         self.options.node.folder.join(format!("nodes/{node:05}"))
     }
 
-    /// What a server sends.
+    /// The arrays as a server sends them.
     fn message(&self, global: &[Vec<f32>]) -> ArrayRecord {
         let named = |(place, values): (&NamedArray, &Vec<f32>)| {
             (place.name.clone(), Array::floats(&place.dims, values.clone()))

@@ -1,13 +1,13 @@
-//! What a simulated fleet would take with other numbers of nodes: bytes through the server, hours until it is done.
+//! The costs of a simulated fleet with other numbers of nodes: bytes through the server, hours until it is done.
 
-/// How fast things are.
+/// Speeds of links and boards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Link {
     /// Megabits a second of one node, each way.
     pub node_mbit: f64,
     /// Megabits a second of the server, each way, shared by all nodes of a round.
     pub server_mbit: f64,
-    /// How many times longer a board takes to train than this machine did.
+    /// Times longer that a board takes to train than this machine did.
     pub slower: f64,
 }
 

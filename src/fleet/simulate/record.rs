@@ -125,13 +125,21 @@ mod tests {
     #[test]
     fn a_table_and_a_picture_of_the_rounds_are_written() {
         let folder = tempfile::tempdir().unwrap();
-        let of = |round, ap| RoundRow { round, nodes: 2, ap, bytes_up: 2e6, train_loss: 4.0, ..RoundRow::default() };
+        let of = |round, ap| RoundRow {
+            round,
+            nodes: 2,
+            ap,
+            ap50: ap,
+            bytes_up: 2e6,
+            train_loss: 4.0,
+            ..RoundRow::default()
+        };
         let rows = [RoundRow::default(), of(1, None).per_node(), of(2, Some(0.25))];
         let (csv, png) = (folder.path().join("rounds.csv"), folder.path().join("curves.png"));
         write_rounds(&csv, &rows).unwrap();
         let text = std::fs::read_to_string(csv).unwrap();
         assert!(text.contains("\n1,2,0,2.00000,,,,0,1000000,0.000\n"), "{text}");
-        assert!(text.contains("\n2,2,0,4.00000,0.25000,"), "{text}");
+        assert!(text.contains("\n2,2,0,4.00000,0.25000,0.25000,"), "{text}");
         write_curves(&png, &rows).unwrap();
         assert!(image::open(png).unwrap().width() > 1000);
         assert!(of(2, Some(0.25)).to_string().contains("AP 0.250"));

@@ -1,4 +1,4 @@
-//! What a node says about a round in few bytes: differences from the round's start, coarsely, with what was lost kept for the
+//! A node's answer to a round in few bytes: differences from the round's start, coarsely, with what was lost kept for the
 //! next round (error feedback).
 //!
 //! | encoding | what travels of an array | bytes a number |
@@ -22,7 +22,7 @@ use super::array::{Array, ArrayData, ArrayRecord};
 use anyhow::{Result, bail};
 use half::f16;
 
-/// How an update is written.
+/// A way to write an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
     #[default]
@@ -32,9 +32,9 @@ pub enum Encoding {
     Int2,
 }
 
-/// What the name of an array's scales ends with.
+/// The end of the name of an array's scales.
 pub const SCALE: &str = ":scale";
-/// What the name of an array of packed codes ends with; its shape is told by its scales and the round's start.
+/// The end of the name of an array of packed codes; its shape is told by its scales and the round's start.
 pub const CODES: &str = ":codes";
 
 impl Encoding {
@@ -58,7 +58,7 @@ impl Encoding {
         }
     }
 
-    /// Whether differences from the round's start travel, not the arrays.
+    /// True where differences from the round's start travel, not the arrays.
     pub fn is_difference(self) -> bool {
         self != Self::Float32
     }

@@ -63,7 +63,7 @@ impl Quantised {
         Self { codes, scales, offset: OFFSET }
     }
 
-    /// What a reader makes of it.
+    /// The numbers that a reader makes of it.
     pub fn values(&self) -> Vec<f32> {
         let per = self.codes.len() / self.scales.len().max(1);
         let scale = |i: usize| self.scales[i / per.max(1)];

@@ -18,7 +18,7 @@ const MAGIC: &[u8; 8] = b"FTLEFT1\n";
 const MOST_NAMES: usize = 4096;
 const LONGEST: usize = 4096;
 
-/// What was lost, by the name of the array; empty where nothing was.
+/// The losses, by the name of the array; empty where nothing was.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Residual {
     /// The message whose answer left this.
@@ -40,7 +40,7 @@ impl Residual {
         self.arrays.insert(name.into(), wanted.iter().zip(read).map(lost).collect());
     }
 
-    /// What was left by the message before `message`, in the folder.
+    /// The losses left by the message before `message`, in the folder.
     ///
     /// # Errors
     /// If the file cannot be read. A damaged one is told and left out: it costs a little of one round.

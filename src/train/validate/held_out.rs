@@ -9,7 +9,7 @@ use crate::train::records::Records;
 use crate::train::step::targets::columns_and_boxes;
 use std::ops::ControlFlow;
 
-/// What a network is worth on photos that it was not trained on.
+/// A network's worth on photos that it was not trained on.
 #[derive(Clone, Debug)]
 pub struct HeldOut {
     pub evaluation: Evaluation,
