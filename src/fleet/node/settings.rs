@@ -177,9 +177,9 @@ impl<'a> Reader<'a> {
 /// `own` with the keys of a TOML text in their place.
 fn merged(own: &Recipe, text: &str) -> Result<Recipe> {
     let mut table = toml::Table::try_from(own).context("cannot write the recipe")?;
-    let given: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{}", e.message().to_string()))?;
+    let given: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{}", e.message()))?;
     table.extend(given);
-    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| anyhow!("{}", e.message().to_string()))
+    toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| anyhow!("{}", e.message()))
 }
 
 #[cfg(test)]
