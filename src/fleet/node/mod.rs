@@ -206,7 +206,6 @@ impl Participant for Node {
         let (round, mut network) = self.begin(arrays, config, true)?;
         let (settings, job) = (&round.settings, self.job(&round));
         let fresh = settings.fresh.as_ref().unwrap_or(&self.start.fresh);
-        round_start::unfold(&mut network, &round.layout, fresh)?;
         log::info!(
             "round {} of {}: {} photos; {} kB came, {} kB will go as {}",
             settings.round,
@@ -218,7 +217,9 @@ impl Participant for Node {
         );
         self.budget.spend(Self::today(), round.bytes_down + round.bytes_up())?;
         let spill = self.folder.join("round-start.bin");
+        // Folded, as it came: what is frozen goes back with the same bits.
         round_start::Spill::write(&spill, &network, round.layout.iter().filter(|a| round.is_sent(a)))?;
+        round_start::unfold(&mut network, &round.layout, fresh)?;
         let pull = (settings.pull > 0.0).then(|| Pull::new(settings.pull, &network, &job.recipe));
         let mut state = self.state(id, &round, &job, network)?;
         let until = settings.epochs_before() + settings.local_epochs;
