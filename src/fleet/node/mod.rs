@@ -215,11 +215,11 @@ impl Participant for Node {
             round.bytes_up().div_ceil(1000),
             settings.encoding.name()
         );
-        self.budget.spend(Self::today(), round.bytes_down + round.bytes_up())?;
         let spill = self.folder.join("round-start.bin");
         // Folded, as it came: what is frozen goes back with the same bits.
         round_start::Spill::write(&spill, &network, round.layout.iter().filter(|a| round.is_sent(a)))?;
         round_start::unfold(&mut network, &round.layout, fresh)?;
+        self.budget.spend(Self::today(), round.bytes_down + round.bytes_up())?;
         let pull = (settings.pull > 0.0).then(|| Pull::new(settings.pull, &network, &job.recipe));
         let mut state = self.state(id, &round, &job, network)?;
         let until = settings.epochs_before() + settings.local_epochs;
