@@ -46,8 +46,10 @@ impl PhotoStore {
     /// # Errors
     /// If Label Studio's address is none that can be reached, or the folder is not there.
     pub fn new(label_studio: Option<String>, photos: Option<PathBuf>) -> Result<Self> {
-        if let Some(url) = label_studio.as_ref().filter(|url| !url.starts_with("http://")) {
-            bail!("--label-studio {url}: expected an address that begins with http://");
+        if let Some(url) =
+            label_studio.as_ref().filter(|url| !["http://", "https://"].iter().any(|s| url.starts_with(s)))
+        {
+            bail!("--label-studio {url}: expected an address that begins with http:// or https://");
         }
         let full = |path: PathBuf| path.canonicalize().with_context(|| format!("{}: no such folder", path.display()));
         // A redirect could lead anywhere.
