@@ -46,7 +46,10 @@ const EXAMPLES: [(&str, &[&str]); 18] = [
     ("service", &["fieldtune service --config /etc/fieldtune/job.toml"]),
     (
         "fleet",
-        &["fieldtune fleet simulate photos/ --weights detector.onnx --nodes 10 --rounds 20 --split dirichlet:0.3"],
+        &[
+            "fieldtune fleet join photos/ --weights detector.onnx --superlink 192.168.1.10:8000 --root-certificates ca.pem",
+            "fieldtune fleet simulate photos/ --weights detector.onnx --nodes 10 --rounds 20 --split dirichlet:0.3",
+        ],
     ),
     ("config", &["fieldtune config -o job.toml"]),
     (

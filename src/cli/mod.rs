@@ -14,6 +14,7 @@ mod export_photos;
 mod export_proof;
 mod export_tflite;
 mod fleet;
+mod fleet_join;
 mod fleet_simulate;
 mod inspect;
 mod pack;

@@ -16,7 +16,10 @@ mod export_forms;
 mod export_fuzz;
 mod exports;
 mod family;
+mod fleet_join;
 mod fleet_node;
+mod fleet_superlink;
+mod fleet_wire;
 mod formats;
 mod fuzz;
 mod golden;
@@ -61,4 +64,4 @@ mod watchdog;
 mod weights;
 mod windows;
 
-use support::{photos, runs, shared, sources, web};
+use support::{flower, photos, runs, shared, sources, superlink, web};
