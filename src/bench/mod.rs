@@ -1,5 +1,6 @@
 //! `fieldtune bench`: the cost of things on this machine.
 
+mod accuracy;
 mod kernels;
 mod loader;
 mod network;
@@ -23,6 +24,8 @@ pub enum What {
     Kernels(kernels::KernelArguments),
     /// Reading, augmenting and batching a data set
     Loader(loader::LoaderArguments),
+    /// Recipes beside each other on data sets and seeds, run by run; tests' photos are not touched
+    Accuracy(accuracy::AccuracyArguments),
     /// Does the watchdog notice, name and cure what is wrong? Runs on generated scenes, most with a fault
     Stagnation(stagnation::StagnationArguments),
 }
@@ -34,6 +37,7 @@ pub fn run(arguments: BenchArguments) -> Result<u8> {
         What::Step(a) => step::run(a),
         What::Kernels(a) => kernels::run(a),
         What::Loader(a) => loader::run(a),
+        What::Accuracy(a) => accuracy::run(&a),
         What::Stagnation(a) => stagnation::run(&a),
     }
 }

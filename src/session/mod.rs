@@ -50,7 +50,7 @@ pub use loaded_tflite::LoadedTflite;
 pub use onlooker::{Onlooker, RunEnd};
 pub use photo_pack::{PackChoice, pack_photos};
 pub use pretrained::PRETRAINED;
-pub use process::{MOST_THREADS, prepare_process, set_threads};
+pub use process::{ChildTime, MOST_THREADS, prepare_process, set_threads, wait_with_time};
 pub use progress::{bar, eta};
 pub use resume::{NoSoundCheckpoint, Overrides, restart_from_best, resume};
 pub use rounding::allowed_difference;

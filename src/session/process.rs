@@ -109,6 +109,38 @@ pub fn stop_on_signal(audience: Audience) -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// What a child process took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChildTime {
+    /// In the program and in the system, all threads.
+    pub cpu_seconds: f64,
+}
+
+/// Waits for a child process to end.
+///
+/// # Errors
+/// If it cannot be waited for.
+pub fn wait_with_time(child: std::process::Child) -> Result<(std::process::ExitStatus, ChildTime)> {
+    use std::os::unix::process::ExitStatusExt;
+    let mut status = 0;
+    // SAFETY: all bytes zero is a value of this structure.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: both pointers are to values of this function, and the child is waited for nowhere else.
+        let ended = unsafe { libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage) };
+        if ended >= 0 {
+            break;
+        }
+        let error = std::io::Error::last_os_error();
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return Err(error).context("cannot wait for a run");
+        }
+    }
+    let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 * 1e-6;
+    let cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    Ok((std::process::ExitStatus::from_raw(status), ChildTime { cpu_seconds }))
+}
+
 /// True if the process ignores a signal.
 fn is_ignored(signal: i32) -> bool {
     // SAFETY: all bytes zero is a value of this structure, and without a new action sigaction only fills it in.

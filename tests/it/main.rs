@@ -1,6 +1,7 @@
 //! One binary, one story per module.
 
 mod account;
+mod accuracy_bench;
 mod api;
 mod blocks;
 mod boxes_golden;
