@@ -22,6 +22,7 @@ use super::chance::Chance;
 use super::participant::{Participant, RoundId, Settings, Update};
 use super::privacy::Privacy;
 use super::update::{Budget, byte_len};
+use crate::board::release_freed_memory;
 use crate::boxes::InputSize;
 use crate::interchange::{ExportOptions, NamedArray, export};
 use crate::model::{ConvWeights, Ssd, SsdModel, Training};
@@ -222,6 +223,8 @@ impl Participant for Node {
         self.budget.spend(Self::today(), round.bytes_down + round.bytes_up())?;
         let pull = (settings.pull > 0.0).then(|| Pull::new(settings.pull, &network, &job.recipe));
         let mut state = self.state(id, &round, &job, network)?;
+        // A small board has no room for what reading the message left in the allocator.
+        release_freed_memory();
         let until = settings.epochs_before() + settings.local_epochs;
         let first_step = settings.epochs_before() * settings.recipe.steps_per_epoch(self.training.len());
         let part = Part { first_step, until, judged: settings.measure, pull };
@@ -239,6 +242,7 @@ impl Participant for Node {
         verdict::tell(&self.folder, &mut metrics)?;
         let TrainState { model, watchdog, .. } = state;
         self.watchdog = watchdog;
+        release_freed_memory();
         let arrays = self.answer(id, &round, &model, &spill, &mut metrics)?;
         Ok(Update { arrays, metrics })
     }
