@@ -69,6 +69,7 @@ const LAYERS: [(&str, &[&str]); 24] = [
         &[
             "board",
             "boxes",
+            "config",
             "data",
             "kernel",
             "loss",
