@@ -193,6 +193,6 @@ fn progress_of(event: &Event) -> Option<Progress> {
         }),
         Event::Epoch { record, best, .. } => Some(Progress::Epoch { epoch: record.epoch, ap: record.ap, best: *best }),
         Event::Checkpoint { step } => Some(Progress::Saved { step: *step }),
-        Event::MicroBatch | Event::Judging | Event::Refused { .. } | Event::Watchdog(_) => None,
+        Event::MicroBatch | Event::Judging { .. } | Event::Refused { .. } | Event::Watchdog(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use crate::data::{
     write_pack,
 };
 use crate::model::ssdlite_mobilenet_v2;
-use crate::session::{DEFAULT_SIZE, LabelPictures, bar, objects_of, terminal};
+use crate::session::{Bar, DEFAULT_SIZE, LabelPictures, objects_of, terminal};
 use crate::train::Records;
 use anyhow::{Context, Result};
 use clap::Args;
@@ -55,10 +55,9 @@ pub fn run(arguments: CheckArguments) -> Result<u8> {
     let anchors = ssdlite_mobilenet_v2(1.0, 2, false).anchors(arguments.imgsz.dims())?;
     let split = SplitOptions { val_share: arguments.val_share, seed: 0 };
     let options = CheckOptions { input_size: arguments.imgsz, anchors: anchors.corners(), split };
-    let bar = bar("checking");
-    bar.set_length(dataset.annotations.len() as u64);
-    let report = check_with(&dataset, &options, &|done| bar.inc(done as u64));
-    bar.finish_and_clear();
+    let bar = Bar::begin("checking", dataset.annotations.len());
+    let report = check_with(&dataset, &options, &|done| bar.add(done));
+    drop(bar);
     if arguments.json {
         terminal::print_json(&report.to_json())?;
     } else {

@@ -3,7 +3,7 @@
 use super::export_proof::Exactness;
 use crate::boxes::InputSize;
 use crate::interchange::{ByteInput, Calibration, Clipping, Detections, Numbers, TfliteOptions, export_tflite};
-use crate::session::{LoadedDetector, bar};
+use crate::session::{Bar, LoadedDetector};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -112,11 +112,10 @@ pub fn write(
         ClippingArgument::Mse => Clipping::LeastError,
         ClippingArgument::Percentile => Clipping::Percentile(1.0 - OUTSIDE),
     };
-    let bar = bar("calibrating");
-    bar.set_length(photos.len() as u64);
-    let shown = photos.into_iter().inspect(|_| bar.inc(1));
+    let bar = Bar::begin("calibrating", photos.len());
+    let shown = photos.into_iter().inspect(|_| bar.add(1));
     let calibration = Calibration::of(&network, output, &plain, clipping, shown)?;
-    bar.finish_and_clear();
+    drop(bar);
     let input = match arguments.input {
         InputArgument::Uint8 => ByteInput::Unsigned,
         InputArgument::Int8 => ByteInput::Signed,

@@ -146,7 +146,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Err(error) if error.is::<terminal::ClosedPipe>() => ExitCode::SUCCESS,
         Err(error) => {
             terminal::complain(format_args!("error: {error:#}"));
-            log_file::note_failure(&error);
+            log_file::note(log::Level::Error, format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::config::PackWish;
 use crate::data::{PackFor, PackOptions, open_all, shown, write_pack};
-use crate::session::{PackChoice, bar, terminal};
+use crate::session::{Bar, PackChoice, terminal};
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -35,12 +35,9 @@ pub fn run(arguments: PackArguments) -> Result<u8> {
     let choice = PackChoice { wish, val_share, seed };
     let photos = choice.kind(&arguments.output, dataset.annotations.len(), max_side);
     let options = PackOptions { max_side, val_share, seed, photos, made_for: PackFor::Owner };
-    let bar = bar("packing");
-    let report = write_pack(&dataset, &arguments.output, &options, &mut |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    })?;
-    bar.finish_and_clear();
+    let bar = Bar::begin("packing", 0);
+    let report = write_pack(&dataset, &arguments.output, &options, &mut |done, total| bar.at(done, total))?;
+    drop(bar);
     for line in report.report.account.lines() {
         terminal::print_line(format_args!("{}", shown(&line)))?;
     }

@@ -101,14 +101,14 @@ impl RunStatus {
             Event::Step(report) => self.step(report, notes),
             Event::Epoch { record, best, .. } => self.epoch(record, *best),
             Event::Checkpoint { step } => self.saved_step = Some(*step),
-            Event::Judging if self.state == RunState::Training => self.state = RunState::Validating,
+            Event::Judging { .. } if self.state == RunState::Training => self.state = RunState::Validating,
             Event::Refused { error, .. } => self.say(self.step, error.to_string()),
             Event::Watchdog(entry) => {
                 if let Some((step, text)) = words(entry) {
                     self.say(step, text);
                 }
             }
-            Event::MicroBatch | Event::Judging => {}
+            Event::MicroBatch | Event::Judging { .. } => {}
         }
     }
 

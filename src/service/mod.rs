@@ -336,7 +336,6 @@ impl Service {
             }
             Err(error) => {
                 log::error!("{}: {error:#}", note.run);
-                log_file::note_failure(&error);
                 let message = format!("failed: {}", one_line(&error));
                 Note { stage: ServiceStage::Failed, message, ..note }
             }

@@ -2,7 +2,7 @@
 //! folder, and trains.
 
 use super::board_settings::settle_on_board;
-use super::execution::{RunOutcome, execute};
+use super::execution::execute;
 use super::fit_memory::fit_memory;
 use super::job_check::{check_class_names, check_paths};
 use super::label_pictures::{LabelPictures, objects_of};
@@ -12,6 +12,7 @@ use super::photo_pack::PackChoice;
 use super::process::set_threads;
 use super::reporting::Background;
 use super::run_folder::{Source, check_size, new_run, open_sources, refuse_unless_accepted, tell_leak, tell_notes};
+use super::run_outcome::RunOutcome;
 use super::starting_weights::{starting_weights, wanted_classes};
 use super::supervisor::Supervisor;
 use super::time_plan::{PhotoCounts, TimePlan};
@@ -280,7 +281,7 @@ pub fn new_training(mut file: JobFile, preflight: Preflight, supervisor: &mut Su
         trained_on: Some(trained_on),
         mishap: None,
     };
-    let background = Background::new(notes.clone(), &objects, job.class_names.len());
+    let background = Background::new(begun, notes.clone(), &objects, job.class_names.len());
     drop(objects);
     let outcome = execute(&job, state, &training, &validation, background, supervisor);
     tell_leak(&notes);

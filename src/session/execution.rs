@@ -1,43 +1,17 @@
 //! Carries a job out: training with progress and supervision, then verification of the exported file, pictures and
 //! the watchdog's story.
 
-use super::exit::RESUMABLE;
+use super::closing::Closing;
 use super::leftovers::drop_spent;
 use super::onlooker::RunEnd;
 use super::progress::TrainingProgress;
 use super::reporting::{Background, Reporter};
+use super::run_outcome::RunOutcome;
 use super::supervisor::Supervisor;
 use super::{train_report, watchdog_report};
 use crate::board::release_freed_memory;
-use crate::train::{Best, Ending, Event, Job, MemoryPlan, Records, TrainState, train};
+use crate::train::{Ending, Event, Job, MemoryPlan, Records, TrainState, train};
 use anyhow::Result;
-use std::path::PathBuf;
-
-/// The outcome of a job.
-#[derive(Clone, Debug)]
-pub struct RunOutcome {
-    pub ending: Ending,
-    /// The run folder.
-    pub folder: PathBuf,
-    pub best: Option<Best>,
-    /// Epochs and steps done.
-    pub epochs: u64,
-    pub steps: u64,
-    /// The account of writes to the card, where a board's settings watch it.
-    pub writes: Option<String>,
-}
-
-impl RunOutcome {
-    /// The exit code of a command that did nothing else.
-    pub fn code(&self) -> u8 {
-        if self.is_resumable() { RESUMABLE } else { 0 }
-    }
-
-    /// True if the run has not come to its end.
-    pub fn is_resumable(&self) -> bool {
-        matches!(self.ending, Ending::Stopped | Ending::Refused)
-    }
-}
 
 /// Runs a job to its end, says what came of it, and verifies the exported file.
 ///
@@ -81,9 +55,8 @@ fn carry_out(
         reporter.hear(&event);
         supervisor.on_event(job, &event);
     });
-    if let Some(progress) = progress {
-        progress.finish();
-    }
+    // The bar leaves the screen.
+    drop(progress);
     let ending = match ending {
         Ok(ending) => ending,
         Err(error) => {
@@ -92,7 +65,7 @@ fn carry_out(
         }
     };
     let done = state.progress;
-    let error = done.best_interval();
+    let interval = done.best_interval();
     let writes = supervisor.run_ended();
     if let Some(writes) = &writes {
         log::info!("{writes}");
@@ -102,7 +75,7 @@ fn carry_out(
     drop((state.model, state.optimizer, state.ema, state.means, state.watchdog));
     release_freed_memory();
     supervisor.ping();
-    reporter.finish(ending)?;
+    let classes = reporter.finish(ending)?;
     let outcome = RunOutcome { ending, folder, best: done.best, epochs: done.epoch, steps: done.step, writes };
     match ending {
         Ending::Stopped | Ending::Refused => {
@@ -122,13 +95,7 @@ fn carry_out(
     supervisor.ping();
     watchdog_report::story(job, training)?;
     drop_spent(&job.folder);
-    if let Some(best) = outcome.best {
-        let (epoch, ap, path) = (best.epoch, best.ap, job.best_path());
-        // Of some epochs the highest is chosen, so that it is a little too high: other photos will tell.
-        let error = error.map_or(String::new(), |[low, high]| {
-            format!(", 95 % interval {low:.3} to {high:.3} over {} images", validation.len())
-        });
-        log::info!("best epoch {epoch} with AP {ap:.3}{error}: {}", path.display());
-    }
+    let closing = Closing { classes, interval, images: validation.len(), took: background.begun.elapsed() };
+    closing.lines(job, &outcome).iter().for_each(|line| log::info!("{line}"));
     Ok(outcome)
 }

@@ -1,5 +1,6 @@
 //! Pictures of labels and of the first batch, to be looked at before anything is trained.
 
+use super::screen::Bar;
 use crate::boxes::{CornerBox, InputSize};
 use crate::data::{AugmentOptions, EpochPlan, Object, Pack, RgbImage, augment};
 use crate::report::{LabelsSeen, Marker, Tile, draw_labels, mosaic, write_png};
@@ -28,7 +29,10 @@ impl LabelPictures<'_> {
     pub fn write(&self, training: &Records, objects: &[(usize, CornerBox)], folder: &Path) -> Result<()> {
         let (mut labels, mut batch) = (Vec::new(), Vec::new());
         let plan = EpochPlan::shuffled(training.len(), self.seed, 0);
-        for position in 0..TILES.min(training.len()) {
+        let photos = TILES.min(training.len());
+        let bar = Bar::begin("drawing", photos + 2);
+        for position in 0..photos {
+            bar.at(position, photos + 2);
             let record = training.get(plan.order()[position])?;
             let shown = augment(&record, self.size, self.augment, &mut plan.generator(position));
             batch.push((shown.image, shown.objects, String::new()));
@@ -36,6 +40,7 @@ impl LabelPictures<'_> {
         }
         let seen = LabelsSeen { class_names: self.class_names, objects, input_size: self.size };
         write_png(&draw_labels(&seen, &self.mosaic(&labels)), &folder.join("labels.png"))?;
+        bar.add(1);
         write_png(&self.mosaic(&batch), &folder.join("train_batch0.png"))?;
         Ok(())
     }

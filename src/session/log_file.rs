@@ -1,9 +1,14 @@
 //! Logging: messages go to the terminal, and to `train.log` of the run folder as soon as there is one.
+//!
+//! A person at a terminal reads sentences; in files and in systemd's journal a message has its time and level.
 
 use super::folder_lock::{FolderLock, sweep};
+use super::screen;
 use super::terminal::escaped;
 use anyhow::{Context, Result};
 use env_logger::{Builder, Env, Logger, Target};
+use log::Level;
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -56,7 +61,7 @@ impl log::Log for Tee {
     }
 
     fn log(&self, record: &log::Record) {
-        self.terminal.log(record);
+        screen::above_bars(|| self.terminal.log(record));
         if let Some(file) = FILE_LOGGER.get() {
             file.log(record);
         }
@@ -69,7 +74,14 @@ impl log::Log for Tee {
 
 fn builder() -> Builder {
     let mut builder = Builder::from_env(Env::default().default_filter_or("info"));
-    builder.filter_module("tract", log::LevelFilter::Error).format(|line, record| {
+    builder.filter_module("tract", log::LevelFilter::Error);
+    builder
+}
+
+/// Messages for a file or a journal.
+fn dated() -> Builder {
+    let mut builder = builder();
+    builder.format(|line, record| {
         let (level, style) = (record.level(), line.default_level_style(record.level()));
         // Lines after the first stand below it, so that a message cannot pass for another.
         let said = escaped(&record.args().to_string()).replace('\n', "\n    ");
@@ -78,11 +90,29 @@ fn builder() -> Builder {
     builder
 }
 
+/// Messages for a person: what is as usual needs no level.
+fn plain() -> Builder {
+    let mut builder = builder();
+    builder.format(|line, record| {
+        let style = line.default_level_style(record.level());
+        let label = match record.level() {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            Level::Info => "",
+            Level::Debug => "debug: ",
+            Level::Trace => "trace: ",
+        };
+        let text = screen::wrapped(label, &escaped(&record.args().to_string()));
+        writeln!(line, "{style}{label}{style:#}{}", text.strip_prefix(label).unwrap_or(&text))
+    });
+    builder
+}
+
 /// Sets up logging. Call once.
 pub fn start() {
-    let terminal = builder().build();
+    let terminal = if screen::watch() { plain() } else { dated() }.build();
     let level = terminal.filter();
-    FILE_LOGGER.get_or_init(|| builder().target(Target::Pipe(Box::new(Pipe))).build());
+    FILE_LOGGER.get_or_init(|| dated().target(Target::Pipe(Box::new(Pipe))).build());
     if log::set_boxed_logger(Box::new(Tee { terminal })).is_ok() {
         log::set_max_level(level);
     }
@@ -113,8 +143,8 @@ pub fn leave() {
     *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Sink::Waiting(Vec::new());
 }
 
-/// Notes in the log alone why the command failed: the terminal is told otherwise.
-pub fn note_failure(error: &anyhow::Error) {
+/// Notes something in `train.log` alone: the terminal is told otherwise.
+pub fn note(level: Level, text: impl Display) {
     let Some(logger) = FILE_LOGGER.get() else { return };
-    log::Log::log(logger, &log::Record::builder().level(log::Level::Error).args(format_args!("{error:#}")).build());
+    log::Log::log(logger, &log::Record::builder().level(level).args(format_args!("{text}")).build());
 }

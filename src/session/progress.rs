@@ -1,26 +1,22 @@
-//! Progress for a person: a bar on a terminal, plain lines elsewhere.
+//! Progress of training for a person: bars and a table of the epochs on a terminal, plain lines elsewhere.
 
-use crate::train::{Event, StepReport};
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal;
+use super::epoch_table::EpochTable;
+use super::log_file;
+use super::screen::{Bar, is_watched};
+use super::terminal::complain;
+use crate::train::{EpochRow, Event, StepReport};
 use std::time::{Duration, Instant};
 
 /// Longest silence where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
-/// A bar that counts to a length set later; hidden where there is no terminal.
-pub fn bar(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_prefix(what);
-    bar
-}
-
 /// Shows a training run.
 pub struct TrainingProgress {
-    bar: Option<ProgressBar>,
+    /// The steps, or the images of a validation.
+    bar: Option<Bar>,
+    validating: bool,
     epochs: u64,
+    table: EpochTable,
     said: Instant,
     /// Best validation AP so far, for the line.
     best: Option<f64>,
@@ -28,71 +24,72 @@ pub struct TrainingProgress {
 
 impl TrainingProgress {
     pub fn new(epochs: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar("training"));
-        Self { bar, epochs, said: Instant::now(), best: None }
+        let table = EpochTable::new(epochs);
+        Self { bar: None, validating: false, epochs, table, said: Instant::now(), best: None }
     }
 
     pub fn show(&mut self, event: &Event) {
         match event {
             Event::Step(report) => self.step(report),
-            Event::Epoch { record, best, .. } => {
-                if *best {
-                    self.best = record.ap;
-                }
-                let figure = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{v:.3}"));
-                let error = record.ap_interval.map_or(String::new(), |[low, high]| format!(" ({low:.2} to {high:.2})"));
-                self.line(&format!(
-                    "epoch {}/{}  loss {:.3} (class {:.3}, box {:.3})  AP {}{error}  AP50 {}  AP75 {}{}",
-                    record.epoch,
-                    self.epochs,
-                    record.class_loss + record.box_loss,
-                    record.class_loss,
-                    record.box_loss,
-                    figure(record.ap),
-                    figure(record.ap50),
-                    figure(record.ap75),
-                    if *best { "  best so far" } else { "" }
-                ));
-            }
+            Event::Judging { done, total } => self.validation(*done, *total),
+            Event::Epoch { rows, best, .. } => rows.last().into_iter().for_each(|row| self.epoch(row, *best)),
             Event::Checkpoint { step } => log::debug!("checkpoint at step {step}"),
             Event::Refused { error, goes_on: true } => {
                 log::warn!("{error}\nthe last good state is kept, training goes on")
             }
             Event::Refused { error, goes_on: false } => log::error!("{error}"),
-            Event::Watchdog(_) | Event::MicroBatch | Event::Judging => {}
+            Event::Watchdog(_) | Event::MicroBatch => {}
         }
     }
 
     fn step(&mut self, report: &StepReport) {
-        let stats = report.stats;
-        let text = format!(
-            "loss {:.2}  best AP {}  {:.1} images/s  ETA {}",
-            stats.class + stats.boxes,
-            self.best.map_or("-".to_string(), |v| format!("{v:.3}")),
-            report.images_per_second,
-            eta(report)
-        );
-        if let Some(bar) = &self.bar {
-            bar.set_length(report.total);
-            bar.set_position(report.step);
-            bar.set_message(text);
+        let loss = report.stats.class + report.stats.boxes;
+        let (speed, left) = (report.images_per_second, eta(report));
+        if is_watched() {
+            if std::mem::take(&mut self.validating) {
+                self.bar = None;
+            }
+            let bar = self.bar.get_or_insert_with(|| Bar::begin("training", 0));
+            bar.say(
+                format!("epoch {}/{}", report.epoch, self.epochs),
+                format!("  loss {loss:.2}  {speed:.1} images/s  {left} left"),
+            );
+            bar.at(report.step as usize, report.total as usize);
         } else if self.said.elapsed() >= LINE_EVERY {
-            self.line(&format!("epoch {}  step {}/{}  {text}", report.epoch, report.step, report.total));
+            self.said = Instant::now();
+            let best = self.best.map_or("-".to_string(), |v| format!("{v:.3}"));
+            log::info!(
+                "epoch {}  step {}/{}  loss {loss:.2}  best AP {best}  {speed:.1} images/s  ETA {left}",
+                report.epoch,
+                report.step,
+                report.total,
+            );
         }
     }
 
-    /// One line that stays.
-    fn line(&mut self, text: &str) {
+    /// Another bar, until the next step.
+    fn validation(&mut self, done: usize, total: usize) {
+        if !is_watched() {
+            return;
+        }
+        if !std::mem::replace(&mut self.validating, true) {
+            self.bar = None;
+        }
+        self.bar.get_or_insert_with(|| Bar::begin("validating", total)).at(done, total);
+    }
+
+    fn epoch(&mut self, row: &EpochRow, best: bool) {
         self.said = Instant::now();
-        match &self.bar {
-            Some(bar) => bar.suspend(|| log::info!("{text}")),
-            None => log::info!("{text}"),
+        self.bar = None;
+        if best {
+            self.best = row.record.ap;
         }
-    }
-
-    pub fn finish(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
+        let sentence = self.table.sentence(&row.record, best);
+        if is_watched() {
+            complain(self.table.row(row, best));
+            log_file::note(log::Level::Info, sentence);
+        } else {
+            log::info!("{sentence}");
         }
     }
 }

@@ -3,13 +3,14 @@
 use super::begin::{Preflight, loader_threads, new_training, pack_choice, splits, trained_on};
 use super::board_settings::board_of;
 use super::changes::{check_data, tell_edits, tell_machine};
-use super::execution::{RunOutcome, execute};
+use super::execution::execute;
 use super::extension::Extension;
 use super::label_pictures::objects_of;
 use super::log_file;
 use super::process::set_threads;
 use super::reporting::Background;
 use super::run_folder::{free_name, open_sources};
+use super::run_outcome::RunOutcome;
 use super::supervisor::Supervisor;
 use crate::config::JobFile;
 use crate::train::{Checkpoint, Header, Job, PREVIOUS, Records, TrainError, TrainState, replace_file};
@@ -17,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The settings that may change when a run goes on.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,7 @@ pub struct NoSoundCheckpoint {
 /// # Errors
 /// If there is no run, its checkpoint is damaged, or its data set is another one now.
 pub fn resume(path: &Path, overrides: &Overrides, supervisor: &mut Supervisor) -> Result<RunOutcome> {
+    let begun = Instant::now();
     let (folder, checkpoint) = find(path)?;
     let file = JobFile::read(&folder.join("config.toml"))?;
     let loaded = load(&folder, &checkpoint)?;
@@ -97,7 +99,7 @@ pub fn resume(path: &Path, overrides: &Overrides, supervisor: &mut Supervisor) -
     }
     log::info!("resuming at step {}, epoch {}", state.progress.step, state.progress.epoch + 1);
     let objects = objects_of(&source.pack, splits[0].name())?;
-    let background = Background::new(source.pack.notes(), &objects, job.class_names.len());
+    let background = Background::new(begun, source.pack.notes(), &objects, job.class_names.len());
     drop(objects);
     execute(&job, state, &training, &validation, background, supervisor)
 }

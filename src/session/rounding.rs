@@ -5,17 +5,20 @@ use crate::interchange::Difference;
 use crate::model::{Predictions, SsdModel};
 use crate::ops;
 
-/// What two engines' rounding makes of a usual network, with room: 1e-5 to 1e-4 was seen.
+/// Largest difference that two engines' rounding makes of a usual network, with room: 1e-5 to 1e-4 was seen.
 const USUAL: f32 = 1e-3;
+
+/// The bound for a usual network; [`allowed_difference`] finds that of any other.
+pub const USUAL_DIFFERENCE: Difference = Difference { logits: USUAL, deltas: USUAL };
 
 /// A change of a pixel, which lies in [-1, 1], that single precision hardly tells from none.
 const NUDGE: f32 = 1.0 / (1 << 22) as f32;
 
 /// Largest difference that rounding explains between the outputs for these images, `count` of `size`, NHWC.
 ///
-/// A network whose weights are random, or whose batch norm has wild statistics, makes a large difference of a small one,
-/// so that two right engines disagree in the third digit. The measure of that is the network itself: how far its outputs
-/// move where every pixel moves by 2⁻²².
+/// A network whose weights are random, or whose batch norm has wild statistics, makes a large difference of a small
+/// one, so that two right engines disagree in the third digit. The measure of that is the network itself: how far its
+/// outputs move where every pixel moves by 2⁻²².
 pub fn allowed_difference(
     model: &SsdModel,
     images: &[f32],

@@ -1,7 +1,7 @@
 //! Run folders, and the pack that a run's data is read from.
 
 use super::photo_pack::{PackChoice, pack_photos};
-use super::progress::bar;
+use super::screen::Bar;
 use crate::boxes::InputSize;
 use crate::data::{DataError, Kind, Notes, Pack, open_all, shown};
 use anyhow::{Context, Result, bail};
@@ -47,13 +47,10 @@ pub fn open_sources(sets: &[PathBuf], cache: &Path, choice: &PackChoice) -> Resu
     })?;
     let name = full.file_stem().and_then(|n| n.to_str()).unwrap_or("data").to_string();
     std::fs::create_dir_all(cache).with_context(|| format!("{}: cannot make the folder", cache.display()))?;
-    let bar = bar("packing");
+    let bar = Bar::begin("packing", 0);
     let more = if others.is_empty() { String::new() } else { format!("-and-{}", others.len()) };
     let path = cache.join(format!("{name}{more}.pack"));
-    let mut progress = |done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
+    let mut progress = |done: usize, total: usize| bar.at(done, total);
     let dataset = open_all(sets)?;
     let (mut pack, report) = pack_photos(&dataset, &path, choice, &mut progress)?;
     // Only a whole look tells whether a card has lost something of a pack that was made earlier.
@@ -65,7 +62,6 @@ pub fn open_sources(sets: &[PathBuf], cache: &Path, choice: &PackChoice) -> Resu
         std::fs::remove_file(&path).with_context(|| format!("{}: cannot remove the damaged pack", path.display()))?;
         (pack, _) = pack_photos(&dataset, &path, choice, &mut progress)?;
     }
-    bar.finish_and_clear();
     Ok(Source { pack })
 }
 

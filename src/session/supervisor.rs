@@ -255,7 +255,7 @@ impl Supervisor {
                 let text = error.to_string();
                 self.say(&format!("storage: {}; the last good state is kept", text.lines().next().unwrap_or_default()));
             }
-            Event::Judging => {
+            Event::Judging { .. } => {
                 self.pause(job);
                 self.rest();
                 let name = self.name.clone();

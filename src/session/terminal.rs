@@ -3,6 +3,7 @@
 //!
 //! Texts hold names out of files. Control characters in them are shown escaped, so that no file can steer a terminal.
 
+use super::screen;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -33,7 +34,8 @@ pub fn print_line(text: impl Display) -> Result<()> {
     print(format_args!("{text}\n"))
 }
 
-/// As [`print`], of JSON over several lines. Characters are escaped as JSON has it, so that its readers see no difference.
+/// As [`print`], of JSON over several lines. Characters are escaped as JSON has it, so that its readers see no
+/// difference.
 ///
 /// # Errors
 /// As [`print`].
@@ -63,16 +65,21 @@ pub fn stream_line(text: impl Display) -> Result<()> {
     write(&escaped(&format!("{text}\n")))
 }
 
-/// Says something on standard error. A refusal is let be: there is no other place to tell of it.
+/// Says something on standard error, in lines that fit a terminal. A refusal is let be: there is no other place to tell
+/// of it.
 pub fn complain(text: impl Display) {
-    let _ = io::stderr().write_all(escaped(&format!("{text}\n")).as_bytes());
+    let text = escaped(&text.to_string()).into_owned();
+    let text = if screen::is_watched() { screen::wrapped("", &text) } else { text };
+    let _ = screen::above_bars(|| io::stderr().write_all(format!("{text}\n").as_bytes()));
 }
 
 fn write(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => ClosedPipe.into(),
-        _ => anyhow!("standard output: cannot write: {error}\nhelp: free some space there, or send it elsewhere"),
+    screen::above_bars(|| out.write_all(text.as_bytes()).and_then(|()| out.flush())).map_err(|error| {
+        match error.kind() {
+            ErrorKind::BrokenPipe => ClosedPipe.into(),
+            _ => anyhow!("standard output: cannot write: {error}\nhelp: free some space there, or send it elsewhere"),
+        }
     })
 }
 

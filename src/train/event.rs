@@ -37,8 +37,11 @@ pub enum Event<'a> {
     },
     /// A micro-batch went forth and back.
     MicroBatch,
-    /// An image of the validation split was looked at.
-    Judging,
+    /// So many images of `total` of the validation split were looked at.
+    Judging {
+        done: usize,
+        total: usize,
+    },
     /// The storage did not take a file; the run goes on, or ends with what was saved before.
     Refused {
         error: &'a TrainError,

@@ -15,7 +15,7 @@ use super::node::{Node, NodeOptions, SimulatedNode, Start, StartOf};
 use super::participant::{Participant, RoundId, Settings, Value};
 use super::update::{Encoding, byte_len};
 use crate::interchange::NamedArray;
-use crate::session::{PackChoice, bar, loader_threads, open_sources, set_threads, starting_weights, tell_notes};
+use crate::session::{Bar, PackChoice, loader_threads, open_sources, set_threads, starting_weights, tell_notes};
 use crate::train::Records;
 use anyhow::{Context, Result, bail};
 use rand::SeedableRng;
@@ -111,8 +111,7 @@ pub fn simulate(options: &SimulateOptions) -> Result<Simulated> {
     let (mut global, mut rows) = (fleet.first_arrays()?, Vec::new());
     let mut judge = fleet.node(&folder.join("judge"), Vec::new(), 0)?;
     rows.push(fleet.judged(&mut judge, &global, RoundRow::default())?);
-    let progress = bar("rounds");
-    progress.set_length(options.rounds);
+    let progress = Bar::begin("rounds", options.rounds as usize);
     for round in 1..=options.rounds {
         let mut row = fleet.round(round, &mut global)?;
         if round % options.judge_every == 0 || round == options.rounds {
@@ -122,9 +121,9 @@ pub fn simulate(options: &SimulateOptions) -> Result<Simulated> {
         rows.push(row);
         // After each round: who stops the simulation has what there was.
         write_rounds(&folder.join("rounds.csv"), &rows)?;
-        progress.set_position(round);
+        progress.at(round as usize, options.rounds as usize);
     }
-    progress.finish_and_clear();
+    drop(progress);
     write_curves(&folder.join("curves.png"), &rows)?;
     let whole_bytes = fleet.layout.iter().map(|a| Encoding::Float32.byte_len(&a.dims)).sum();
     Ok(Simulated { rounds: rows, photos: fleet.dealt.iter().map(Vec::len).collect(), whole_bytes })

@@ -6,14 +6,17 @@ use crate::data::{EpochPlan, Notes};
 use crate::report::page::{BoxMark, DataAccount, MarkedBox, Photo};
 use crate::train::{Job, Records, TrainError};
 use std::path::Path;
+use std::time::Instant;
 
 /// Training photos shown, and their longer side in pixels.
 const PHOTOS: usize = 12;
 const SIDE: usize = 360;
 
 /// The facts that a run is begun with besides its job.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Background {
+    /// When the command began.
+    pub begun: Instant,
     /// The findings of packing.
     pub notes: Notes,
     /// Objects to train on, by class.
@@ -24,12 +27,12 @@ pub struct Background {
 
 impl Background {
     /// `objects` are class and box of every object to train on.
-    pub fn new(notes: Notes, objects: &[(usize, CornerBox)], classes: usize) -> Self {
+    pub fn new(begun: Instant, notes: Notes, objects: &[(usize, CornerBox)], classes: usize) -> Self {
         let mut counts = vec![0; classes];
         for (class, _) in objects {
             counts[*class] += 1;
         }
-        Self { notes, objects: counts, memory: String::new() }
+        Self { begun, notes, objects: counts, memory: String::new() }
     }
 
     /// The account of the data set with some of its photos.

@@ -1,5 +1,6 @@
 //! How to use what a run leaves, as commands that can be copied.
 
+use crate::session::shell_word::shell_word;
 use std::path::Path;
 
 /// Purpose and command, for the run in `folder`.
@@ -16,22 +17,4 @@ pub fn deploy(folder: &Path) -> Vec<(String, String)> {
         ("train it for more epochs", format!("fieldtune train --resume {run} --epochs 40")),
     ];
     commands.map(|(purpose, command)| (purpose.to_string(), command)).into()
-}
-
-/// The path as one word of a shell's command line.
-fn shell_word(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
-    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_of_any_name_is_one_word() {
-        assert_eq!(shell_word(Path::new("runs/train/a-1")), "runs/train/a-1");
-        assert_eq!(shell_word(Path::new("my runs/$(rm)'s")), r"'my runs/$(rm)'\''s'");
-    }
 }

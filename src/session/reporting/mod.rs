@@ -6,6 +6,7 @@
 mod allowance;
 mod background;
 mod chronicle;
+mod class_table;
 mod confusion_rows;
 mod deploy;
 mod event_log;

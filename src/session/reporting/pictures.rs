@@ -9,6 +9,7 @@ use crate::report::page::{Curves, EpochFigures, StepFigures};
 use crate::report::{
     Marker, Panel, PrCurve, Tile, draw_confusion_matrix, draw_panels, draw_pr_curves, mosaic, write_png,
 };
+use crate::session::screen::Bar;
 use crate::train::{Evaluation, Job, Records};
 use anyhow::Result;
 use std::collections::HashSet;
@@ -32,14 +33,18 @@ const ALARM: [u8; 3] = [255, 95, 168];
 /// # Errors
 /// If a picture cannot be written, or a record not be read.
 pub fn write(job: &Job, best: &Evaluation, validation: &Records) -> Result<()> {
+    let bar = Bar::begin("drawing", 4);
     let classes = best.metrics.classes.iter().enumerate();
     let curves: Vec<PrCurve> =
         classes.map(|(i, c)| PrCurve { name: c.name.clone(), points: best.metrics.pr_curve(i), ap: c.ap50 }).collect();
     write_png(&draw_pr_curves("Precision and recall at IoU 0.5", &curves), &job.folder.join("pr_curve.png"))?;
+    bar.add(1);
     let overall = best.thresholds().overall.map(|t| t.score);
     write_png(&f1_curves(job, best, overall), &job.folder.join("f1_curve.png"))?;
+    bar.add(1);
     let score = overall.unwrap_or(USUAL_SCORE);
     write_png(&confusion_matrix(job, best, score), &job.folder.join("confusion_matrix.png"))?;
+    bar.add(1);
     write_png(&predictions(job, best, validation, score)?, &job.folder.join("val_pred.png"))?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::allowance::Allowance;
 use super::background::{Background, labelled};
 use super::chronicle::Chronicle;
+use super::class_table::class_table;
 use super::deploy::deploy;
 use super::event_log::EventLog;
 use super::judged::judge;
@@ -140,11 +141,12 @@ impl<'a> Reporter<'a> {
         self.machine.look();
     }
 
-    /// Writes the page for the last time, and where the run came to its end the pictures of the best epoch.
+    /// Writes the page for the last time, and where the run came to its end the pictures of the best epoch. Returns the
+    /// table of that epoch's classes, which is empty where none was validated.
     ///
     /// # Errors
     /// If a picture cannot be written.
-    pub fn finish(mut self, ending: Ending) -> Result<()> {
+    pub fn finish(mut self, ending: Ending) -> Result<Vec<String>> {
         self.refresh(Some(ending));
         let resumable = matches!(ending, Ending::Stopped | Ending::Refused);
         if let Some((_, best)) = self.best.as_ref().filter(|_| !resumable) {
@@ -152,7 +154,7 @@ impl<'a> Reporter<'a> {
             let last = self.rows.last().map_or(0, |row| row.record.step);
             self.events.pictures(&self.job.folder, last);
         }
-        Ok(())
+        Ok(self.best.map_or(Vec::new(), |(_, best)| class_table(&best)))
     }
 
     /// Writes the page for the last time of a run that failed.

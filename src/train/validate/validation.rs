@@ -133,7 +133,7 @@ impl Run<'_> {
         let (mut sum, mut naming, mut small) = (ImageLoss::default(), 0.0, Vec::new());
         let cell = self.encoder.anchors.maps().first().copied().unwrap_or([1, 1]);
         let mut see = |objects: &[Object], logits: &[f32], deltas: &[f32]| {
-            on(Event::Judging);
+            on(Event::Judging { done: small.len() + 1, total: validation.len() });
             if stop.load(Ordering::Relaxed) {
                 return ControlFlow::Break(());
             }
