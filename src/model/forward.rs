@@ -5,6 +5,7 @@ use super::layer::{ConvLayer, Training};
 use super::program::{Program, Step};
 use super::ssd::{Ssd, Stage};
 use super::weights::{ConvSpec, ConvWeights};
+use super::wiring::{LayerStep, LayerWalk};
 use crate::kernel::{ChannelSums, awake};
 use crate::ops::{self, Call, Flow, GradientSums};
 use burn::module::Module;
@@ -233,41 +234,19 @@ impl SsdModel {
 
     /// As [`SsdModel::forward`] layer by layer, and `observe` sees the input of every layer. Not for training.
     pub fn forward_observed(&self, images: Tensor<4>, observe: Observer) -> Predictions {
-        let mut run = |position: usize, x: Tensor<4>| {
-            observe(position, &x);
-            self.layer(position, x)
-        };
-        let (mut x, mut maps) = (run(self.tree.stem, images), Vec::new());
-        for (i, block) in self.tree.blocks.iter().enumerate() {
-            let input = x.clone();
-            if let Some(expand) = block.expand {
-                x = run(expand, x);
-                if i == self.tree.tap {
-                    maps.push(x.clone());
-                }
+        let outputs = LayerWalk::of(&self.tree).run(images, |step| match step {
+            LayerStep::Layer { position, input } => {
+                observe(position, &input);
+                self.layer(position, input)
             }
-            x = run(block.depthwise, x);
-            x = run(block.project, x);
-            if block.residual {
-                x = x + input;
-            }
-        }
-        x = run(self.tree.last, x);
-        maps.push(x.clone());
-        for extra in &self.tree.extras {
-            x = extra.layers().fold(x, |x, &layer| run(layer, x));
-            maps.push(x.clone());
-        }
+            LayerStep::Sum([out, input]) => out + input,
+        });
         let (mut logits, mut deltas) = (Vec::new(), Vec::new());
-        for (head, map) in self.tree.heads.iter().zip(maps) {
-            let [n, h, w, _] = map.dims();
+        for ([boxes, classes], head) in outputs.into_iter().zip(&self.tree.heads) {
+            let [n, h, w, _] = boxes.dims();
             let anchors = h * w * head.anchors_per_cell;
-            let mut branch = |depthwise: Option<usize>, predictor: usize| {
-                let x = depthwise.into_iter().fold(map.clone(), |x, layer| run(layer, x));
-                run(predictor, x)
-            };
-            deltas.push(branch(head.box_depthwise, head.box_predictor).reshape([n, anchors, 4]));
-            logits.push(branch(head.class_depthwise, head.class_predictor).reshape([n, anchors, self.tree.classes]));
+            deltas.push(boxes.reshape([n, anchors, 4]));
+            logits.push(classes.reshape([n, anchors, self.tree.classes]));
         }
         Predictions { logits: Tensor::cat(logits, 1), deltas: Tensor::cat(deltas, 1) }
     }

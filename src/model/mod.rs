@@ -12,6 +12,7 @@ mod program;
 mod soundness;
 mod ssd;
 mod weights;
+mod wiring;
 
 pub use convention::Convention;
 pub use footprint::Footprint;
@@ -21,3 +22,4 @@ pub use layer::{ConvLayer, Origin, Training};
 pub use mobilenet_v2::{extras, head, ssd_mobilenet_v2, ssdlite_mobilenet_v2};
 pub use ssd::{Block, Extra, Head, Ssd, Stage};
 pub use weights::{Activation, ConvKind, ConvSpec, ConvWeights, Padding};
+pub use wiring::{LayerStep, LayerWalk};

@@ -1,7 +1,9 @@
 //! The network as a list of operations on numbered values: the forward pass runs it, and the memory plan reads it.
+//! Units of the wiring become one operation where there is one for them.
 
 use super::layer::ConvLayer;
 use super::ssd::Ssd;
+use super::wiring::Wiring;
 use crate::kernel::{Block, ConvGeometry};
 
 /// One operation; its output is the value after those before it.
@@ -39,74 +41,42 @@ impl Program {
     /// layers learn now.
     pub(super) fn of(tree: &Ssd<usize>, layers: &[ConvLayer], images: [usize; 4]) -> Self {
         let mut builder = ProgramBuilder { layers, program: Program { dims: vec![images], ..Program::default() } };
-        builder.walk(tree);
+        let (wiring, mut values) = (Wiring::of(tree), vec![0]);
+        for unit in &wiring.units {
+            let added = unit.added.map(|value| values[value]);
+            values.push(builder.unit(&unit.positions, values[unit.input], added));
+        }
+        builder.program.predictors = wiring.predictors.iter().map(|pair| pair.map(|value| values[value])).collect();
         builder.program.count_uses();
         builder.program
     }
 }
 
 impl ProgramBuilder<'_> {
-    fn walk(&mut self, tree: &Ssd<usize>) {
-        let mut maps = Vec::new();
-        let (mut x, mut stem) = (0, Some(tree.stem));
-        for (i, block) in tree.blocks.iter().enumerate() {
-            let inner = [block.depthwise, block.project];
-            if let Some(stem) = stem.take() {
-                // The stem is the expansion of a first block that has none.
-                if block.expand.is_none() && !block.residual {
-                    x = self.block(&[stem, inner[0], inner[1]], false, x);
-                    continue;
-                }
-                x = self.single(stem, x);
+    /// The layers of a unit as one operation where there is one for them, or else one by one.
+    fn unit(&mut self, positions: &[usize], input: usize, added: Option<usize>) -> usize {
+        let geometries = geometries(self.layers, positions, self.program.dims[input]);
+        let (out, added) = match &geometries[..] {
+            [before @ .., depthwise, last] if self.learn_alike(positions) && Block::fits(before.first(), depthwise) => {
+                let residual = added == Some(input);
+                let step = Step::Fused { positions: positions.to_vec(), residual, input };
+                (self.program.push(step, [last.n, last.oh, last.ow, last.cout]), added.filter(|_| !residual))
             }
-            x = match block.expand {
-                Some(expand) if i == tree.tap => {
-                    let expanded = self.single(expand, x);
-                    maps.push(expanded);
-                    let out = self.block(&inner, false, expanded);
-                    if block.residual { self.sum(out, x) } else { out }
-                }
-                Some(expand) => self.block(&[expand, inner[0], inner[1]], block.residual, x),
-                None => self.block(&inner, block.residual, x),
-            };
-        }
-        x = self.single(tree.last, x);
-        maps.push(x);
-        for extra in &tree.extras {
-            x = match extra.expand {
-                Some(expand) => self.block(&[extra.reduce, extra.spatial, expand], false, x),
-                None => extra.layers().fold(x, |x, &position| self.single(position, x)),
-            };
-            maps.push(x);
-        }
-        for (head, &map) in tree.heads.iter().zip(&maps) {
-            let branches = [(head.box_depthwise, head.box_predictor), (head.class_depthwise, head.class_predictor)];
-            let values = branches.map(|(depthwise, predictor)| match depthwise {
-                Some(depthwise) => self.block(&[depthwise, predictor], false, map),
-                None => self.single(predictor, map),
-            });
-            self.program.predictors.push(values);
-        }
+            _ => (positions.iter().fold(input, |x, &position| self.single(position, x)), added),
+        };
+        added.map_or(out, |added| self.sum(out, added))
+    }
+
+    /// True if all of these layers learn, or none does.
+    fn learn_alike(&self, positions: &[usize]) -> bool {
+        let learns = |position: &usize| self.layers[*position].learns();
+        positions.iter().all(|p| learns(p) == learns(&positions[0]))
     }
 
     fn single(&mut self, position: usize, input: usize) -> usize {
         let g = self.layers[position].spec().geometry(self.program.dims[input]);
         let step = Step::Fused { positions: vec![position], residual: false, input };
         self.program.push(step, [g.n, g.oh, g.ow, g.cout])
-    }
-
-    /// Layers that follow one another, the last but one of them depthwise, as one operation where there is one for them.
-    fn block(&mut self, positions: &[usize], residual: bool, input: usize) -> usize {
-        let geometries = geometries(self.layers, positions, self.program.dims[input]);
-        let learns = |&position: &usize| self.layers[position].learns();
-        let together = positions.iter().all(|p| learns(p) == learns(&positions[0]));
-        let [before @ .., depthwise, project] = &geometries[..] else { panic!("a block has two or three layers") };
-        if together && Block::fits(before.first(), depthwise) {
-            let step = Step::Fused { positions: positions.to_vec(), residual, input };
-            return self.program.push(step, [project.n, project.oh, project.ow, project.cout]);
-        }
-        let out = positions.iter().fold(input, |x, &position| self.single(position, x));
-        if residual { self.sum(out, input) } else { out }
     }
 
     fn sum(&mut self, a: usize, b: usize) -> usize {

@@ -1,15 +1,15 @@
 //! The network as a list of steps on numbered values, at one input size: what every written form is made from.
 //!
-//! Paddings are numbers. A depthwise kernel on a map with a side of 1 is cut to the taps that read the map, which changes
-//! no result: OpenCV 4.8 to 4.12 read outside such maps where they are padded.
+//! Paddings are numbers. A depthwise kernel on a map with a side of 1 is cut to the taps that read the map, which
+//! changes no result: OpenCV 4.8 to 4.12 read outside such maps where they are padded.
 
 use std::borrow::Cow;
 use std::path::Path;
 
 use super::{names, refused};
 use crate::interchange::InterchangeError;
-use crate::interchange::table::Role;
-use crate::model::{ConvKind, ConvWeights, Head, Ssd, Stage};
+use crate::interchange::table::{Role, roles};
+use crate::model::{ConvKind, ConvWeights, LayerStep, LayerWalk, Ssd, Stage};
 
 /// A feature map, `[H, W, C]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,10 +63,17 @@ impl<'a> Layout<'a> {
         let image = Value { name: String::new(), size, channels: network.stem.spec.in_channels };
         let (values, steps) = (vec![image], Vec::new());
         let layout = Self { values, steps, boxes: Vec::new(), classes: Vec::new(), maps: Vec::new() };
-        let mut drawing = Drawing { path, layout };
-        let maps = drawing.feature_maps(network)?;
-        for (i, (head, map)) in network.heads.iter().zip(maps).enumerate() {
-            drawing.head(i, head, map)?;
+        let mut drawing = Drawing { path, layout, stage: Stage::Stem };
+        // The walk numbers its values as the layout does.
+        let (walk, layers) = (LayerWalk::of(network), roles(network));
+        for step in &walk.steps {
+            drawing.step(network, &layers, *step)?;
+        }
+        for ((head, &map), &[boxes, classes]) in network.heads.iter().zip(&walk.maps).zip(&walk.predictors) {
+            drawing.layout.maps.push((drawing.layout.values[map].size, head.anchors_per_cell));
+            let [boxes, classes] = [boxes, classes].map(|value| drawing.branch(value));
+            drawing.layout.boxes.push(boxes);
+            drawing.layout.classes.push(classes);
         }
         Ok(drawing.layout)
     }
@@ -75,6 +82,8 @@ impl<'a> Layout<'a> {
 struct Drawing<'a, 'p> {
     path: &'p Path,
     layout: Layout<'a>,
+    /// The stage of the last layer.
+    stage: Stage,
 }
 
 impl<'a> Drawing<'a, '_> {
@@ -83,15 +92,7 @@ impl<'a> Drawing<'a, '_> {
         self.layout.values.len() - 1
     }
 
-    fn conv(
-        &mut self,
-        stage: Stage,
-        role: Role,
-        conv: &'a ConvWeights,
-        extra_width: usize,
-        input: usize,
-    ) -> Result<usize, InterchangeError> {
-        let scope = names::conv(stage, role, &conv.spec, extra_width);
+    fn conv(&mut self, scope: String, conv: &'a ConvWeights, input: usize) -> Result<(), InterchangeError> {
         let (spec, size) = (&conv.spec, self.layout.values[input].size);
         let (top, bottom) = spec.padding.vertical(size[0], spec.kernel[0], spec.stride);
         let (left, right) = spec.padding.horizontal(size[1], spec.kernel[1], spec.stride);
@@ -103,67 +104,42 @@ impl<'a> Drawing<'a, '_> {
         let output = self.value(format!("{scope}/{end}"), spec.output_size(size), spec.out_channels);
         let Trimmed { conv, pads, first_tap } = trimmed(conv, [top, left, bottom, right], size);
         self.layout.steps.push(Step::Conv { scope, conv, first_tap, pads, input, output });
-        Ok(output)
-    }
-
-    /// Backbone and extras; the feature maps in the order of the heads.
-    fn feature_maps(&mut self, network: &'a Ssd<ConvWeights>) -> Result<Vec<usize>, InterchangeError> {
-        let mut maps = Vec::new();
-        let mut at = self.conv(Stage::Stem, Role::Stem, &network.stem, 0, 0)?;
-        for (i, block) in network.blocks.iter().enumerate() {
-            let (stage, before) = (Stage::Block(i), at);
-            if let Some(expand) = &block.expand {
-                at = self.conv(stage, Role::Expand, expand, 0, at)?;
-                if i == network.tap {
-                    maps.push(at);
-                }
-            }
-            at = self.conv(stage, Role::Depthwise, &block.depthwise, 0, at)?;
-            at = self.conv(stage, Role::Project, &block.project, 0, at)?;
-            if block.residual {
-                let (scope, inputs) = (format!("{}/add", names::block(i)), [before, at]);
-                let Value { size, channels, .. } = self.layout.values[at];
-                at = self.value(scope.clone(), size, channels);
-                self.layout.steps.push(Step::Add { scope, inputs, output: at });
-            }
-        }
-        at = self.conv(Stage::Last, Role::Last, &network.last, 0, at)?;
-        maps.push(at);
-        for (i, extra) in network.extras.iter().enumerate() {
-            let (stage, width) = (Stage::Extra(i), extra.output().spec.out_channels);
-            let spatial = if extra.expand.is_some() { Role::Depthwise } else { Role::Dense };
-            at = self.conv(stage, Role::Reduce, &extra.reduce, width, at)?;
-            at = self.conv(stage, spatial, &extra.spatial, width, at)?;
-            if let Some(expand) = &extra.expand {
-                at = self.conv(stage, Role::Expand, expand, width, at)?;
-            }
-            maps.push(at);
-        }
-        Ok(maps)
-    }
-
-    fn head(&mut self, i: usize, head: &'a Head<ConvWeights>, map: usize) -> Result<(), InterchangeError> {
-        self.layout.maps.push((self.layout.values[map].size, head.anchors_per_cell));
-        let boxes = self.branch(Stage::BoxHead(i), head.box_depthwise.as_ref(), &head.box_predictor, map)?;
-        self.layout.boxes.push(boxes);
-        let classes = self.branch(Stage::ClassHead(i), head.class_depthwise.as_ref(), &head.class_predictor, map)?;
-        self.layout.classes.push(classes);
         Ok(())
     }
 
-    fn branch(
+    /// The next step of the walk; `layers` are those of `network` in walk order.
+    fn step(
         &mut self,
-        stage: Stage,
-        depthwise: Option<&'a ConvWeights>,
-        predictor: &'a ConvWeights,
-        map: usize,
-    ) -> Result<Branch, InterchangeError> {
-        let read = match depthwise {
-            Some(conv) => self.conv(stage, Role::Depthwise, conv, 0, map)?,
-            None => map,
-        };
-        let value = self.conv(stage, Role::Predictor, predictor, 0, read)?;
-        Ok(Branch { scope: names::conv(stage, Role::Predictor, &predictor.spec, 0), value })
+        network: &'a Ssd<ConvWeights>,
+        layers: &[(Stage, Role, &'a ConvWeights)],
+        step: LayerStep<usize>,
+    ) -> Result<(), InterchangeError> {
+        match step {
+            LayerStep::Layer { position, input } => {
+                let (stage, role, conv) = layers[position];
+                self.stage = stage;
+                let extra_width = match stage {
+                    Stage::Extra(i) => network.extras[i].output().spec.out_channels,
+                    _ => 0,
+                };
+                self.conv(names::conv(stage, role, &conv.spec, extra_width), conv, input)
+            }
+            LayerStep::Sum([out, input]) => {
+                let Stage::Block(i) = self.stage else { panic!("only blocks have residuals, not {:?}", self.stage) };
+                let scope = format!("{}/add", names::block(i));
+                let Value { size, channels, .. } = self.layout.values[out];
+                let output = self.value(scope.clone(), size, channels);
+                self.layout.steps.push(Step::Add { scope, inputs: [input, out], output });
+                Ok(())
+            }
+        }
+    }
+
+    /// The predictor that puts `value` out.
+    fn branch(&self, value: usize) -> Branch {
+        // Each step has one output.
+        let Step::Conv { scope, .. } = &self.layout.steps[value - 1] else { panic!("a predictor is a convolution") };
+        Branch { scope: scope.clone(), value }
     }
 }
 

@@ -6,7 +6,7 @@
 //! normalised, says the same about every image and learns nothing. Projections get less than deviation 1, so that the
 //! sums of residual blocks grow slowly.
 
-use crate::model::{Activation, ConvLayer, ConvSpec, ConvWeights, Ssd, Training};
+use crate::model::{Activation, ConvLayer, ConvSpec, ConvWeights, LayerStep, LayerWalk, Ssd, Training};
 use crate::ops;
 use burn::tensor::Tensor;
 
@@ -23,30 +23,15 @@ const SMALLEST_DEVIATION: f64 = 1e-3;
 ///
 /// `images` `[N,S,S,3]`, each value in [-1, 1]; 16 or more, or the deep maps have too few places to measure on.
 pub fn calibrate(network: &mut Ssd<ConvWeights>, images: Tensor<4>) {
-    let mut maps = Vec::with_capacity(network.heads.len());
-    let mut x = settle(&mut network.stem, images);
-    for (i, block) in network.blocks.iter_mut().enumerate() {
-        let expanded = block.expand.as_mut().map_or_else(|| x.clone(), |layer| settle(layer, x.clone()));
-        if i == network.tap {
-            maps.push(expanded.clone());
-        }
-        let inner = settle(&mut block.depthwise, expanded);
-        let out = settle(&mut block.project, inner);
-        x = if block.residual { x + out } else { out };
-    }
-    x = settle(&mut network.last, x);
-    maps.push(x.clone());
-    for extra in &mut network.extras {
-        for layer in extra.layers_mut() {
-            x = settle(layer, x);
-        }
-        maps.push(x.clone());
-    }
-    for (head, map) in network.heads.iter_mut().zip(maps) {
-        for layer in [&mut head.box_depthwise, &mut head.class_depthwise].into_iter().flatten() {
-            settle(layer, map.clone());
-        }
-    }
+    let walk = LayerWalk::of(network);
+    let heads = network.positions().heads;
+    let predictors: Vec<usize> = heads.iter().flat_map(|head| [head.box_predictor, head.class_predictor]).collect();
+    let mut layers = network.convs_mut();
+    walk.run(images, |step| match step {
+        LayerStep::Layer { position, input } if predictors.contains(&position) => input,
+        LayerStep::Layer { position, input } => settle(layers[position].1, input),
+        LayerStep::Sum([out, input]) => input + out,
+    });
 }
 
 /// Calibrates one layer on its input and returns what it then puts out.
