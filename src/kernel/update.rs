@@ -68,6 +68,16 @@ impl AdamwParameter<'_> {
     }
 }
 
+/// A step with the constants of the average behind it and of rounding.
+#[derive(Clone, Copy)]
+struct Move<T> {
+    step: T,
+    /// As in [`Average`].
+    keep: f32,
+    /// As for [`StateSlice`].
+    dither: u16,
+}
+
 /// The lag, empty where there is no average, and the share kept.
 fn parts<'a>(average: Option<Average<'a>>, like: &StateSlice) -> (StateSlice<'a>, f32) {
     average.map_or((like.nothing(), 0.0), |Average { lag, keep }| (lag, keep))
@@ -110,12 +120,13 @@ pub fn adamw(isa: Isa, step: AdamwStep, parameter: AdamwParameter, dither: u16) 
     }
     let AdamwParameter { w, g, m, v, average } = parameter;
     let (lag, keep) = parts(average, &m);
+    let step = Move { step, keep, dither };
     match (m, v, lag) {
         (StateSlice::F32(m), StateSlice::F32(v), StateSlice::F32(lag)) => {
-            adamw_f32(isa, step, w, g, m, v, lag, keep, dither);
+            adamw_f32(isa, step, w, g, m, v, lag);
         }
         (StateSlice::Bf16(m), StateSlice::Bf16(v), StateSlice::Bf16(lag)) => {
-            adamw_bf16(isa, step, w, g, m, v, lag, keep, dither);
+            adamw_bf16(isa, step, w, g, m, v, lag);
         }
         other => panic!("state held alike, found {other:?}"),
     }
@@ -123,27 +134,24 @@ pub fn adamw(isa: Isa, step: AdamwStep, parameter: AdamwParameter, dither: u16) 
 
 per_isa! {
     fn adamw_f32(
-        step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], lag: &mut [f32], keep: f32, dither: u16
+        step: Move<AdamwStep>, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], lag: &mut [f32]
     ) = adamw_body
 }
 
 per_isa! {
     fn adamw_bf16(
-        step: AdamwStep, w: &mut [f32], g: &[f32], m: &mut [bf16], v: &mut [bf16], lag: &mut [bf16], keep: f32, dither: u16
+        step: Move<AdamwStep>, w: &mut [f32], g: &[f32], m: &mut [bf16], v: &mut [bf16], lag: &mut [bf16]
     ) = adamw_body
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn adamw_body<const FUSED: bool>(
-    step: AdamwStep,
+    Move { step, keep, dither }: Move<AdamwStep>,
     w: &mut [f32],
     g: &[f32],
     m: &mut [impl Stored],
     v: &mut [impl Stored],
     lag: &mut [impl Stored],
-    keep: f32,
-    dither: u16,
 ) {
     let n = w.len();
     let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
@@ -165,34 +173,29 @@ fn adamw_body<const FUSED: bool>(
 /// If anything is shorter than the parameter, or not held alike.
 pub fn sgd(isa: Isa, step: SgdStep, w: &mut [f32], g: &[f32], v: StateSlice, average: Option<Average>, dither: u16) {
     let (lag, keep) = parts(average, &v);
+    let step = Move { step, keep, dither };
     match (v, lag) {
-        (StateSlice::F32(v), StateSlice::F32(lag)) => sgd_f32(isa, step, w, g, v, lag, keep, dither),
-        (StateSlice::Bf16(v), StateSlice::Bf16(lag)) => sgd_bf16(isa, step, w, g, v, lag, keep, dither),
+        (StateSlice::F32(v), StateSlice::F32(lag)) => sgd_f32(isa, step, w, g, v, lag),
+        (StateSlice::Bf16(v), StateSlice::Bf16(lag)) => sgd_bf16(isa, step, w, g, v, lag),
         other => panic!("state held alike, found {other:?}"),
     }
 }
 
 per_isa! {
-    fn sgd_f32(
-        step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [f32], lag: &mut [f32], keep: f32, dither: u16
-    ) = sgd_body
+    fn sgd_f32(step: Move<SgdStep>, w: &mut [f32], g: &[f32], v: &mut [f32], lag: &mut [f32]) = sgd_body
 }
 
 per_isa! {
-    fn sgd_bf16(
-        step: SgdStep, w: &mut [f32], g: &[f32], v: &mut [bf16], lag: &mut [bf16], keep: f32, dither: u16
-    ) = sgd_body
+    fn sgd_bf16(step: Move<SgdStep>, w: &mut [f32], g: &[f32], v: &mut [bf16], lag: &mut [bf16]) = sgd_body
 }
 
 #[inline(always)]
 fn sgd_body<const FUSED: bool>(
-    step: SgdStep,
+    Move { step, keep, dither }: Move<SgdStep>,
     w: &mut [f32],
     g: &[f32],
     v: &mut [impl Stored],
     lag: &mut [impl Stored],
-    keep: f32,
-    dither: u16,
 ) {
     let n = w.len();
     let (g, v) = (&g[..n], &mut v[..n]);

@@ -5,7 +5,7 @@ use super::ring::{Ring, new_rows, ring_rows};
 use super::staging::is_staged;
 use super::{Block, FORK_MACS, Input, Keep, activated, expand_rows};
 use crate::kernel::ChannelSums;
-use crate::kernel::depthwise::{Band, Weights, forward_rows};
+use crate::kernel::depthwise::{Band, NineTaps, Weights, forward_rows};
 use crate::kernel::gemm::{End, Panels, Rows, product};
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::Kind;
@@ -101,8 +101,8 @@ pub(super) struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Some output rows of one image, and what its residual adds. Returns the sums of the inputs of depthwise and project
-    /// where `watch`.
+    /// Some output rows of one image, and what its residual adds. Returns the sums of the inputs of depthwise and
+    /// project where `watch`.
     pub(super) fn band(
         &self,
         (x, added): (&[f32], &[f32]),
@@ -143,7 +143,8 @@ impl Forward<'_> {
             }
             let pixels = out.len() * p.ow;
             let wide = wide.first(pixels * cin);
-            forward_rows(self.isa, &p, band, self.taps, zeros, out.clone(), wide, block.depthwise.geometry.relu6);
+            let taps = NineTaps { plane: &p, weights: self.taps, zeros };
+            forward_rows(self.isa, taps, band, out.clone(), wide, block.depthwise.geometry.relu6);
             if watch {
                 seen[1].add(wide, cin);
             }

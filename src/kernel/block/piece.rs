@@ -5,7 +5,9 @@ use super::ring::{Ring, new_rows, ring_rows};
 use super::tile::{Tile, tiles};
 use super::{Block, Input, LayerSums, expand_rows, expanded_from};
 use crate::kernel::activation;
-use crate::kernel::depthwise::{Band, Mask, Weights, backward_input_rows, backward_weight_rows, forward_rows};
+use crate::kernel::depthwise::{
+    Band, Mask, NineTaps, WeightGradient, Weights, backward_input_rows, backward_weight_rows, forward_rows,
+};
 use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
 use crate::kernel::half_float::widen;
 use crate::kernel::isa::Isa;
@@ -133,7 +135,8 @@ impl<'a> Backward<'a> {
                 }
             };
             let wide = wide.first(tile.out.len() * row_out);
-            forward_rows(self.isa, &p, expanded, self.taps, zeros, tile.out.clone(), wide, relu6);
+            let taps = NineTaps { plane: &p, weights: self.taps, zeros };
+            forward_rows(self.isa, taps, expanded, tile.out.clone(), wide, relu6);
             let g = self.output_gradient(tensors, &tile.out, masked);
             self.through_project(&tile.out, g, wide, &mut d_ring);
             let maps = Maps { expanded, d_wide: d_ring.band(), zeros };
@@ -221,13 +224,15 @@ impl<'a> Backward<'a> {
         weight_product(isa, [pixels, cin, cout], left, right, block.project.scale, dw);
         activation::sum_rows(isa, g, db);
         let LayerSums { dw, db } = &mut sums[inner];
-        backward_weight_rows(isa, &p, maps.expanded, maps.d_wide, maps.zeros, own, block.depthwise.scale, dw, db);
+        let to = WeightGradient { scale: block.depthwise.scale, dw, db };
+        backward_weight_rows(isa, &p, maps.expanded, maps.d_wide, maps.zeros, own, to);
     }
 
     /// The input gradient of a block without expansion: rows `ready` into `to`.
     fn through_depthwise(&self, ready: Range<usize>, maps: Maps, dy: &[f32], to: &mut [f32]) {
         let p = self.block.plane();
-        backward_input_rows(self.isa, &p, maps.d_wide, self.taps_back, maps.zeros, ready.clone(), to, None);
+        let taps = NineTaps { plane: &p, weights: self.taps_back, zeros: maps.zeros };
+        backward_input_rows(self.isa, taps, maps.d_wide, ready.clone(), to, None);
         if self.block.residual {
             activation::add(self.isa, to, &dy[ready.start * p.w * p.c..][..to.len()]);
         }
@@ -248,13 +253,14 @@ impl<'a> Backward<'a> {
         let pixels = ready.len() * p.w;
         let d_expanded = buffers.d_expanded.first(pixels * p.c);
         let (dw, db) = sums.map_or((None, None), |sums| (Some(&mut *sums.dw), Some(&mut *sums.db)));
+        let taps = NineTaps { plane: &p, weights: self.taps_back, zeros: maps.zeros };
         if layer.geometry.relu6 {
             // A frozen layer's sums go nowhere.
             let sums = db.unwrap_or_else(|| buffers.unused.first(p.c));
             let mask = Some(Mask { outputs: maps.expanded, sums });
-            backward_input_rows(isa, &p, maps.d_wide, self.taps_back, maps.zeros, ready.clone(), d_expanded, mask);
+            backward_input_rows(isa, taps, maps.d_wide, ready.clone(), d_expanded, mask);
         } else {
-            backward_input_rows(isa, &p, maps.d_wide, self.taps_back, maps.zeros, ready.clone(), d_expanded, None);
+            backward_input_rows(isa, taps, maps.d_wide, ready.clone(), d_expanded, None);
             if let Some(db) = db {
                 activation::sum_rows(isa, d_expanded, db);
             }

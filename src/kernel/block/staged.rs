@@ -1,5 +1,5 @@
-//! One image's block on several threads, stage by stage over whole maps: small maps cut into bands would make too much of
-//! what lies along the border twice, and their weight gradients are cut by channels rather than summed by everyone.
+//! One image's block on several threads, stage by stage over whole maps: small maps cut into bands would make too much
+//! of what lies along the border twice, and their weight gradients are cut by channels rather than summed by everyone.
 
 use super::forward::Forward;
 use super::piece::{Backward, Maps, Piece, Tensors};
@@ -7,7 +7,9 @@ use super::tile::owned;
 use super::{Block, Input, Keep, LayerSums, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::activation;
-use crate::kernel::depthwise::{Band, Mask, backward_input_rows, backward_weight_rows, forward_rows};
+use crate::kernel::depthwise::{
+    Band, Mask, NineTaps, WeightGradient, backward_input_rows, backward_weight_rows, forward_rows,
+};
 use crate::kernel::gemm::{End, Rows, product};
 use crate::kernel::half_float::{narrow, widen};
 use crate::kernel::line_buffer::LineBuffer;
@@ -26,8 +28,8 @@ fn task_rows(rows: usize) -> usize {
 }
 
 impl Forward<'_> {
-    /// One image: all expanded rows, then the rest by output rows. Returns the sums of the inputs of depthwise and project
-    /// where `watch`.
+    /// One image: all expanded rows, then the rest by output rows. Returns the sums of the inputs of depthwise and
+    /// project where `watch`.
     pub(super) fn staged(&self, x: &[f32], y: &mut [f32], keep: Keep, watch: bool) -> [ChannelSums; 2] {
         let (p, block) = (self.block.plane(), self.block);
         let (Some(layer), Some(kept)) = (&block.expand, keep.expansion) else {
@@ -60,8 +62,8 @@ impl Forward<'_> {
 }
 
 impl Backward<'_> {
-    /// One image: back to the depthwise layer's output by output rows, to the block's input by input rows, then the large
-    /// weight gradients by channels.
+    /// One image: back to the depthwise layer's output by output rows, to the block's input by input rows, then the
+    /// large weight gradients by channels.
     pub(super) fn staged(&self, piece: Piece, sums: Option<&mut Vec<LayerSums>>) {
         let (isa, block, p, mut stages) = (self.isa, self.block, self.block.plane(), Stages::take());
         let Stages { expanded, wide, d_wide, d_expanded, masked, input, zeros, .. } = &mut *stages;
@@ -111,16 +113,17 @@ impl Backward<'_> {
         outputs.enumerate().for_each(|(i, (wide, d_wide))| {
             let (start, rows) = (i * task, wide.len() / row_out);
             let relu6 = block.depthwise.geometry.relu6;
-            forward_rows(isa, &p, expanded, self.taps, zeros, start..start + rows, wide, relu6);
+            let taps = NineTaps { plane: &p, weights: self.taps, zeros };
+            forward_rows(isa, taps, expanded, start..start + rows, wide, relu6);
             let (end, aux) = if relu6 { (End::Mask, Some(&*wide)) } else { (End::Store, None) };
             let g = Rows { data: &g[start * p.ow * cout..], stride: cout };
             product(isa, rows * p.ow, g, self.project_back, d_wide, end, aux);
         });
     }
 
-    /// By input rows: the gradient before the expansion's activation, `d_expanded`, and from it the input gradient where
-    /// it is wanted. Returns each task's sums: the gradient of the expansion's bias and, where the block `learns`, of the
-    /// depthwise weight and bias.
+    /// By input rows: the gradient before the expansion's activation, `d_expanded`, and from it the input gradient
+    /// where it is wanted. Returns each task's sums: the gradient of the expansion's bias and, where the block
+    /// `learns`, of the depthwise weight and bias.
     fn staged_inputs(
         &self,
         layer: &Layer,
@@ -144,11 +147,12 @@ impl Backward<'_> {
             let mine = loan.sums.first(11 * p.c);
             mine.fill(0.0);
             let (db, depthwise) = mine.split_at_mut(p.c);
+            let taps = NineTaps { plane: &p, weights: self.taps_back, zeros };
             if layer.geometry.relu6 {
                 let mask = Some(Mask { outputs: expanded, sums: db });
-                backward_input_rows(isa, &p, d_wide, self.taps_back, zeros, rows.clone(), d_expanded, mask);
+                backward_input_rows(isa, taps, d_wide, rows.clone(), d_expanded, mask);
             } else {
-                backward_input_rows(isa, &p, d_wide, self.taps_back, zeros, rows.clone(), d_expanded, None);
+                backward_input_rows(isa, taps, d_wide, rows.clone(), d_expanded, None);
                 activation::sum_rows(isa, d_expanded, db);
             }
             if let Some(dx) = dx {
@@ -162,7 +166,8 @@ impl Backward<'_> {
             let own = owned(&p, &rows);
             if learns && !own.is_empty() {
                 let (dw, db) = depthwise.split_at_mut(9 * p.c);
-                backward_weight_rows(isa, &p, expanded, d_wide, zeros, own, block.depthwise.scale, dw, db);
+                let to = WeightGradient { scale: block.depthwise.scale, dw, db };
+                backward_weight_rows(isa, &p, expanded, d_wide, zeros, own, to);
             }
             loan
         };

@@ -1,7 +1,7 @@
 //! The sum over nine taps at every output: the way forward, and the way back to the input at stride 1.
 
 use super::ending::{Clamped, Ending, Masked, Out, Plain};
-use super::plane::{Band, GROUP_ROWS, Lanes, Outputs, Plane, RawBand, Weights, Zeros, along_row, check, each_group};
+use super::plane::{Band, GROUP_ROWS, Lanes, NineTaps, Outputs, Plane, RawBand, along_row, check, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
@@ -27,52 +27,41 @@ pub(in crate::kernel) struct Mask<'a> {
 ///
 /// # Panics
 /// If a buffer is too short.
-#[allow(clippy::too_many_arguments)]
-pub(in crate::kernel) fn forward(
-    isa: Isa,
-    plane: &Plane,
-    x: Band,
-    weights: &Weights,
-    zeros: Zeros,
-    rows: Range<usize>,
-    y: &mut [f32],
-    relu6: bool,
-) {
-    gather(isa, plane, x, weights, zeros, rows, y, if relu6 { End::Clamp } else { End::Store });
+pub(in crate::kernel) fn forward(isa: Isa, taps: NineTaps, x: Band, rows: Range<usize>, y: &mut [f32], relu6: bool) {
+    gather(isa, taps, x, rows, y, if relu6 { End::Clamp } else { End::Store });
 }
 
-#[allow(clippy::too_many_arguments)]
-pub(super) fn gather(
-    isa: Isa,
-    plane: &Plane,
-    x: Band,
-    weights: &Weights,
-    zeros: Zeros,
-    rows: Range<usize>,
-    y: &mut [f32],
-    end: End,
-) {
+/// As [`forward`], the sums ending as `end` says.
+pub(super) fn gather(isa: Isa, taps: NineTaps, x: Band, rows: Range<usize>, y: &mut [f32], end: End) {
     if rows.is_empty() {
         return;
     }
+    let NineTaps { plane, weights, zeros } = taps;
     let c = plane.c;
-    check(isa, plane, weights, zeros, plane.w * c);
+    check(isa, taps, plane.w * c);
     assert!(x.covers(plane.inputs(rows.clone()), plane.w * c), "input of {plane:?}");
     assert!(y.len() >= rows.len() * plane.ow * c, "output of {plane:?}");
     let mut out = Out { y: y.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };
-    let (mut clamps, mut mask) = (false, RawBand::NONE);
+    let mut ends = RawEnds { clamps: false, mask: RawBand::NONE };
     match end {
         End::Store => {}
-        End::Clamp => clamps = true,
+        End::Clamp => ends.clamps = true,
         End::Mask(Mask { outputs, sums }) => {
             assert!(plane.stride == 1, "a masked gradient is gathered at stride 1");
             assert!(outputs.covers(rows.clone(), plane.ow * c) && sums.len() == c, "mask of {plane:?}");
-            mask = outputs.raw();
+            ends.mask = outputs.raw();
             out.sums = sums.as_mut_ptr();
         }
     }
     // SAFETY: the assertions above.
-    unsafe { gather_raw(isa, *plane, x.raw(), [weights.as_ptr(), zeros.as_ptr()], rows, out, clamps, mask) }
+    unsafe { gather_raw(isa, *plane, x.raw(), [weights.as_ptr(), zeros.as_ptr()], rows, out, ends) }
+}
+
+/// [`End`], checked.
+#[derive(Clone, Copy)]
+struct RawEnds {
+    clamps: bool,
+    mask: RawBand,
 }
 
 per_simd! {
@@ -82,21 +71,18 @@ per_simd! {
         weights_and_zeros: [*const f32; 2],
         rows: Range<usize>,
         out: Out,
-        clamps: bool,
-        mask: RawBand,
+        ends: RawEnds,
     ) = gather_body
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn gather_body<S: Simd>(
     plane: Plane,
     x: RawBand,
     weights: [*const f32; 2],
     rows: Range<usize>,
     out: Out,
-    clamps: bool,
-    mask: RawBand,
+    RawEnds { clamps, mask }: RawEnds,
 ) {
     // SAFETY: handed on from the caller.
     unsafe {

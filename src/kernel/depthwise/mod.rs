@@ -18,9 +18,9 @@ use rayon::prelude::*;
 
 pub(super) use any::MAX_TAPS;
 pub(super) use gather::{Mask, forward as forward_rows};
-pub(super) use plane::{Band, Plane, Weights};
+pub(super) use plane::{Band, NineTaps, Plane, Weights};
 pub(super) use spread::backward_input as backward_input_rows;
-pub(super) use weight::backward_weight as backward_weight_rows;
+pub(super) use weight::{WeightGradient, backward_weight as backward_weight_rows};
 
 /// Numbers of output that one task makes at most.
 const TASK_FLOATS: usize = 1 << 16;
@@ -35,13 +35,13 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
     let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
     let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.forward(isa, layer.weight, layer.scale, layer.bias);
-    let (zeros, taps) = (&*zeros.first(p.w * p.c), &*taps);
+    let taps = NineTaps { plane: &p, weights: taps, zeros: zeros.first(p.w * p.c) };
     let (image, row) = (g.h * g.w * g.cin, g.ow * g.cout);
     let rows = (TASK_FLOATS / row).max(1);
     for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(g.oh * row)) {
         y.par_chunks_mut(rows * row).enumerate().for_each(|(i, y)| {
             let out = i * rows..i * rows + y.len() / row;
-            forward_rows(isa, &p, Band::whole(x, g.h), taps, zeros, out, y, g.relu6);
+            forward_rows(isa, taps, Band::whole(x, g.h), out, y, g.relu6);
         });
     }
 }
@@ -56,13 +56,13 @@ pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]
     let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
     let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.backward(isa, layer.weight, layer.scale, p.stride);
-    let (zeros, taps) = (&*zeros.first(p.ow * p.c), &*taps);
+    let taps = NineTaps { plane: &p, weights: taps, zeros: zeros.first(p.ow * p.c) };
     let (image, row) = (g.oh * g.ow * g.cout, g.w * g.cin);
     let rows = (TASK_FLOATS / row).max(1);
     for (dy, dx) in dy.chunks_exact(image).zip(dx.chunks_exact_mut(g.h * row)) {
         dx.par_chunks_mut(rows * row).enumerate().for_each(|(i, dx)| {
             let rows = i * rows..i * rows + dx.len() / row;
-            backward_input_rows(isa, &p, Band::whole(dy, g.oh), taps, zeros, rows, dx, None);
+            backward_input_rows(isa, taps, Band::whole(dy, g.oh), rows, dx, None);
         });
     }
 }
@@ -80,6 +80,7 @@ pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw
     let (image_in, image_out) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     for (x, dy) in x.chunks_exact(image_in).zip(dy.chunks_exact(image_out)) {
         let (x, dy) = (Band::whole(x, g.h), Band::whole(dy, g.oh));
-        backward_weight_rows(isa, &p, x, dy, zeros, 0..p.oh, layer.scale, dw, db);
+        let to = WeightGradient { scale: layer.scale, dw: &mut *dw, db: &mut *db };
+        backward_weight_rows(isa, &p, x, dy, zeros, 0..p.oh, to);
     }
 }

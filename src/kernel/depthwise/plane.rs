@@ -184,7 +184,16 @@ impl Weights {
 /// Zeros that stand in for rows and columns of padding; long enough for a row of the image.
 pub(in crate::kernel) type Zeros<'a> = &'a [f32];
 
-pub(super) fn check(isa: Isa, plane: &Plane, weights: &Weights, zeros: Zeros, row: usize) {
+/// A layer as the kernels that gather and spread over its taps take it.
+#[derive(Clone, Copy)]
+pub(in crate::kernel) struct NineTaps<'a> {
+    pub plane: &'a Plane,
+    pub weights: &'a Weights,
+    pub zeros: Zeros<'a>,
+}
+
+pub(super) fn check(isa: Isa, taps: NineTaps, row: usize) {
+    let NineTaps { plane, weights, zeros } = taps;
     assert!(weights.numbers.len() == GROUP_ROWS * plane.c && weights.lanes == isa.lanes(), "weights of {plane:?}");
     assert!(zeros.len() >= row, "zeros for {plane:?}");
 }

@@ -3,7 +3,7 @@
 
 use super::ending::{Ending, Masked, Out, Plain};
 use super::gather::{End, Mask, gather};
-use super::plane::{Band, GROUP_ROWS, Lanes, Plane, RawBand, Weights, Zeros, check, each_group};
+use super::plane::{Band, GROUP_ROWS, Lanes, NineTaps, Plane, RawBand, check, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
@@ -13,25 +13,23 @@ use std::ops::Range;
 ///
 /// # Panics
 /// If a buffer is too short.
-#[allow(clippy::too_many_arguments)]
 pub(in crate::kernel) fn backward_input(
     isa: Isa,
-    plane: &Plane,
+    taps: NineTaps,
     dy: Band,
-    weights: &Weights,
-    zeros: Zeros,
     rows: Range<usize>,
     dx: &mut [f32],
     mask: Option<Mask>,
 ) {
+    let NineTaps { plane, weights, zeros } = taps;
     if plane.stride == 1 {
         let Plane { h, w, oh, ow, c, top, left, .. } = *plane;
         let turned = Plane { h: oh, w: ow, oh: h, ow: w, c, stride: 1, top: 2 - top, left: 2 - left };
-        gather(isa, &turned, dy, weights, zeros, rows, dx, mask.map_or(End::Store, End::Mask));
+        gather(isa, NineTaps { plane: &turned, ..taps }, dy, rows, dx, mask.map_or(End::Store, End::Mask));
         return;
     }
     let (row, c) = (plane.w * plane.c, plane.c);
-    check(isa, plane, weights, zeros, plane.ow * c);
+    check(isa, taps, plane.ow * c);
     assert!(dy.covers(plane.outputs(rows.clone()), plane.ow * c), "output gradient of {plane:?}");
     assert!(dx.len() >= rows.len() * row, "gradient of {plane:?}");
     let mut out = Out { y: dx.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };

@@ -9,7 +9,6 @@ use std::ops::Range;
 ///
 /// # Panics
 /// If a buffer is too short.
-#[allow(clippy::too_many_arguments)]
 pub(in crate::kernel) fn backward_weight(
     isa: Isa,
     plane: &Plane,
@@ -17,11 +16,9 @@ pub(in crate::kernel) fn backward_weight(
     dy: Band,
     zeros: Zeros,
     rows: Range<usize>,
-    scale: &[f32],
-    dw: &mut [f32],
-    db: &mut [f32],
+    to: WeightGradient,
 ) {
-    let c = plane.c;
+    let (c, WeightGradient { scale, dw, db }) = (plane.c, to);
     if rows.is_empty() {
         return;
     }
@@ -33,7 +30,14 @@ pub(in crate::kernel) fn backward_weight(
     unsafe { weight_raw(isa, *plane, x.raw(), dy.raw(), zeros.as_ptr(), rows, to) }
 }
 
-/// Where the sums go.
+/// The gradients of weight `[9, c]` and bias `[c]`, which are added to, and the frozen scale of each channel.
+pub(in crate::kernel) struct WeightGradient<'a> {
+    pub scale: &'a [f32],
+    pub dw: &'a mut [f32],
+    pub db: &'a mut [f32],
+}
+
+/// [`WeightGradient`] whose bounds were checked.
 #[derive(Clone, Copy)]
 struct Gradients {
     scale: *const f32,

@@ -38,6 +38,26 @@ impl Rows<'_> {
     fn covers(&self, rows: usize, columns: usize) -> bool {
         rows == 0 || (rows - 1) * self.stride + columns <= self.data.len()
     }
+
+    fn raw(&self) -> RawRows {
+        RawRows { data: self.data.as_ptr(), stride: self.stride }
+    }
+}
+
+/// [`Rows`] whose bounds were checked.
+#[derive(Clone, Copy)]
+struct RawRows {
+    data: *const f32,
+    stride: usize,
+}
+
+impl RawRows {
+    /// The rows from row `row` and column `column` on.
+    #[inline(always)]
+    unsafe fn at(self, row: usize, column: usize) -> Self {
+        // SAFETY: the caller checked that the place exists.
+        Self { data: unsafe { self.data.add(row * self.stride + column) }, stride: self.stride }
+    }
 }
 
 /// Calls the tile of the right height: `rows` becomes a constant.

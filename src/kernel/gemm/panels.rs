@@ -35,7 +35,7 @@ impl Panels {
         let pack = |columns: Range<usize>, to: &mut [f32]| {
             let (from, to) = (weight.as_ptr(), to.as_mut_ptr());
             // SAFETY: the assertion above; there is room for k + 1 rows of whole vectors.
-            unsafe { pack_raw(isa, k, n, columns.start, columns.end, from, scale.as_ptr(), bias.as_ptr(), to) }
+            unsafe { pack_raw(isa, [k, n], columns, from, scale.as_ptr(), bias.as_ptr(), to) }
         };
         shared(isa, k, 0..n, self.reset(isa, k, n), &pack);
     }
@@ -51,7 +51,7 @@ impl Panels {
         let pack = |columns: Range<usize>, to: &mut [f32]| {
             let (from, to) = (weight.as_ptr(), to.as_mut_ptr());
             // SAFETY: the assertion above; there is room for k + 1 rows of whole vectors.
-            unsafe { transposed_raw(isa, k, n, columns.start, columns.end, from, scale.as_ptr(), to) }
+            unsafe { transposed_raw(isa, [k, n], columns, from, scale.as_ptr(), to) }
         };
         shared(isa, k, 0..n, self.reset(isa, k, n), &pack);
     }
@@ -93,24 +93,22 @@ pub(super) fn panel_vectors<S: Simd>(left: usize) -> usize {
 }
 
 per_simd! {
-    // Columns `first` to `end`; both lie between panels.
+    // `columns` begin and end between panels.
     unsafe fn pack_raw(
-        k: usize, n: usize, first: usize, end: usize, weight: *const f32, scale: *const f32, bias: *const f32, to: *mut f32
+        size: [usize; 2], columns: Range<usize>, weight: *const f32, scale: *const f32, bias: *const f32, to: *mut f32
     ) = pack_body
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn pack_body<S: Simd>(
-    k: usize,
-    n: usize,
-    mut first: usize,
-    end: usize,
+    [k, n]: [usize; 2],
+    columns: Range<usize>,
     weight: *const f32,
     scale: *const f32,
     bias: *const f32,
     mut to: *mut f32,
 ) {
+    let Range { start: mut first, end } = columns;
     let mut left = (n - first).div_ceil(S::LANES);
     while first < end {
         let vectors = panel_vectors::<S>(left);
@@ -174,22 +172,21 @@ unsafe fn pack_panel<S: Simd, const NV: usize, const WHOLE: bool>(
 }
 
 per_simd! {
-    // Columns `first` to `end`; both lie between panels.
+    // `columns` begin and end between panels.
     unsafe fn transposed_raw(
-        k: usize, n: usize, first: usize, end: usize, weight: *const f32, scale: *const f32, to: *mut f32
+        size: [usize; 2], columns: Range<usize>, weight: *const f32, scale: *const f32, to: *mut f32
     ) = transposed_body
 }
 
 #[inline(always)]
 unsafe fn transposed_body<S: Simd>(
-    k: usize,
-    n: usize,
-    mut first: usize,
-    end: usize,
+    [k, n]: [usize; 2],
+    columns: Range<usize>,
     weight: *const f32,
     scale: *const f32,
     mut to: *mut f32,
 ) {
+    let Range { start: mut first, end } = columns;
     let mut left = (n - first).div_ceil(S::LANES);
     while first < end {
         let vectors = panel_vectors::<S>(left);

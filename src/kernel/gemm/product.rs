@@ -1,7 +1,7 @@
 //! `Y = end(bias + X·B)`.
 
 use super::panels::panel_vectors;
-use super::{End, Panels, Rows, with_rows};
+use super::{End, Panels, RawRows, Rows, with_rows};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 
@@ -25,23 +25,13 @@ pub(in crate::kernel) fn product(
     let aux = aux.map_or(std::ptr::null(), <[f32]>::as_ptr);
     // SAFETY: the assertions above; the panels have the layout that `pack` gave them for these vectors.
     unsafe {
-        product_raw(isa, m, b.k, b.n, x.data.as_ptr(), x.stride, b.as_ptr(), y.as_mut_ptr(), b.n, end, aux);
+        let out = Out { y: y.as_mut_ptr(), stride: b.n, aux, end };
+        product_raw(isa, [m, b.k, b.n], x.raw(), b.as_ptr(), out);
     }
 }
 
 per_simd! {
-    unsafe fn product_raw(
-        m: usize,
-        k: usize,
-        n: usize,
-        x: *const f32,
-        x_stride: usize,
-        b: *const f32,
-        y: *mut f32,
-        y_stride: usize,
-        end: End,
-        aux: *const f32,
-    ) = product_body
+    unsafe fn product_raw(size: [usize; 3], x: RawRows, b: *const f32, out: Out) = product_body
 }
 
 /// Panels of all columns up to this many bytes stay in the first-level cache while rows run.
@@ -51,19 +41,7 @@ const RESIDENT_BYTES: usize = 24 << 10;
 const ROWS_BYTES: usize = 8 << 10;
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn product_body<S: Simd>(
-    m: usize,
-    k: usize,
-    n: usize,
-    x: *const f32,
-    x_stride: usize,
-    b: *const f32,
-    y: *mut f32,
-    y_stride: usize,
-    end: End,
-    aux: *const f32,
-) {
+unsafe fn product_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, b: *const f32, out: Out) {
     // Rows in tiles of nearly equal height.
     let tiles = m.div_ceil(S::ROWS).max(1);
     let (low, higher) = (m / tiles, m % tiles);
@@ -79,13 +57,11 @@ unsafe fn product_body<S: Simd>(
                 let (row, rows) = (t * low + t.min(higher), low + usize::from(t < higher));
                 // SAFETY: rows and columns lie inside the matrices.
                 unsafe {
-                    let aux = if aux.is_null() { aux } else { aux.add(row * y_stride + first) };
-                    let out = Out { y: y.add(row * y_stride + first), stride: y_stride, aux, end };
-                    let x = x.add(row * x_stride);
+                    let (x, out) = (x.at(row, 0), out.at(row, first));
                     match vectors {
-                        3 => rows_of::<S, 3>(rows, k, x, x_stride, panel, out, last_lanes),
-                        2 => rows_of::<S, 2>(rows, k, x, x_stride, panel, out, last_lanes),
-                        _ => rows_of::<S, 1>(rows, k, x, x_stride, panel, out, last_lanes),
+                        3 => rows_of::<S, 3>(rows, k, x, panel, out, last_lanes),
+                        2 => rows_of::<S, 2>(rows, k, x, panel, out, last_lanes),
+                        _ => rows_of::<S, 1>(rows, k, x, panel, out, last_lanes),
                     }
                 }
             }
@@ -98,21 +74,32 @@ unsafe fn product_body<S: Simd>(
     }
 }
 
-/// Where a tile goes.
+/// The place of the product, or of a tile of it.
 #[derive(Clone, Copy)]
 struct Out {
     y: *mut f32,
     stride: usize,
+    /// Null where the end needs none.
     aux: *const f32,
     end: End,
+}
+
+impl Out {
+    /// The place from row `row` and column `column` on.
+    #[inline(always)]
+    unsafe fn at(self, row: usize, column: usize) -> Self {
+        let Self { y, stride, aux, end } = self;
+        let place = row * stride + column;
+        // SAFETY: the caller checked that the place exists.
+        unsafe { Self { y: y.add(place), stride, aux: if aux.is_null() { aux } else { aux.add(place) }, end } }
+    }
 }
 
 #[inline(always)]
 unsafe fn rows_of<S: Simd, const NV: usize>(
     rows: usize,
     k: usize,
-    x: *const f32,
-    x_stride: usize,
+    x: RawRows,
     panel: *const f32,
     out: Out,
     last: usize,
@@ -120,7 +107,7 @@ unsafe fn rows_of<S: Simd, const NV: usize>(
     macro_rules! call {
         ($r:literal) => {
             // SAFETY: handed on from the caller.
-            unsafe { tile::<S, $r, NV>(k, x, x_stride, panel, out, last) }
+            unsafe { tile::<S, $r, NV>(k, x, panel, out, last) }
         };
     }
     with_rows!(rows, S::ROWS, call)
@@ -130,8 +117,7 @@ unsafe fn rows_of<S: Simd, const NV: usize>(
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
     k: usize,
-    x: *const f32,
-    x_stride: usize,
+    x: RawRows,
     panel: *const f32,
     out: Out,
     last: usize,
@@ -140,10 +126,10 @@ unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
     unsafe {
         let bias: [S::V; NV] = std::array::from_fn(|v| S::load(panel.add(v * S::LANES)));
         let mut b = panel.add(NV * S::LANES);
-        let mut next = x;
+        let mut next = x.data;
         let rows: [*const f32; R] = std::array::from_fn(|_| {
             let row = S::opaque(next);
-            next = row.wrapping_add(x_stride);
+            next = row.wrapping_add(x.stride);
             row
         });
         let mut sums = [bias; R];

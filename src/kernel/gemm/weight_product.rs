@@ -1,6 +1,6 @@
 //! `dW += scale·Xᵀ·G`.
 
-use super::{Rows, with_rows};
+use super::{RawRows, Rows, with_rows};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 
@@ -20,48 +20,20 @@ pub(in crate::kernel) fn weight_product(
     assert!(dw.len() == k * n && scale.len() == n, "weight gradient [{k}, {n}]");
     // SAFETY: the assertions above.
     unsafe {
-        weight_raw(
-            isa,
-            [m, k, n],
-            x.data.as_ptr(),
-            x.stride,
-            g.data.as_ptr(),
-            g.stride,
-            scale.as_ptr(),
-            dw.as_mut_ptr(),
-            n,
-        )
+        let to = Weights { dw: dw.as_mut_ptr(), stride: n, scale: scale.as_ptr() };
+        weight_raw(isa, [m, k, n], x.raw(), g.raw(), to)
     }
 }
 
 per_simd! {
-    unsafe fn weight_raw(
-        size: [usize; 3],
-        x: *const f32,
-        x_stride: usize,
-        g: *const f32,
-        g_stride: usize,
-        scale: *const f32,
-        dw: *mut f32,
-        dw_stride: usize,
-    ) = weight_body
+    unsafe fn weight_raw(size: [usize; 3], x: RawRows, g: RawRows, to: Weights) = weight_body
 }
 
 /// Numbers of both operands that are worked on together: half of a small second-level cache.
 const BLOCK_FLOATS: usize = 1 << 16;
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn weight_body<S: Simd>(
-    [m, k, n]: [usize; 3],
-    x: *const f32,
-    x_stride: usize,
-    g: *const f32,
-    g_stride: usize,
-    scale: *const f32,
-    dw: *mut f32,
-    dw_stride: usize,
-) {
+unsafe fn weight_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, g: RawRows, to: Weights) {
     let block = (BLOCK_FLOATS / (k + n)).clamp(64, 512);
     // Tiles of nearly equal height, in steps of four rows that are loaded together.
     let high = if k <= S::WEIGHT_ROWS {
@@ -83,15 +55,13 @@ unsafe fn weight_body<S: Simd>(
                 let height = (k - top).min(high);
                 // SAFETY: rows and columns lie inside the matrices.
                 unsafe {
-                    let (x, g) = (x.add(row * x_stride + top), g.add(row * g_stride + first));
-                    let to =
-                        Weights { dw: dw.add(top * dw_stride + first), stride: dw_stride, scale: scale.add(first) };
+                    let (x, g, to) = (x.at(row, top), g.at(row, first), to.at(top, first));
                     if width > 2 * S::LANES {
-                        weight_rows::<S, 3>(height, rows, x, x_stride, g, g_stride, to, width - 2 * S::LANES);
+                        weight_rows::<S, 3>(height, rows, x, g, to, width - 2 * S::LANES);
                     } else if width > S::LANES {
-                        weight_rows::<S, 2>(height, rows, x, x_stride, g, g_stride, to, width - S::LANES);
+                        weight_rows::<S, 2>(height, rows, x, g, to, width - S::LANES);
                     } else {
-                        weight_rows::<S, 1>(height, rows, x, x_stride, g, g_stride, to, width);
+                        weight_rows::<S, 1>(height, rows, x, g, to, width);
                     }
                 }
                 top += height;
@@ -102,7 +72,7 @@ unsafe fn weight_body<S: Simd>(
     }
 }
 
-/// Where a tile of a weight gradient goes.
+/// The place of a weight gradient, or of a tile of it.
 #[derive(Clone, Copy)]
 struct Weights {
     dw: *mut f32,
@@ -110,15 +80,22 @@ struct Weights {
     scale: *const f32,
 }
 
+impl Weights {
+    /// The place from row `row` and column `column` on.
+    #[inline(always)]
+    unsafe fn at(self, row: usize, column: usize) -> Self {
+        let Self { dw, stride, scale } = self;
+        // SAFETY: the caller checked that the place exists.
+        unsafe { Self { dw: dw.add(row * stride + column), stride, scale: scale.add(column) } }
+    }
+}
+
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 unsafe fn weight_rows<S: Simd, const NV: usize>(
     height: usize,
     m: usize,
-    x: *const f32,
-    x_stride: usize,
-    g: *const f32,
-    g_stride: usize,
+    x: RawRows,
+    g: RawRows,
     to: Weights,
     last: usize,
 ) {
@@ -127,9 +104,9 @@ unsafe fn weight_rows<S: Simd, const NV: usize>(
             // SAFETY: handed on from the caller.
             unsafe {
                 if last == S::LANES {
-                    weight_tile::<S, $r, NV, true>(m, x, x_stride, g, g_stride, to, last)
+                    weight_tile::<S, $r, NV, true>(m, x, g, to, last)
                 } else {
-                    weight_tile::<S, $r, NV, false>(m, x, x_stride, g, g_stride, to, last)
+                    weight_tile::<S, $r, NV, false>(m, x, g, to, last)
                 }
             }
         };
@@ -141,10 +118,8 @@ unsafe fn weight_rows<S: Simd, const NV: usize>(
 #[inline(always)]
 unsafe fn weight_tile<S: Simd, const R: usize, const NV: usize, const WHOLE: bool>(
     m: usize,
-    mut x: *const f32,
-    x_stride: usize,
-    mut g: *const f32,
-    g_stride: usize,
+    x: RawRows,
+    g: RawRows,
     to: Weights,
     last: usize,
 ) {
@@ -156,7 +131,8 @@ unsafe fn weight_tile<S: Simd, const R: usize, const NV: usize, const WHOLE: boo
                 if WHOLE || v + 1 < NV { S::load(from) } else { S::load_part(from, last) }
             })
         };
-        let (x_step, g_step) = (x_stride * size_of::<f32>(), g_stride * size_of::<f32>());
+        let (x_step, g_step) = (x.stride * size_of::<f32>(), g.stride * size_of::<f32>());
+        let (mut x, mut g) = (x.data, g.data);
         let mut sums = [[S::splat(0.0); NV]; R];
         macro_rules! four {
             ($quad:expr, $r:literal, $d:expr) => {

@@ -98,17 +98,14 @@ pub(in crate::kernel) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 macro_rules! per_isa {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
         $vis fn $name(isa: $crate::kernel::Isa, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma,f16c")]
-                #[allow(clippy::too_many_arguments)]
                 fn avx2($($arg: $ty),*) {
                     $body::<true>($($arg),*)
                 }
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
-                #[allow(clippy::too_many_arguments)]
                 fn avx512($($arg: $ty),*) {
                     $body::<true>($($arg),*)
                 }
@@ -136,18 +133,15 @@ pub(in crate::kernel) use per_isa;
 macro_rules! per_simd {
     ($(#[$doc:meta])* $vis:vis unsafe fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*
-        #[allow(clippy::too_many_arguments)]
         $vis unsafe fn $name(isa: $crate::kernel::Isa, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma,f16c")]
-                #[allow(clippy::too_many_arguments)]
                 unsafe fn avx2($($arg: $ty),*) {
                     // SAFETY: handed on from the caller, and the features are on.
                     unsafe { $body::<$crate::kernel::isa::x86::Avx2>($($arg),*) }
                 }
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
-                #[allow(clippy::too_many_arguments)]
                 unsafe fn avx512($($arg: $ty),*) {
                     // SAFETY: handed on from the caller, and the features are on.
                     unsafe { $body::<$crate::kernel::isa::x86::Avx512>($($arg),*) }
