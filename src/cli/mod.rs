@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod convert;
 mod demo;
+mod detector_arguments;
 mod diagnose;
 mod examples;
 mod export;

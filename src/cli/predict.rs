@@ -1,11 +1,11 @@
 //! `fieldtune predict`: detections on photos, folders, streams and watched folders.
 
-use crate::eval::Suppression;
+use super::detector_arguments::DetectorArguments;
 use crate::predict::{
-    Finder, FolderWatch, Frame, FrameForm, FrameSize, FrameStream, LowestScore, Pace, PictureSource, PixelLayout,
-    Printed, ResultOptions, Results, Saved, Timing, check_regular, photos,
+    Finder, FolderWatch, Frame, FrameForm, FrameSize, FrameStream, Pace, PictureSource, PixelLayout, Printed,
+    ResultOptions, Results, Saved, Timing, check_regular, photos,
 };
-use crate::session::{Supervisor, set_threads, terminal};
+use crate::session::{Supervisor, terminal};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
 pub struct PredictArguments {
-    /// A detector: a file, a run folder, or the name of kept weights
-    pub model: PathBuf,
+    #[command(flatten)]
+    pub detector: DetectorArguments,
     /// Photos, folders with the folders in them, patterns such as 'photos/**/*.jpg'; - for a stream on standard input
     #[arg(required_unless_present = "watch")]
     pub photos: Vec<PathBuf>,
@@ -28,18 +28,6 @@ pub struct PredictArguments {
     /// Annotated pictures as PNG: without loss, ten times as large
     #[arg(long)]
     pub png: bool,
-    /// Lowest score shown, of all classes or as CLASS=SCORE, may be repeated [default: the model's own, of best F1 in validation; 0.4 if it has none]
-    #[arg(long, value_name = "[CLASS=]SCORE")]
-    pub conf: Vec<LowestScore>,
-    /// One object has one class: boxes of other classes suppress each other, too
-    #[arg(long)]
-    pub agnostic: bool,
-    /// Names of the model's classes where its file has none: cat,dog or a file, one a line
-    #[arg(long)]
-    pub names: Option<String>,
-    /// Threads for the network [default: all cores]
-    #[arg(long)]
-    pub threads: Option<usize>,
     /// Detections as one JSON list on the terminal, and no folder unless --save names something
     #[arg(long, conflicts_with = "jsonl")]
     pub json: bool,
@@ -74,9 +62,7 @@ pub fn run(arguments: PredictArguments) -> Result<u8> {
     if !is_stream && (arguments.raw.is_some() || arguments.latest) {
         bail!("--raw and --latest are for a stream\nhelp: name it `-`: ... | fieldtune predict MODEL -");
     }
-    set_threads(arguments.threads)?;
-    let suppression = if arguments.agnostic { Suppression::AllClasses } else { Suppression::PerClass };
-    let finder = Finder::open(&arguments.model, arguments.names.as_deref(), &arguments.conf, suppression)?;
+    let finder = arguments.detector.open()?;
     let listed = if is_stream || arguments.watch.is_some() { Vec::new() } else { photos(&arguments.photos)? };
     let results = Results::open(options(&arguments, is_stream), finder.class_names())?;
     let mut prediction = Prediction { finder, results, timing: Timing::begin(), failed: 0 };
