@@ -109,7 +109,7 @@ pub fn stop_on_signal(audience: Audience) -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// What a child process took.
+/// The time that a child process took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChildTime {
     /// In the program and in the system, all threads.

@@ -49,6 +49,7 @@ mod package_files;
 mod packages;
 mod pipeline;
 mod predict;
+mod prose;
 mod report;
 mod resume;
 mod scenes;

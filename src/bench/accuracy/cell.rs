@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a run is made of.
+/// The parts of a run.
 #[derive(Clone, Debug)]
 pub struct Cell {
     pub recipe: String,
