@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(line, "120/300      1.250    0.500  0.613   0.58 to 0.65  0.900      - 10:01:01  best");
         assert!(line.len() <= 80 && heading.len() <= line.len());
         assert_eq!(table.row(&row, false), line.trim_end_matches("  best"));
-        assert!((2..=20).all(|_| table.row(&row, false).contains('\n')) == false && clock(61.9) == "1:01");
+        assert!(!(2..=20).all(|_| table.row(&row, false).contains('\n')) && clock(61.9) == "1:01");
     }
 }

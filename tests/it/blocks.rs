@@ -223,7 +223,7 @@ impl Case {
             Some(_) => &[(false, true), (true, false), (true, true)],
         };
         for &(input, expansion) in kept {
-            let (from, near) = case.from_halves(input, expansion);
+            let (from, near) = case.of_halves(input, expansion);
             near_bound |= near;
             case.from_halves.push(from);
         }
@@ -231,7 +231,7 @@ impl Case {
     }
 
     /// The gradients from what is kept, and whether an output lies at a bound then.
-    fn from_halves(&self, input: bool, expansion: bool) -> (FromHalves, bool) {
+    fn of_halves(&self, input: bool, expansion: bool) -> (FromHalves, bool) {
         let next = |i: usize, x: &[f32]| rounded(&reference::forward(&self.numbers[i].layer(), x, None));
         let x = if input { widened(&self.halves[0]) } else { self.inputs[0].clone() };
         let wide = if expansion { widened(&self.halves[1]) } else { next(0, &x) };
