@@ -116,10 +116,9 @@ mod tests {
             format!("{path}: one two three four five six seven eight nine\nhelp: a second line\n  an indented one");
         let lines = wrapped_to(40, "warning: ", &text);
         let lines: Vec<&str> = lines.lines().collect();
-        assert_eq!(lines[0].trim_end(), "warning:");
-        assert_eq!(lines[1], format!("    {path}:"));
-        assert_eq!(lines[2], "    one two three four five six seven");
-        assert_eq!(&lines[4..], ["    help: a second line", "      an indented one"]);
+        assert_eq!(lines[0], format!("warning: {path}:"));
+        assert_eq!(lines[1], "    one two three four five six seven");
+        assert_eq!(&lines[3..], ["    help: a second line", "      an indented one"]);
         assert!(lines.iter().all(|l| l.len() <= 40 || l.contains(path)), "{lines:#?}");
         assert_eq!(wrapped_to(40, "", "a table   of columns"), "a table   of columns");
     }

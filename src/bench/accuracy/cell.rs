@@ -141,7 +141,7 @@ mod tests {
     fn figures_are_the_last_epochs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.csv");
-        std::fs::write(&path, "epoch,AP,AP50,AP[\"a,b\"]\n1,0.1,0.2,0.3\n2,0.4,0.5,0.6\n").unwrap();
+        std::fs::write(&path, "epoch,AP,AP50,\"AP[a,b]\"\n1,0.1,0.2,0.3\n2,0.4,0.5,0.6\n").unwrap();
         let time = ChildTime { cpu_seconds: 7.0 };
         let found = read_results(&path, time).unwrap();
         assert_eq!(found, CellResult { ap: 0.4, ap50: 0.5, epochs: 2, cpu_seconds: 7.0 });

@@ -99,6 +99,6 @@ mod tests {
         assert_eq!(numbers(&lines[1]), ["0.500", "0.500", "0.500", "1.000", "0.375", "2"]);
         assert_eq!(numbers(&lines[2]), ["1.000", "1.000", "1.000", "1.000", "0.375", "1"]);
         assert_eq!(numbers(&lines[3]), ["0.000", "0.000", "-", "-", "-", "1"]);
-        assert!(lines[3].contains("too l…"), "{}", lines[3]);
+        assert!(lines[3].contains("too lo…"), "{}", lines[3]);
     }
 }
