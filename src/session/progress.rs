@@ -86,7 +86,8 @@ impl TrainingProgress {
         }
         let sentence = self.table.sentence(&row.record, best);
         if is_watched() {
-            complain(self.table.row(row, best));
+            // Line by line: the second line of a text would be indented.
+            self.table.row(row, best).lines().for_each(complain);
             log_file::note(log::Level::Info, sentence);
         } else {
             log::info!("{sentence}");
