@@ -169,7 +169,7 @@ impl Matcher {
         &self.keys[from..from + len]
     }
 
-    /// Those of the wished split and kind, and with the wished extension if that counts.
+    /// The entries of the wished split and kind, and with the wished extension if that counts.
     fn fitting(&self, wish: &Wish, range: &[(u64, u32)]) -> Vec<u32> {
         let of_split = |name: &str| wish.split.is_none_or(|s| split_of(name).is_none_or(|other| other == s));
         let wanted = folded(file_name(wish.wanted));

@@ -94,7 +94,7 @@ fn take(mut stream: TcpStream, bounds: Bounds, answering: &Arc<Answering>, open:
         let _open = open;
         converse(stream, bounds, &*answering);
     };
-    // Where no thread can be had, the connection is closed.
+    // The connection is closed if no thread can be had.
     let _ = thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(converse);
 }
 

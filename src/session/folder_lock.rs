@@ -70,7 +70,7 @@ fn sweep_by(folder: &Path, processes: &Path) {
     for path in entries.flatten().map(|e| e.path()) {
         if temporary(&path).is_some_and(is_left) {
             log::debug!("{}: removed, a process that was ended left it", path.display());
-            // What cannot be removed does no harm.
+            // A file that cannot be removed does no harm.
             let _ = fs::remove_file(&path);
         }
     }

@@ -23,7 +23,7 @@ pub fn rung(found: &CauseFound, rung: u32, facts: &RunFacts, now: &Adjustments, 
     let ladder = ladder(found, facts, now, factor);
     let top = ladder.len() as u32;
     match ladder.into_iter().nth(rung as usize) {
-        // What a machine cannot do is said, once.
+        // A limit of the machine is said once.
         None if rung == 0 && top == 0 => Some(Action::Advise),
         other => other,
     }

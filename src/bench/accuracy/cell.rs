@@ -50,7 +50,7 @@ impl Cell {
         if let Ok(text) = std::fs::read_to_string(&kept) {
             return serde_json::from_str(&text).with_context(|| format!("{}: remove it to run again", kept.display()));
         }
-        // What stands here is of a run that was cut off.
+        // A folder without a result is of a run that was cut off.
         if folder.exists() {
             std::fs::remove_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
         }

@@ -208,7 +208,7 @@ fn read_back(file: &mut File, beginning: &[u8], gap: &mut crc32fast::Hasher) -> 
     }
     let mut packed = Vec::new();
     gap.update(beginning);
-    // What follows the last whole photo counts for nothing.
+    // Bytes behind the last whole photo are left out.
     let mut ahead = gap.clone();
     while let Some((photo, end)) = read_photo(&mut reader, at, len, &mut ahead) {
         packed.push(photo);

@@ -255,7 +255,7 @@ impl Participant for Node {
             return Err(TrainError::Empty { split: "validation split".into(), found: "no image".into() }.into());
         }
         let options = ExportOptions::raw(self.start.size, &round.places.names);
-        // What the board runs: the federation's network as of this round.
+        // The board runs the federation's network as of this round.
         export(&network, &self.folder.join("global.onnx"), &options)?;
         let job = self.job(&round);
         let found = held_out(&job, SsdModel::into_inference(network), &round.places.records(&self.validation))?;
