@@ -81,7 +81,7 @@ fn look(arguments: &ProbeArguments) -> Result<ProbeReport> {
     let state = TrainState::new(&network, &job.recipe);
     let memory = MemoryState::read(root);
     let plan_of = [threads, loader_threads(threads)];
-    let budget = board.as_ref().and_then(|b| b.memory_mb);
+    let budget = job.memory_mb;
     let fits = fit_memory(&state, &mut job.recipe, arguments.imgsz, plan_of, job.watchdog, budget);
     let plan = MemoryPlan::new(&state, &job.recipe, arguments.imgsz, plan_of, job.watchdog);
     drop((network, state));

@@ -74,6 +74,8 @@ pub struct TrainArguments {
     pub seed: Option<u64>,
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<u64>,
     #[arg(long, value_name = "SPLIT")]
     pub train_split: Option<String>,
     #[arg(long, value_name = "SPLIT")]
@@ -183,6 +185,7 @@ pub fn job_file(a: TrainArguments) -> Result<JobFile> {
     job.imgsz = a.imgsz.or(job.imgsz);
     job.name = a.name.or(job.name);
     job.threads = a.threads.or(job.threads);
+    job.memory_mb = a.memory.or(job.memory_mb);
     job.minutes = a.minutes.or(job.minutes.filter(|_| a.epochs.is_none()));
     job.train_split = a.train_split.or(job.train_split);
     job.val_split = a.val_split.or(job.val_split);

@@ -34,6 +34,8 @@ pub struct JobFile {
     pub imgsz: Option<InputSize>,
     /// Threads for the network; all cores if absent.
     pub threads: Option<usize>,
+    /// Most memory that the whole run may take, in MB; the board's, or what is free, if absent.
+    pub memory_mb: Option<u64>,
     pub train_split: Option<String>,
     pub val_split: Option<String>,
     /// Share of the images held back for validation where the data set has no split.
@@ -107,6 +109,7 @@ impl Default for JobFile {
             name: None,
             imgsz: None,
             threads: None,
+            memory_mb: None,
             train_split: None,
             val_split: None,
             val_share: 0.2,

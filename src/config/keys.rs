@@ -44,7 +44,7 @@ impl Key {
 
 /// In the order in which `fieldtune config` writes them: tables one after the other.
 #[rustfmt::skip]
-pub const KEYS: [Key; 75] = [
+pub const KEYS: [Key; 76] = [
     key("", "data", "data", DATA, "Folder of labelled photos, a .zip of one, a label file, or a pack").or("must be named", "\"photos\""),
     key("", "also", "", DATA, "More data sets, joined with the first by the names of their classes: a list").or("none", "[\"street\"]"),
     key("", "accept", "accept", DATA, "Kinds of errors of a data set that are accepted, which otherwise end the run before it begins: a list").or("none", "[\"validation-is-training\"]"),
@@ -54,6 +54,7 @@ pub const KEYS: [Key; 75] = [
     key("", "name", "name", RUN, "Name of the run folder").or("the data set's name and a number", "\"first\""),
     key("", "imgsz", "imgsz", NETWORK, "Input size in pixels, 64 to 1280, or HEIGHTxWIDTH").or("that of the weights file, or 300", "300"),
     key("", "threads", "threads", RUN, "Threads for the network; 0 for all cores").or("all cores", "4"),
+    key("", "memory_mb", "memory", RUN, "Most memory that the whole run may take, in MB (32 to 1048576): micro-batches shrink and large photos are decoded small; what cannot fit is refused before step 1").or("that of the board's settings, or what the machine has to spare", "256"),
     key("", "train_split", "train_split", DATA, "Split of the data set to train on").or("train, or all images", "\"train\""),
     key("", "val_split", "val_split", DATA, "Split of the data set to validate on").or("val, or images held back", "\"val\""),
     key("", "val_share", "val_share", DATA, "Share of the images held back for validation where the data set names no split, 0 to below 1"),

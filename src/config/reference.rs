@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_table_of_keys_is_that_of_the_file() {
-        let text = "data = 'a'\nalso = ['h']\naccept = ['i']\nnames = 'j'\nweights = 'b'\nname = 'c'\nimgsz = 300\nminutes = 20.0\nthreads = 1\ntrain_split = 'd'\nval_split = 'e'\nserve = '1'\nmetrics_file = 'k'\nnotify = 'l'\n\
+        let text = "data = 'a'\nalso = ['h']\naccept = ['i']\nnames = 'j'\nweights = 'b'\nname = 'c'\nimgsz = 300\nminutes = 20.0\nthreads = 1\nmemory_mb = 256\ntrain_split = 'd'\nval_split = 'e'\nserve = '1'\nmetrics_file = 'k'\nnotify = 'l'\n\
                     [service]\nstate = 'f'\ninbox = 'g'\n";
         let job: JobFile = toml::from_str(text).expect("a job file");
         let mut written = keys_of(&toml::Table::try_from(job).expect("TOML"), "");

@@ -6,12 +6,13 @@
 use std::io::{self, Cursor};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 
 use super::error::DataError;
 use super::exif::{Orientation, orientation_value};
 use super::jpeg_end;
-use super::reduced::{self, MAX_REDUCED_PIXELS, NotReduced};
+use super::photo_memory::photo_memory;
+use super::reduced::{self, MAX_REDUCED_PIXELS, NotReduced, Reduction};
 use super::resize::resize;
 use super::sample::RgbImage;
 use super::stored::Stored;
@@ -74,6 +75,11 @@ impl Photo {
     /// # Errors
     /// As [`Photo::read`].
     pub fn decode(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
+        Self::decode_within(bytes, path, photo_memory())
+    }
+
+    /// As [`Photo::decode`], with the most bytes that decoding may take.
+    fn decode_within(bytes: &[u8], path: &Path, allowed: u64) -> Result<Self, DataError> {
         let fault = |found: String| DataError::Image {
             file: path.into(),
             found,
@@ -118,10 +124,13 @@ impl Photo {
             None => (Orientation::UPRIGHT, None),
         };
         let size = if orientation.swaps_sides() { [height, width] } else { [width, height] };
-        let stored = match pixels > MAX_PIXELS {
+        let needed = bytes_to_decode(&decoder);
+        let reduction = if needed > allowed { Reduction::within(allowed) } else { Reduction::USUAL };
+        let stored = match pixels > MAX_PIXELS || needed > allowed {
             false => whole(decoder).map_err(undecodable)?,
-            true => reduced::decode(bytes, format, [width, height]).map_err(|error| match error {
-                NotReduced::TooLarge(found) => too_large(path, found),
+            true => reduced::decode(bytes, format, [width, height], reduction).map_err(|error| match error {
+                NotReduced::TooLarge(found) if pixels > MAX_PIXELS => too_large(path, found),
+                NotReduced::TooLarge(found) => too_dear(path, &found, [needed, allowed]),
                 NotReduced::Broken(text) if complete == Some(false) => {
                     fault(format!("truncated image: the file ends early ({text})"))
                 }
@@ -142,6 +151,14 @@ impl Photo {
     }
 }
 
+/// Bytes that the picture takes in its full size: as decoded, in eight bits, and turned upright.
+fn bytes_to_decode(decoder: &impl ImageDecoder) -> u64 {
+    let (width, height) = decoder.dimensions();
+    let rgb = 3 * u64::from(width) * u64::from(height);
+    let converted = if decoder.color_type() == ColorType::Rgb8 { 0 } else { rgb };
+    decoder.total_bytes().saturating_add(converted + rgb)
+}
+
 /// The picture in its full size.
 fn whole(decoder: impl ImageDecoder) -> Result<RgbImage, ImageError> {
     let decoded = DynamicImage::from_decoder(decoder)?.into_rgb8();
@@ -157,6 +174,18 @@ fn too_large(path: &Path, found: String) -> DataError {
             "{found}, larger than the limit of {whole} megapixels ({reduced} for baseline JPEG and for PNG without interlacing)"
         ),
         help: "scale it down, or save it as a baseline JPEG; the network sees a few hundred pixels".into(),
+    }
+}
+
+fn too_dear(path: &Path, found: &str, [needed, allowed]: [u64; 2]) -> DataError {
+    DataError::Image {
+        file: path.into(),
+        found: format!(
+            "{found}, which takes {} MB to decode, more than the {} MB of memory that are left for a photo",
+            needed >> 20,
+            allowed >> 20
+        ),
+        help: "scale it down, save it as a baseline JPEG (which is decoded small), or give more --memory".into(),
     }
 }
 
@@ -204,6 +233,24 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Result<Photo, String> {
         Photo::decode(bytes, Path::new("a.jpg")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn photos_that_take_more_memory_than_is_allowed_come_small_or_are_refused_by_name() {
+        // The smallest bound: 2048 x 2048 pixels take twice three bytes each, which is twice as much.
+        let image = gradient(2048, 2048);
+        let mut bmp = std::io::Cursor::new(Vec::new());
+        let rgb = image::RgbImage::from_raw(2048, 2048, image.pixels.clone()).expect("as many pixels");
+        rgb.write_to(&mut bmp, image::ImageFormat::Bmp).expect("encodes");
+        let decoder = ImageReader::new(Cursor::new(bmp.get_ref())).with_guessed_format().expect("a BMP").into_decoder();
+        let needed = bytes_to_decode(&decoder.expect("decodes"));
+        assert_eq!(needed, 2 * 3 * 2048 * 2048);
+        let decode = |bytes: &[u8], allowed| Photo::decode_within(bytes, Path::new("a"), allowed);
+        assert_eq!(decode(bmp.get_ref(), needed).expect("it fits").image.width, 2048);
+        let refused = decode(bmp.get_ref(), needed - 1).unwrap_err().to_string();
+        assert!(refused.contains("24 MB to decode, more than the 23 MB") && refused.contains("--memory"), "{refused}");
+        let small = decode(&jpeg(&image, None), needed - 1).expect("a JPEG comes small");
+        assert_eq!((small.size, small.image.width), ([2048, 2048], 1024));
     }
 
     #[test]

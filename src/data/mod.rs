@@ -33,6 +33,7 @@ mod matcher;
 mod merge;
 mod pack;
 mod paths;
+mod photo_memory;
 mod place;
 mod plan;
 mod reduced;
@@ -66,6 +67,7 @@ pub use pack::{
     Noted, Notes, Pack, PackAs, PackFor, PackOptions, PackReport, Split, is_current, is_partial_pack, pack_or_reuse,
     pack_set_or_reuse, write_pack,
 };
+pub use photo_memory::bound_photo_memory;
 pub use plan::EpochPlan;
 pub use resize::{normalise, normalised};
 pub use sample::{Batch, Object, Record, RgbImage, Sample};

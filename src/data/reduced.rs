@@ -13,12 +13,27 @@ use jpeg_decoder::PixelFormat;
 use super::jpeg_frame::JpegFrame;
 use super::sample::RgbImage;
 
-/// The longest side of a reduced photo is at least this, in pixels, and below twice as much.
-const LEAST_SIDE: u32 = 1280;
 /// Larger photos are refused: no camera takes them, and a small file can promise any size.
 pub const MAX_REDUCED_PIXELS: u64 = 256 << 20;
-/// Coefficients of a progressive JPEG that are held at once, in bytes.
-const MAX_COEFFICIENT_BYTES: u64 = 384 << 20;
+
+/// How small a photo may become, and the memory that its way there may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reduction {
+    /// The longest side of the reduced photo is at least this, in pixels, and below twice as much.
+    pub least_side: u32,
+    /// Coefficients of a progressive JPEG that are held at once, in bytes.
+    pub coefficient_bytes: u64,
+}
+
+impl Reduction {
+    /// For photos of many pixels, on a machine with memory enough.
+    pub const USUAL: Self = Self { least_side: 1280, coefficient_bytes: 384 << 20 };
+
+    /// For photos that would take more than `bytes` of memory whole: below 1280 pixels a side, 10 MB.
+    pub const fn within(bytes: u64) -> Self {
+        Self { least_side: 640, coefficient_bytes: bytes }
+    }
+}
 
 /// Why a large photo was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,29 +48,40 @@ pub enum NotReduced {
 ///
 /// # Errors
 /// If the format can be decoded whole only, or the content does not decode.
-pub fn decode(bytes: &[u8], format: Option<ImageFormat>, size: [u32; 2]) -> Result<RgbImage, NotReduced> {
+pub fn decode(
+    bytes: &[u8],
+    format: Option<ImageFormat>,
+    size: [u32; 2],
+    reduction: Reduction,
+) -> Result<RgbImage, NotReduced> {
     let [width, height] = size;
     let said = |what: &str| NotReduced::TooLarge(format!("{what} of {width}x{height} pixels"));
     let is_huge = u64::from(width) * u64::from(height) > MAX_REDUCED_PIXELS || width.max(height) > u32::from(u16::MAX);
     match format {
-        Some(ImageFormat::Jpeg) if !is_huge => jpeg(bytes, size, &said),
-        Some(ImageFormat::Png) if !is_huge => png(bytes, size, &said),
+        Some(ImageFormat::Jpeg) if !is_huge => jpeg(bytes, size, reduction, &said),
+        Some(ImageFormat::Png) if !is_huge => png(bytes, size, reduction, &said),
         Some(format) => Err(said(&format!("a {} image", format!("{format:?}").to_uppercase()))),
         None => Err(said("an image")),
     }
 }
 
-fn jpeg(bytes: &[u8], [width, height]: [u32; 2], said: &dyn Fn(&str) -> NotReduced) -> Result<RgbImage, NotReduced> {
+fn jpeg(
+    bytes: &[u8],
+    [width, height]: [u32; 2],
+    reduction: Reduction,
+    said: &dyn Fn(&str) -> NotReduced,
+) -> Result<RgbImage, NotReduced> {
     let broken = |error: jpeg_decoder::Error| NotReduced::Broken(error.to_string());
     let frame = JpegFrame::find(bytes).ok_or_else(|| NotReduced::Broken("no frame header".into()))?;
-    if frame.progressive && frame.coefficient_bytes() > MAX_COEFFICIENT_BYTES {
+    if frame.progressive && frame.coefficient_bytes() > reduction.coefficient_bytes {
         return Err(said("a progressive JPEG"));
     }
     let mut decoder = jpeg_decoder::Decoder::new(Cursor::new(bytes));
     decoder.read_info().map_err(broken)?;
     // The decoder takes the smallest scale at which one side suffices.
     let longest = width.max(height);
-    let wanted = |side: u32| (u64::from(side) * u64::from(LEAST_SIDE) / u64::from(longest)).clamp(1, 65535) as u16;
+    let wanted =
+        |side: u32| (u64::from(side) * u64::from(reduction.least_side) / u64::from(longest)).clamp(1, 65535) as u16;
     decoder.scale(wanted(width), wanted(height)).map_err(broken)?;
     let pixels = decoder.decode().map_err(broken)?;
     let info = decoder.info().ok_or_else(|| NotReduced::Broken("no frame header".into()))?;
@@ -67,7 +93,12 @@ fn jpeg(bytes: &[u8], [width, height]: [u32; 2], said: &dyn Fn(&str) -> NotReduc
     Ok(RgbImage { width: info.width.into(), height: info.height.into(), pixels })
 }
 
-fn png(bytes: &[u8], [width, height]: [u32; 2], said: &dyn Fn(&str) -> NotReduced) -> Result<RgbImage, NotReduced> {
+fn png(
+    bytes: &[u8],
+    [width, height]: [u32; 2],
+    reduction: Reduction,
+    said: &dyn Fn(&str) -> NotReduced,
+) -> Result<RgbImage, NotReduced> {
     let broken = |error: png::DecodingError| NotReduced::Broken(error.to_string());
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
@@ -76,7 +107,7 @@ fn png(bytes: &[u8], [width, height]: [u32; 2], said: &dyn Fn(&str) -> NotReduce
         return Err(said("an interlaced PNG"));
     }
     let channels = reader.output_color_type().0.samples();
-    let mut squares = Squares::new(width as usize, height as usize);
+    let mut squares = Squares::new(width as usize, height as usize, reduction.least_side as usize);
     while let Some(row) = reader.next_row().map_err(broken)? {
         squares.add_row(row.data(), channels);
     }
@@ -95,8 +126,8 @@ struct Squares {
 }
 
 impl Squares {
-    fn new(width: usize, height: usize) -> Self {
-        let side = (width.max(height) / LEAST_SIDE as usize).max(1);
+    fn new(width: usize, height: usize, least_side: usize) -> Self {
+        let side = (width.max(height) / least_side).max(1);
         let columns = width.div_ceil(side);
         let pixels = Vec::with_capacity(3 * columns * height.div_ceil(side));
         Self { side, size: [width, height], sums: vec![0; 3 * columns], rows: 0, pixels }
@@ -169,31 +200,32 @@ mod tests {
         let encoder = codecs::png::PngEncoder::new(&mut png);
         encoder.write_image(&pixels, width, height, ExtendedColorType::Rgb8).expect("encodes");
         for (bytes, format) in [(jpeg, ImageFormat::Jpeg), (png, ImageFormat::Png)] {
-            let image = decode(&bytes, Some(format), [width, height]).expect("decodes");
+            let image = decode(&bytes, Some(format), [width, height], Reduction::USUAL).expect("decodes");
             assert_eq!((image.width, image.height), (1450, 725), "{format:?}");
             assert_gradient(&image, 4);
-            let cut = decode(&bytes[..bytes.len() / 2], Some(format), [width, height]).expect_err("is cut");
+            let cut =
+                decode(&bytes[..bytes.len() / 2], Some(format), [width, height], Reduction::USUAL).expect_err("is cut");
             assert!(matches!(cut, NotReduced::Broken(_)), "{cut:?}");
         }
     }
 
     #[test]
     fn squares_at_the_edges_are_what_is_left_and_grey_becomes_rgb() {
-        let (width, height) = (3 * LEAST_SIDE as usize + 1, 4);
-        let mut squares = Squares::new(width, height);
+        let (width, height) = (3 * 640 + 1, 4);
+        let mut squares = Squares::new(width, height, 640);
         for row in [0, 3, 6, 100] {
             squares.add_row(&vec![row; width], 1);
         }
         let image = squares.finish().expect("all rows");
-        assert_eq!((image.width, image.height), (LEAST_SIDE as usize + 1, 2));
+        assert_eq!((image.width, image.height), (640 + 1, 2));
         assert!(image.pixels[..3 * image.width].iter().all(|&p| p == 3), "the mean of 0, 3 and 6");
         assert!(image.pixels[3 * image.width..].iter().all(|&p| p == 100));
-        assert!(Squares::new(10, 10).finish().is_none());
+        assert!(Squares::new(10, 10, 640).finish().is_none());
     }
 
     #[test]
     fn what_needs_its_whole_size_is_named() {
-        let named = |format| match decode(b"", format, [70_000, 70_000]) {
+        let named = |format| match decode(b"", format, [70_000, 70_000], Reduction::USUAL) {
             Err(NotReduced::TooLarge(found)) => found,
             other => panic!("{other:?}"),
         };
@@ -207,9 +239,9 @@ mod tests {
             &[3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0],
         ]
         .concat();
-        let found = decode(&progressive, Some(ImageFormat::Jpeg), [12_000, 12_000]);
+        let found = decode(&progressive, Some(ImageFormat::Jpeg), [12_000, 12_000], Reduction::USUAL);
         assert_eq!(found, Err(NotReduced::TooLarge("a progressive JPEG of 12000x12000 pixels".into())));
-        let small = decode(b"", Some(ImageFormat::WebP), [9000, 9000]);
+        let small = decode(b"", Some(ImageFormat::WebP), [9000, 9000], Reduction::USUAL);
         assert_eq!(small, Err(NotReduced::TooLarge("a WEBP image of 9000x9000 pixels".into())));
     }
 }

@@ -24,3 +24,4 @@ mod run_status;
 pub use finished_run::watch_run;
 pub use live::{Live, LiveOptions};
 pub use model_endpoint::{EndpointOptions, serve_model};
+pub use request::{Method, Refusal, Request};

@@ -14,8 +14,8 @@ use crate::config::{JobFile, ServiceFile};
 use crate::data::{DataError, DataSet};
 use crate::serve::{Live, LiveOptions};
 use crate::session::{
-    Busy, NoSoundCheckpoint, Overrides, PackChoice, Preflight, RunOutcome, Supervisor, USAGE, board_of, free_name,
-    log_file, new_training, pack_photos, refuse_unless_accepted, resume, set_threads, tell_notes,
+    Busy, NoSoundCheckpoint, Overrides, PackChoice, Preflight, RunOutcome, Supervisor, USAGE, board_of, bound_photos,
+    free_name, log_file, new_training, pack_photos, refuse_unless_accepted, resume, set_threads, tell_notes,
 };
 use crate::train::{Ending, PREVIOUS, Requests, TrainError};
 use crate::weights::{Store, VARIABLE, resolve};
@@ -234,7 +234,7 @@ impl Service {
         if data.extension().is_some_and(|e| e == "pack") {
             return Ok(data.to_path_buf());
         }
-        set_threads(self.job.threads)?;
+        bound_photos(self.job.memory_mb, set_threads(self.job.threads)?);
         let folder = self.shelf.run(run);
         fs::create_dir_all(&folder).with_context(|| format!("{}: cannot make the run folder", folder.display()))?;
         let pack = folder.join("photos.pack");

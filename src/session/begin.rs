@@ -4,12 +4,12 @@
 use super::board_settings::settle_on_board;
 use super::execution::execute;
 use super::fit_memory::fit_memory;
-use super::job_check::{check_class_names, check_paths};
+use super::job_check::{check_class_names, check_memory, check_paths};
 use super::label_pictures::{LabelPictures, objects_of};
 use super::loaded::DEFAULT_SIZE;
 use super::log_file;
 use super::photo_pack::PackChoice;
-use super::process::set_threads;
+use super::process::{bound_photos, set_threads};
 use super::reporting::Background;
 use super::run_folder::{Source, check_size, new_run, open_sources, refuse_unless_accepted, tell_leak, tell_notes};
 use super::run_outcome::RunOutcome;
@@ -152,6 +152,7 @@ fn inputs(file: &JobFile) -> Result<(PathBuf, PathBuf)> {
         bail!("minutes = {minutes}, expected {} to {}", MINUTES.start(), MINUTES.end());
     }
     check_paths(file)?;
+    check_memory(file)?;
     Ok((data, weights))
 }
 
@@ -238,6 +239,7 @@ pub fn new_training(mut file: JobFile, preflight: Preflight, supervisor: &mut Su
     }
     let board = settle_on_board(&mut file, Path::new("/"))?;
     let threads = set_threads(file.threads)?;
+    bound_photos(file.memory_mb, threads);
     let (prepared, mut recipe) = prepare(&file, &data, &weights, preflight, supervisor)?;
     if let Some(minutes) = file.minutes {
         fit_time(minutes, begun, &mut recipe, &prepared, threads)?;
@@ -264,7 +266,7 @@ pub fn new_training(mut file: JobFile, preflight: Preflight, supervisor: &mut Su
     let state = TrainState::new(&network, &file.recipe);
     drop(network);
     release_freed_memory();
-    let budget = board.as_ref().and_then(|b| b.memory_mb);
+    let budget = file.memory_mb;
     fit_memory(&state, &mut file.recipe, size, [threads, loader_threads(threads)], file.watchdog, budget)?;
     supervisor.board = board;
     write(&folder.join("config.toml"), &file.to_toml())?;

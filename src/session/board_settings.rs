@@ -34,6 +34,7 @@ pub fn settle_on_board(job: &mut JobFile, root: &Path) -> Result<Option<BoardCon
     let Some(config) = &board else { return Ok(None) };
     log::info!("{}: its settings are used, --board none to do without", config.title);
     job.threads = job.threads.or(config.threads);
+    job.memory_mb = job.memory_mb.or(config.memory_mb);
     if !job.given.checkpoint_every {
         job.checkpoint_every_s = config.writes.checkpoint_every_s;
     }

@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 use std::path::Path;
 
 /// Plans the run's memory and shrinks the micro-batch until the plan fits what is left here: the step stays the same.
-/// `threads` counts those of the network and those of the loader; `budget_mb` is the most that this board gives to
-/// training in all.
+/// `threads` counts those of the network and those of the loader; `budget_mb` is the most that
+/// the run may take in all.
 ///
 /// # Errors
 /// If not even single images fit.
@@ -39,7 +39,7 @@ pub fn fit_memory(
     let (left, whose) = (
         left >> 20,
         match memory.limit {
-            _ if budget < available => "the board's settings leave",
+            _ if budget < available => "memory_mb, or the board's settings, leave",
             MemoryLimit::Machine => "this machine has to spare",
             MemoryLimit::ControlGroup => "the control group's memory limit leaves",
         },

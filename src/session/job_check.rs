@@ -33,6 +33,22 @@ pub fn check_class_names(data: &Path, names: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// MB that `memory_mb` may say: below, not even the program starts; above, no machine is.
+const MEMORY_MB: std::ops::RangeInclusive<u64> = 32..=1 << 20;
+
+/// # Errors
+/// If `memory_mb` is out of its range.
+pub fn check_memory(job: &JobFile) -> Result<()> {
+    match job.memory_mb {
+        Some(mb) if !MEMORY_MB.contains(&mb) => bail!(
+            "memory_mb = {mb}, expected {} to {} MB\nhelp: it counts the whole process; `fieldtune probe` tells what a run takes",
+            MEMORY_MB.start(),
+            MEMORY_MB.end()
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// # Errors
 /// If config.toml could not hold a path, which would be found out after the work.
 pub fn check_paths(job: &JobFile) -> Result<()> {

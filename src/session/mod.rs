@@ -54,7 +54,7 @@ pub use loaded_tflite::LoadedTflite;
 pub use onlooker::{Onlooker, RunEnd};
 pub use photo_pack::{PackChoice, pack_photos};
 pub use pretrained::PRETRAINED;
-pub use process::{ChildTime, MOST_THREADS, prepare_process, set_threads, wait_with_time};
+pub use process::{ChildTime, MOST_THREADS, bound_photos, prepare_process, set_threads, wait_with_time};
 pub use progress::eta;
 pub use resume::{NoSoundCheckpoint, Overrides, restart_from_best, resume};
 pub use rounding::{USUAL_DIFFERENCE, allowed_difference};

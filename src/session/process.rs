@@ -1,6 +1,9 @@
 //! Settings of the whole process: logging, allocator, threads, signals.
 
+use crate::board::Memory;
+use crate::data::bound_photo_memory;
 use anyhow::{Context, Result, bail};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +14,8 @@ pub const MOST_THREADS: usize = 256;
 /// error for the writer, see [`super::terminal`], and not the end of a run.
 pub fn prepare_process() {
     super::log_file::start();
+    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    bound_photos(None, cores);
     keep_freed_memory();
     tell_of_unreadable_pages();
 }
@@ -75,6 +80,19 @@ pub fn set_threads(threads: Option<usize>) -> Result<usize> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(count).use_current_thread();
     pool.build_global().context("cannot start the worker threads")?;
     Ok(count)
+}
+
+/// The memory of a run that is there while its photos are packed, in MB: the program, the start's weights, the labels.
+const BESIDE_PHOTOS_MB: u64 = 48;
+
+/// Bounds the memory of photos in decoding: `threads` of them at once stay within `memory_mb` for the whole process, or
+/// within half of what is left here.
+pub fn bound_photos(memory_mb: Option<u64>, threads: usize) {
+    let left = Memory::available(Path::new("/")).map(|memory| memory.available_bytes / 2);
+    let wanted = memory_mb.map(|mb| mb.saturating_sub(BESIDE_PHOTOS_MB) << 20);
+    if let Some(bytes) = [left, wanted].into_iter().flatten().min() {
+        bound_photo_memory(bytes / threads.max(1) as u64);
+    }
 }
 
 /// Who runs the program, and so which signals mean that nobody waits for it any more.

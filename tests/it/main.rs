@@ -37,6 +37,7 @@ mod leftovers;
 mod live;
 mod locks;
 mod memory;
+mod memory_limit;
 mod network_golden;
 mod odd_sets;
 mod onnx;
