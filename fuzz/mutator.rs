@@ -1,6 +1,7 @@
 //! Seeded mutations of sound inputs: what a fuzzer does without its feedback, so that ordinary tests can do it for a second
 //! or two. Text has its numbers and its lines changed, too, and files with checksums have them made right again.
 
+use fieldtune::data::masked_crc32c;
 use serde_json::Value;
 
 /// xorshift64* (Vigna 2016): a generator fixed by its definition.
@@ -199,4 +200,20 @@ pub fn mutate_pack(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
     bytes[16..24].copy_from_slice(&len.to_le_bytes());
     let sum = crc32fast::hash(&bytes[..24]);
     bytes[24..28].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// A record with its length and both checksums, as a record file has it.
+pub fn framed(record: &[u8]) -> Vec<u8> {
+    let len = (record.len() as u64).to_le_bytes();
+    let sums = [masked_crc32c(&len), masked_crc32c(record)].map(u32::to_le_bytes);
+    [&len[..], &sums[0], record, &sums[1]].concat()
+}
+
+/// As [`mutate`], of the first record of a record file, whose checksums are right again afterwards.
+pub fn mutate_record(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
+    let record = bytes.get(12..bytes.len().saturating_sub(4)).filter(|_| dice.below(4) > 0);
+    let Some(record) = record else { return mutate(bytes, other, dice) };
+    let mut changed = record.to_vec();
+    mutate(&mut changed, record, dice);
+    *bytes = framed(&changed);
 }

@@ -6,13 +6,19 @@
 use fieldtune::boxes::Anchors;
 use fieldtune::config::JobFile;
 use fieldtune::data::{CheckOptions, DataSet, Pack, Photo, SplitOptions, check};
+use fieldtune::fleet::wire::{Message, Metadata, ObjectId, read as read_message};
 use fieldtune::interchange::import;
 use fieldtune::model::ssdlite_mobilenet_v2;
+use fieldtune::serve::Request;
 use fieldtune::train::Checkpoint;
 use fieldtune::watchdog::{Mode, Watchdog, parse, read_trace, replay, story};
+use prost::Message as _;
 use std::fs;
+use std::io::Write as _;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A reader: its name, the file that the input becomes below its folder, and what is done with it.
 pub struct Reader {
@@ -22,12 +28,22 @@ pub struct Reader {
 }
 
 /// All of them.
-pub const READERS: [Reader; 15] = [
+pub const READERS: [Reader; 27] = [
     Reader { name: "voc", file: "voc/a.xml", read: data_set },
     Reader { name: "coco", file: "coco/a.json", read: data_set },
     Reader { name: "yolo", file: "yolo/a.txt", read: data_set },
     Reader { name: "data_yaml", file: "data_yaml/data.yaml", read: data_set },
     Reader { name: "csv", file: "csv/a.csv", read: data_set },
+    Reader { name: "cvat", file: "cvat/annotations.xml", read: data_set },
+    Reader { name: "labelme", file: "labelme/a.json", read: data_set },
+    Reader { name: "label_studio", file: "label_studio/export.json", read: data_set },
+    Reader { name: "createml", file: "createml/_annotations.createml.json", read: data_set },
+    Reader { name: "via", file: "via/via_project.json", read: data_set },
+    Reader { name: "open_images", file: "open_images/sub-train-annotations-bbox.csv", read: data_set },
+    Reader { name: "kitti", file: "kitti/a.txt", read: data_set },
+    Reader { name: "visdrone", file: "visdrone/a.txt", read: data_set },
+    Reader { name: "tfrecord", file: "tfrecord/train.tfrecord", read: data_set },
+    Reader { name: "zip", file: "zip/set.zip", read: archive },
     Reader { name: "image", file: "image/a.png", read: |path| drop(Photo::read(path)) },
     Reader { name: "pack", file: "pack/a.pack", read: pack },
     Reader { name: "onnx", file: "onnx/a.onnx", read: |path| drop(import(path)) },
@@ -38,15 +54,24 @@ pub const READERS: [Reader; 15] = [
     Reader { name: "journal", file: "journal/journal.jsonl", read: journal },
     Reader { name: "trace", file: "trace/trace.jsonl", read: trace },
     Reader { name: "job", file: "job/job.toml", read: job },
+    Reader { name: "http", file: "http/request", read: request },
+    Reader { name: "fleet_message", file: "fleet_message/message", read: fleet_message },
 ];
+
+/// True if the reader's input is the labels of a data set.
+pub fn is_data_set(reader: &Reader) -> bool {
+    [data_set as fn(&Path), archive].iter().any(|read| std::ptr::fn_addr_eq(reader.read, *read))
+}
 
 /// Makes the folder of a reader, with the files beside which its input stands.
 pub fn prepare(reader: &Reader, below: &Path) -> PathBuf {
     let file = below.join(reader.file);
     let folder = file.parent().expect("a folder");
     fs::create_dir_all(folder).expect("a folder is made");
-    if matches!(reader.name, "voc" | "coco" | "yolo" | "data_yaml" | "csv") {
-        fs::write(folder.join("a.bmp"), bmp()).expect("writes");
+    if is_data_set(reader) && !matches!(reader.name, "tfrecord" | "zip") {
+        let photos = if reader.name == "open_images" { folder.join("train") } else { folder.to_path_buf() };
+        fs::create_dir_all(&photos).expect("a folder is made");
+        fs::write(photos.join("a.bmp"), bmp()).expect("writes");
     }
     if reader.name == "yolo" {
         fs::write(folder.join("data.yaml"), "names: [cat, dog]\n").expect("writes");
@@ -88,9 +113,17 @@ pub fn bmp() -> Vec<u8> {
 }
 
 fn data_set(file: &Path) {
+    looked_through(file.parent().expect("a folder"));
+}
+
+fn archive(file: &Path) {
+    looked_through(file);
+}
+
+fn looked_through(place: &Path) {
     static ANCHORS: OnceLock<Anchors> = OnceLock::new();
     let anchors = ANCHORS.get_or_init(|| Anchors::tf_ssd(&ssdlite_mobilenet_v2(1.0, 2, false).map_sizes([96; 2])));
-    let Ok(set) = DataSet::open(file.parent().expect("a folder")) else { return };
+    let Ok(set) = DataSet::open(place) else { return };
     let split = SplitOptions { val_share: 0.2, seed: 0 };
     let report = check(&set, &CheckOptions { input_size: 96.into(), anchors: anchors.corners(), split });
     let _ = (report.render_table(), report.to_json().to_string());
@@ -128,6 +161,80 @@ fn trace(file: &Path) {
     let (mut watchdog, mut said) = Watchdog::begin(facts, Mode::Cure);
     steps.iter().for_each(|step| said.extend(watchdog.step(step)));
     let _ = story(&said, &|image| format!("image {image}"));
+}
+
+/// A request as a server's connection brings it.
+fn request(file: &Path) {
+    const MOST_BODY: usize = 4096;
+    static LISTENER: OnceLock<(TcpListener, SocketAddr)> = OnceLock::new();
+    let (listener, address) = LISTENER.get_or_init(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        (listener, address)
+    });
+    let Ok(bytes) = fs::read(file) else { return };
+    let mut client = TcpStream::connect(address).expect("the listener is there");
+    let (mut server, _) = listener.accept().expect("somebody has come");
+    // What is longer than a socket takes at once is longer than a request may be.
+    let sent = bytes.len().min(2 * MOST_BODY + 8192);
+    client.write_all(&bytes[..sent]).and_then(|()| client.shutdown(Shutdown::Write)).expect("the server is there");
+    if let Ok(request) = Request::read(&mut server, MOST_BODY, Duration::from_secs(1)) {
+        assert!(request.path.starts_with('/') && request.body.len() <= MOST_BODY);
+        let _ = (request.query("token"), request.header("host"));
+    }
+}
+
+/// Between the objects of a fleet's message.
+pub const BETWEEN_SECTIONS: &[u8] = b"\n--\n";
+
+/// Objects as a server sends them: each has the hash of its content for an id, or a message would be refused unread. A
+/// section has a line with an object's kind and the numbers of its children, and its body, in which `@N` is the id of
+/// section N. The last is the message itself.
+fn fleet_message(file: &Path) {
+    let _ = fleet_numbers(file);
+}
+
+/// The count of numbers in a sound message's arrays.
+pub fn fleet_numbers(file: &Path) -> Option<usize> {
+    const MOST_SECTIONS: usize = 64;
+    let bytes = fs::read(file).ok()?;
+    let mut objects: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut metadata = Metadata::default();
+    for section in split(&bytes, BETWEEN_SECTIONS).into_iter().take(MOST_SECTIONS) {
+        let end = section.iter().position(|b| *b == b'\n').unwrap_or(section.len());
+        let head = String::from_utf8_lossy(&section[..end]).into_owned();
+        let (kind, children) = head.split_once(' ').unwrap_or((&head, ""));
+        let mut body = section.get(end + 1..).unwrap_or_default().to_vec();
+        if let Ok(text) = String::from_utf8(body.clone()) {
+            let ids = objects.iter().enumerate();
+            body = ids.fold(text, |text, (n, (id, _))| text.replace(&format!("@{n}"), id)).into_bytes();
+        }
+        let children = children.split(',').filter_map(|n| objects.get(n.trim().parse::<usize>().ok()?));
+        let children = children.map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(",");
+        metadata = Message::decode(&body[..]).ok().and_then(|message| message.metadata).unwrap_or_default();
+        let object = [format!("{kind} {children} {}\0", body.len()).as_bytes(), &body].concat();
+        objects.push((ObjectId::of(&object).as_str().to_string(), object));
+    }
+    metadata.message_id = objects.last().map(|(id, _)| id.clone()).unwrap_or_default();
+    let fetch = &mut |id: &ObjectId| {
+        let found = objects.iter().find(|(own, _)| own == id.as_str());
+        found.map(|(_, object)| object.clone()).ok_or("no such object")
+    };
+    let content = read_message(&metadata, fetch).ok()?;
+    let numbers: usize = content.arrays.iter().map(|(_, array)| array.shape.iter().product::<usize>()).sum();
+    assert!(numbers <= MOST_SECTIONS * bytes.len(), "no more numbers than have come");
+    Some(numbers)
+}
+
+/// The pieces of `bytes` between a mark.
+fn split<'a>(bytes: &'a [u8], mark: &[u8]) -> Vec<&'a [u8]> {
+    let (mut pieces, mut from) = (Vec::new(), 0);
+    while let Some(at) = bytes[from..].windows(mark.len()).position(|w| w == mark) {
+        pieces.push(&bytes[from..from + at]);
+        from += at + mark.len();
+    }
+    pieces.push(&bytes[from..]);
+    pieces
 }
 
 fn job(file: &Path) {

@@ -6,7 +6,10 @@
 
 use crate::resume::finished;
 use crate::runs::text;
+use fieldtune::data::DataSet;
+use fieldtune::fleet::wire::{Message, Metadata};
 use image::{DynamicImage, ImageFormat, RgbImage};
+use prost::Message as _;
 use std::fs;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,8 +19,10 @@ use std::time::{Duration, Instant};
 mod mutator;
 #[path = "../../fuzz/readers.rs"]
 mod readers;
+#[path = "../../fuzz/seeds.rs"]
+mod sound;
 
-use mutator::{Dice, mutate, mutate_checkpoint, mutate_pack};
+use mutator::{Dice, mutate, mutate_checkpoint, mutate_pack, mutate_record};
 use readers::{READERS, Reader, prepare, read};
 
 /// No input may take longer; the slowest that is allowed anything is a long text of rules to be lived through.
@@ -58,7 +63,10 @@ fn seeds(reader: &Reader) -> Vec<Vec<u8>> {
         "journal" => vec![head(of(run.join("run/journal.jsonl")), 60)],
         "trace" => vec![traces()],
         "job" => vec![of(run.join("run/config.toml")), b"data = \"photos\"\n[recipe]\nepochs = 3\n[service]\npoll_s = 1\n".into()],
-        other => panic!("no seeds for {other}"),
+        "tfrecord" => vec![sound::tfrecord()],
+        "zip" => vec![sound::zip(VOC)],
+        "fleet_message" => vec![sound::fleet_message(&fleet_root())],
+        other => vec![sound::text(other).unwrap_or_else(|| panic!("no seeds for {other}")).into()],
     }
 }
 
@@ -98,6 +106,31 @@ fn torch() -> Vec<u8> {
         zip.write_all(bytes).expect("its bytes");
     }
     zip.finish().expect("a zip").into_inner()
+}
+
+/// The metadata of a training message, as a server encodes it.
+fn fleet_root() -> Vec<u8> {
+    let metadata = Metadata {
+        run_id: 7,
+        dst_node_id: 9,
+        message_type: "train".into(),
+        group_id: "1".into(),
+        ttl: 3600.0,
+        ..Metadata::default()
+    };
+    Message { metadata: Some(metadata), ..Message::default() }.encode_to_vec()
+}
+
+/// As [`mutate`], of the label file in an archive or of its name, mostly; the archive is packed again.
+fn mutate_archive(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
+    if dice.below(4) == 0 {
+        return mutate(bytes, other, dice);
+    }
+    let (mut name, mut labels) = (b"set/a.xml".to_vec(), VOC.to_vec());
+    let changed = if dice.below(2) == 0 { &mut name } else { &mut labels };
+    mutate(changed, VOC, dice);
+    let name = String::from_utf8_lossy(&name[..name.len().min(300)]).into_owned();
+    *bytes = sound::packed(&[("set/a.bmp".into(), readers::bmp()), (name, labels)]);
 }
 
 fn traces() -> Vec<u8> {
@@ -146,6 +179,25 @@ fn inputs_that_broke_something_are_answered() {
     assert!(count > 0, "the corpus is there");
 }
 
+/// Mutations of inputs that are refused at once would reach little of a reader.
+#[test]
+fn sound_inputs_are_read() {
+    let below = tempfile::tempdir().expect("a temporary folder");
+    for reader in READERS.iter().filter(|reader| readers::is_data_set(reader)) {
+        let file = prepare(reader, below.path());
+        for seed in seeds(reader) {
+            fs::write(&file, seed).expect("writes");
+            let place = if reader.name == "zip" { &file } else { file.parent().expect("a folder") };
+            let set = DataSet::open(place).unwrap_or_else(|e| panic!("{}: {e}", reader.name));
+            let boxes: usize = set.annotations.iter().map(|a| a.objects.len()).sum();
+            assert!(boxes > 0, "{}: no box was read", reader.name);
+        }
+    }
+    let file = below.path().join("message");
+    fs::write(&file, sound::fleet_message(&fleet_root())).expect("writes");
+    assert_eq!(readers::fleet_numbers(&file), Some(2), "a sound message has its array");
+}
+
 #[test]
 fn changed_inputs_are_answered() {
     let time = Duration::from_secs(number("FIELDTUNE_FUZZ_SECONDS", 1));
@@ -170,6 +222,8 @@ fn changed_inputs_are_answered() {
                 match reader.name {
                     "checkpoint" => mutate_checkpoint(&mut bytes, &other, &mut dice),
                     "pack" => mutate_pack(&mut bytes, &other, &mut dice),
+                    "tfrecord" => mutate_record(&mut bytes, &other, &mut dice),
+                    "zip" => mutate_archive(&mut bytes, &other, &mut dice),
                     _ => mutate(&mut bytes, &other, &mut dice),
                 }
                 slowest = slowest.max(answered(reader, &file, &bytes, &format!("seed {seed}, input {count}")));
