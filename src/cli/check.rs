@@ -80,7 +80,7 @@ fn draw(dataset: &DataSet, out: &Path, size: InputSize, val_share: f64) -> Resul
     let pack = Pack::open(&path)?;
     let split = pack.split(&pack.roles().train)?;
     let pictures = LabelPictures { class_names: pack.classes(), size, seed: 0, augment: &AugmentOptions::default() };
-    pictures.write(&Records::of_split(&split), &objects_of(&pack, split.name())?, out)?;
+    pictures.write(&Records::of_split(&split), &objects_of(&split)?, out)?;
     log::info!("{}: labels.png and train_batch0.png written", out.display());
     Ok(())
 }

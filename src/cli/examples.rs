@@ -37,7 +37,7 @@ const EXAMPLES: [(&str, &[&str]); 18] = [
     ("export", &["fieldtune export runs/train/photos-1/weights/best.onnx -o jetson.onnx --form jetson"]),
     ("pack", &["fieldtune pack photos/ -o photos.pack"]),
     ("check", &["fieldtune check photos/", "fieldtune check photos/ --json > findings.json"]),
-    ("advise", &["fieldtune advise runs/train/photos-1"]),
+    ("advise", &["fieldtune advise runs/train/photos-1", "fieldtune advise photos/ --minutes 20"]),
     ("clean", &["fieldtune clean", "fieldtune clean runs/train --last --remove"]),
     ("diagnose", &["fieldtune diagnose runs/train/photos-1"]),
     ("bench", &["fieldtune bench step --threads 4", "fieldtune bench loader photos/"]),

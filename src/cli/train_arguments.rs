@@ -82,6 +82,8 @@ pub struct TrainArguments {
     pub val_split: Option<String>,
     #[arg(long, value_name = "SHARE")]
     pub val_share: Option<f64>,
+    #[arg(long, value_name = "SHARE")]
+    pub train_share: Option<f64>,
     /// Train although the data set has errors of this kind; may be repeated
     #[arg(long, value_name = "KIND")]
     pub accept: Vec<String>,
@@ -190,6 +192,7 @@ pub fn job_file(a: TrainArguments) -> Result<JobFile> {
     job.train_split = a.train_split.or(job.train_split);
     job.val_split = a.val_split.or(job.val_split);
     set(&mut job.val_share, a.val_share);
+    set(&mut job.train_share, a.train_share);
     job.accept.extend(a.accept);
     set(&mut job.pack_as, a.pack_as);
     set(&mut job.out, a.out);

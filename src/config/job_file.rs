@@ -40,6 +40,8 @@ pub struct JobFile {
     pub val_split: Option<String>,
     /// Share of the images held back for validation where the data set has no split.
     pub val_share: f64,
+    /// Share of the training images that are used.
+    pub train_share: f64,
     /// Kinds of errors of a data set that are accepted, which otherwise end the run before it begins.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<String>,
@@ -113,6 +115,7 @@ impl Default for JobFile {
             train_split: None,
             val_split: None,
             val_share: 0.2,
+            train_share: 1.0,
             accept: Vec::new(),
             minutes: None,
             pack_as: PackWish::Auto,

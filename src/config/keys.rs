@@ -44,7 +44,7 @@ impl Key {
 
 /// In the order in which `fieldtune config` writes them: tables one after the other.
 #[rustfmt::skip]
-pub const KEYS: [Key; 76] = [
+pub const KEYS: [Key; 77] = [
     key("", "data", "data", DATA, "Folder of labelled photos, a .zip of one, a label file, or a pack").or("must be named", "\"photos\""),
     key("", "also", "", DATA, "More data sets, joined with the first by the names of their classes: a list").or("none", "[\"street\"]"),
     key("", "accept", "accept", DATA, "Kinds of errors of a data set that are accepted, which otherwise end the run before it begins: a list").or("none", "[\"validation-is-training\"]"),
@@ -58,6 +58,7 @@ pub const KEYS: [Key; 76] = [
     key("", "train_split", "train_split", DATA, "Split of the data set to train on").or("train, or all images", "\"train\""),
     key("", "val_split", "val_split", DATA, "Split of the data set to validate on").or("val, or images held back", "\"val\""),
     key("", "val_share", "val_share", DATA, "Share of the images held back for validation where the data set names no split, 0 to below 1"),
+    key("", "train_share", "train_share", DATA, "Share of the training images that are used, drawn by the seed, above 0, at most 1: for curves of AP over photos"),
     key("", "minutes", "minutes", TRAINING, "Minutes that the whole run may take: the epochs are chosen for it, by a measurement before the run").or("as long as the epochs take", "20"),
     key("", "pack_as", "pack_as", DATA, "How photos are packed: pixels, jpeg (a tenth of the room, decoded at every use), or auto (jpeg where pixels would take more than half of the free space)"),
     key("", "checkpoint_every_s", "checkpoint_every", RUN, "Longest time between checkpoints in seconds; 0 saves after every step"),

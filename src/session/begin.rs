@@ -37,6 +37,7 @@ const MOST_LISTED: usize = 20_000;
 pub fn splits(job: &JobFile, source: &Source) -> Result<[Split; 2]> {
     let roles = source.pack.roles();
     let training = source.pack.split(job.train_split.as_deref().unwrap_or(&roles.train))?;
+    let training = training.part(job.train_share, job.recipe.seed);
     let name = job.val_split.as_deref().or(roles.val.as_deref());
     let validation = name.map(|n| source.pack.split(n)).transpose()?.filter(|s| !s.is_empty());
     let validation = validation.unwrap_or_else(|| {
@@ -145,6 +146,9 @@ fn inputs(file: &JobFile) -> Result<(PathBuf, PathBuf)> {
     if !(0.0..1.0).contains(&file.val_share) {
         bail!("val_share = {}, expected 0 or more and below 1", file.val_share);
     }
+    if !(file.train_share > 0.0 && file.train_share <= 1.0) {
+        bail!("train_share = {}, expected above 0 and at most 1", file.train_share);
+    }
     let data = file.data.clone();
     let data = data.ok_or_else(|| anyhow!("no data set given\nhelp: fieldtune train DATA [--weights FILE-OR-NAME]"))?;
     let weights = starting_weights(file.weights.as_deref())?;
@@ -195,7 +199,7 @@ fn prepare(
     check_labelled(data, &splits[0])?;
     file.recipe.check_classes(&class_names).map_err(|e| anyhow!("recipe: {e}"))?;
     let wanted = wanted_classes(weights, &imported, file.names.as_deref(), &class_names)?;
-    let objects = objects_of(&source.pack, splits[0].name())?;
+    let objects = objects_of(&splits[0])?;
     let trained_on = trained_on(file, file.recipe.seed, &splits);
     let [training, validation] = splits.each_ref().map(Records::of_split);
     let mut report = imported.render();

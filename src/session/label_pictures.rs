@@ -2,7 +2,7 @@
 
 use super::screen::Bar;
 use crate::boxes::{CornerBox, InputSize};
-use crate::data::{AugmentOptions, EpochPlan, Object, Pack, RgbImage, augment};
+use crate::data::{AugmentOptions, EpochPlan, Object, RgbImage, Split, augment};
 use crate::report::{LabelsSeen, Marker, Tile, draw_labels, mosaic, write_png};
 use crate::train::Records;
 use anyhow::Result;
@@ -60,8 +60,7 @@ impl LabelPictures<'_> {
 ///
 /// # Errors
 /// If a record is damaged.
-pub fn objects_of(pack: &Pack, split: &str) -> Result<Vec<(usize, CornerBox)>> {
-    let split = pack.split(split)?;
+pub fn objects_of(split: &Split) -> Result<Vec<(usize, CornerBox)>> {
     let mut objects = Vec::new();
     for i in 0..split.len() {
         objects.extend(split.objects(i)?.iter().map(|o| (o.class, o.bbox)));

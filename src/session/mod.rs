@@ -40,6 +40,7 @@ pub mod terminal;
 mod time_plan;
 mod train_report;
 mod trained_split;
+mod trials;
 mod watchdog_report;
 
 pub use begin::{Preflight, loader_threads, new_training};
@@ -64,3 +65,4 @@ pub use screen::Bar;
 pub use starting_weights::{starting_weights, wanted_classes};
 pub use supervisor::Supervisor;
 pub use trained_split::{training_split, validation_split};
+pub use trials::{Above, Finding, Findings, Lever, changed, run_trials};

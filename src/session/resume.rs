@@ -98,7 +98,7 @@ pub fn resume(path: &Path, overrides: &Overrides, supervisor: &mut Supervisor) -
         log::info!("the run has done its {} epochs; --epochs with more of them extends it", job.recipe.epochs);
     }
     log::info!("resuming at step {}, epoch {}", state.progress.step, state.progress.epoch + 1);
-    let objects = objects_of(&source.pack, splits[0].name())?;
+    let objects = objects_of(&splits[0])?;
     let background = Background::new(begun, source.pack.notes(), &objects, job.class_names.len());
     drop(objects);
     execute(&job, state, &training, &validation, background, supervisor)

@@ -32,6 +32,16 @@ pub enum LimitKind {
     FewJudged,
 }
 
+/// A change of the next run that would lift the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// So many epochs.
+    Epochs(u64),
+    /// An input whose shorter side has so many pixels.
+    InputSide(u32),
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Limit {
     #[serde(flatten)]
@@ -40,11 +50,18 @@ pub struct Limit {
     pub gain: Option<[f32; 2]>,
     pub evidence: String,
     pub advice: String,
+    /// The change that the advice asks for, where a program can make it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
 }
 
 impl Limit {
     pub fn new(kind: LimitKind, evidence: String, advice: String) -> Self {
-        Self { kind, gain: None, evidence, advice }
+        Self { kind, gain: None, evidence, advice, change: None }
+    }
+
+    pub fn changing(self, change: Change) -> Self {
+        Self { change: Some(change), ..self }
     }
 
     /// With bounds of the gain, cut to what AP50 can rise by at all.

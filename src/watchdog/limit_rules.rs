@@ -2,7 +2,7 @@
 
 use super::diagnosis::{listed, percent};
 use super::facts::RunFacts;
-use super::limit::{Limit, LimitKind};
+use super::limit::{Change, Limit, LimitKind};
 use super::shortfall::{ClassMixup, Shortfall};
 use super::signals::EpochSignals;
 
@@ -106,12 +106,14 @@ fn still_learning(run: &RunEvidence) -> Option<Limit> {
     let epochs = run.epochs.last()?.epoch;
     let [low, middle, high] = rise(run)?.map(|slope| slope * LONGER.ln());
     let advice = format!("Train for {} epochs (--epochs).", LONGER as u64 * epochs);
+    let longer = Change::Epochs(LONGER as u64 * epochs);
     if low > 0.0 && middle >= MATTERS {
         let evidence = format!(
             "The run ended while AP50 was rising: by the trend of its last epochs {} epochs instead of {epochs} bring more",
             LONGER as u64 * epochs
         );
-        return Some(Limit::new(LimitKind::StillLearning, evidence, advice).gaining([low, high], run.ap50));
+        let limit = Limit::new(LimitKind::StillLearning, evidence, advice).changing(longer);
+        return Some(limit.gaining([low, high], run.ap50));
     }
     let (naming, [trained, held_out]) = (f64::from(run.shortfall()?.naming), run.naming()?);
     if trained < UNNAMED || held_out > 1.3 * trained || naming < MATTERS {
@@ -123,7 +125,8 @@ fn still_learning(run: &RunEvidence) -> Option<Limit> {
         percent(trained),
         percent(held_out)
     );
-    Some(Limit::new(LimitKind::StillLearning, evidence, advice).gaining([middle.max(0.0), naming], run.ap50))
+    let limit = Limit::new(LimitKind::StillLearning, evidence, advice).changing(longer);
+    Some(limit.gaining([middle.max(0.0), naming], run.ap50))
 }
 
 /// Classes that look alike: objects are found in place and called another.
@@ -170,7 +173,8 @@ fn input_too_small(run: &RunEvidence) -> Option<Limit> {
         sides.input, sides.cell
     );
     let advice = format!("Train with a larger input (--imgsz {}).", sides.enough);
-    Some(Limit::new(LimitKind::InputTooSmall, evidence, advice).gaining([0.0, gain], run.ap50))
+    let limit = Limit::new(LimitKind::InputTooSmall, evidence, advice).changing(Change::InputSide(sides.enough));
+    Some(limit.gaining([0.0, gain], run.ap50))
 }
 
 fn loose_boxes(run: &RunEvidence) -> Option<Limit> {

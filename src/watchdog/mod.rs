@@ -56,7 +56,7 @@ pub use facts::{ObjectSides, RunFacts, StageFacts, StageKind};
 pub use finding::{CauseEvidence, CauseFound};
 pub use journal::{BadLine, Cure, CureOutcome, Entry, Verdict, parse};
 pub use ledger::Ledger;
-pub use limit::{Limit, LimitKind};
+pub use limit::{Change, Limit, LimitKind};
 pub use limits::limits;
 pub use mode::Mode;
 pub use presence::Presence;

@@ -2,6 +2,7 @@
 
 mod account;
 mod accuracy_bench;
+mod advise;
 mod api;
 mod blocks;
 mod boxes_golden;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::Mmap;
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
 
 use super::PackOptions;
 use super::format::{FOOTER_LEN, Footer, HEADER_LEN, Index, MAGIC, RecordView, VERSION, read_header};
@@ -141,6 +143,19 @@ impl Split {
 
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// A share of the records, above 0 and at most 1, drawn by the seed; at least one where there is one.
+    #[must_use]
+    pub fn part(self, share: f64, seed: u64) -> Self {
+        if share >= 1.0 {
+            return self;
+        }
+        let count = ((self.len() as f64 * share).round() as usize).max(1).min(self.len());
+        let mut rng = Pcg64Mcg::seed_from_u64(seed);
+        let mut drawn = rand::seq::index::sample(&mut rng, self.len(), count).into_vec();
+        drawn.sort_unstable();
+        Self { members: drawn.into_iter().map(|i| self.members[i]).collect(), ..self }
     }
 
     /// CRC-32 over the split's images and labels in their order, as they were packed.
