@@ -1,15 +1,13 @@
 //! `fieldtune fleet join`: this board as a node of a Flower federation.
 
 use crate::boxes::InputSize;
+use crate::config::FleetFile;
 use crate::fleet::node::{Node, NodeOptions};
-use crate::fleet::privacy::Privacy;
-use crate::fleet::wire::{Client, Connection, NodeKey, SuperLink};
-use crate::fleet::{Mailbox, Member, dry_run};
+use crate::fleet::{check_settings, dry_run, privacy_of, take_part};
 use crate::session::{FolderLock, Supervisor, sweep, terminal};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use std::path::PathBuf;
-use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct JoinArguments {
@@ -72,31 +70,22 @@ pub struct JoinArguments {
     pub out: PathBuf,
 }
 
-/// Longest time between two questions, in seconds.
-const LONGEST_POLL: f64 = 3600.0;
-
 pub fn run(arguments: JoinArguments) -> Result<u8> {
-    if !(0.1..=LONGEST_POLL).contains(&arguments.poll) {
-        bail!("--poll {}: expected 0.1 to {LONGEST_POLL} seconds", arguments.poll);
-    }
-    let privacy = arguments.clip_update.map(|clip| Privacy::new(clip, arguments.noise)).transpose()?;
+    let fleet = FleetFile {
+        superlink: arguments.superlink,
+        root_certificates: arguments.root_certificates,
+        insecure: arguments.insecure,
+        key: arguments.key,
+        poll_s: arguments.poll,
+        mb_per_day: arguments.mb_per_day,
+        clip_update: arguments.clip_update,
+        noise: arguments.noise,
+    };
+    check_settings(&fleet)?;
     let folder = arguments.out;
     std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot make the node's folder", folder.display()))?;
     let _lock = FolderLock::take(&folder, "is a node")?;
     sweep(&folder);
-    // Errors of the connection are told before the photos are read.
-    let superlink = match (&arguments.superlink, &arguments.dry_run) {
-        (Some(server), None) => {
-            let connection = Connection {
-                server: server.clone(),
-                root_certificates: arguments.root_certificates,
-                insecure: arguments.insecure,
-            };
-            let key = NodeKey::load_or_make(&arguments.key.unwrap_or_else(|| folder.join("node.key")))?;
-            Some(SuperLink::new(Client::new(&connection, key)?))
-        }
-        _ => None,
-    };
     let stop = Supervisor::of_command().listen()?;
     let options = NodeOptions {
         data: arguments.data,
@@ -109,20 +98,17 @@ pub fn run(arguments: JoinArguments) -> Result<u8> {
         val_split: arguments.val_split,
         val_share: arguments.val_share,
         accept: arguments.accept,
-        privacy,
-        mb_per_day: arguments.mb_per_day,
+        privacy: privacy_of(&fleet)?,
+        mb_per_day: fleet.mb_per_day,
         ..NodeOptions::default()
     };
-    let mut node = Node::open(&options, stop.clone())?;
-    if let Some(path) = arguments.dry_run {
-        let size = node.size();
-        let bytes = dry_run(&mut node, &folder.join("start.onnx"), size, &path)?;
-        terminal::print_line(format_args!("{bytes} bytes would leave this board; {} lists them", path.display()))?;
+    let Some(path) = arguments.dry_run else {
+        take_part(&fleet, &options, &stop)?;
         return Ok(0);
-    }
-    if let Some(superlink) = superlink {
-        let poll = Duration::from_secs_f64(arguments.poll);
-        Member::new(superlink, Mailbox::open(&folder)?, &mut node, stop, poll)?.run()?;
-    }
+    };
+    let mut node = Node::open(&options, stop)?;
+    let size = node.size();
+    let bytes = dry_run(&mut node, &folder.join("start.onnx"), size, &path)?;
+    terminal::print_line(format_args!("{bytes} bytes would leave this board; {} lists them", path.display()))?;
     Ok(0)
 }

@@ -70,6 +70,8 @@ pub struct TrainArguments {
     pub no_augment: bool,
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<u64>,
+    #[arg(long, value_name = "AP")]
+    pub until: Option<f64>,
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     #[arg(long, value_name = "N")]
@@ -225,6 +227,7 @@ pub fn job_file(a: TrainArguments) -> Result<JobFile> {
     set(&mut recipe.hold, a.hold);
     set(&mut recipe.loss, a.loss);
     set(&mut recipe.patience, a.patience);
+    set(&mut recipe.until_ap, a.until);
     set(&mut recipe.seed, a.seed);
     recipe.class_weights.extend(a.class_weight);
     if a.no_augment {

@@ -1,5 +1,6 @@
 //! The job file: what to train on, from what, into where, and how. Flags of the command line override it.
 
+use super::fleet_file::FleetFile;
 use super::pack_wish::PackWish;
 use super::serve_address::ServeAddress;
 use crate::boxes::InputSize;
@@ -66,6 +67,9 @@ pub struct JobFile {
     /// For `fieldtune service` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceFile>,
+    /// For `fieldtune service` as a node of a fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetFile>,
     /// The keys that somebody chose, so that no board's settings take its place.
     #[serde(skip)]
     pub given: Given,
@@ -127,6 +131,7 @@ impl Default for JobFile {
             notify: None,
             recipe: Recipe::default(),
             service: None,
+            fleet: None,
             given: Given::default(),
         }
     }

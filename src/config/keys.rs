@@ -44,7 +44,7 @@ impl Key {
 
 /// In the order in which `fieldtune config` writes them: tables one after the other.
 #[rustfmt::skip]
-pub const KEYS: [Key; 77] = [
+pub const KEYS: [Key; 86] = [
     key("", "data", "data", DATA, "Folder of labelled photos, a .zip of one, a label file, or a pack").or("must be named", "\"photos\""),
     key("", "also", "", DATA, "More data sets, joined with the first by the names of their classes: a list").or("none", "[\"street\"]"),
     key("", "accept", "accept", DATA, "Kinds of errors of a data set that are accepted, which otherwise end the run before it begins: a list").or("none", "[\"validation-is-training\"]"),
@@ -94,6 +94,7 @@ pub const KEYS: [Key; 77] = [
     key("recipe", "min_anchors", "", LABELS, "Anchors that every object gets where enough overlap it"),
     key("recipe", "calm", "", TRAINING, "Share of the epochs, at the end, without crops and zoom-out (what others call close_mosaic)"),
     key("recipe", "patience", "patience", TRAINING, "Epochs without a better validation AP after which the run ends early; 0 never"),
+    key("recipe", "until_ap", "until", TRAINING, "Validation AP with which the run ends early, 0 to 1; 0 never"),
     key("recipe", "seed", "seed", TRAINING, "Seed of everything random"),
 
     key("recipe.optimizer", "kind", "optimizer", LEARNING, "adamw or sgd; `optimizer = \"sgd\"` in [recipe] takes the usual numbers"),
@@ -126,4 +127,13 @@ pub const KEYS: [Key; 77] = [
     key("service", "poll_s", "", RUN, "Seconds between looks at the inbox"),
     key("service", "settle_s", "", RUN, "Seconds that nothing may have changed in the inbox before it is trained on"),
     key("service", "keep_runs", "", RUN, "Runs whose figures, pictures and models are kept besides the last"),
+
+    key("fleet", "superlink", "", FOLLOW, "Address of a SuperLink: the service takes part in its fleet in place of training alone").or("must be named in [fleet]", "\"192.168.1.10:8000\""),
+    key("fleet", "root_certificates", "", FOLLOW, "Authority that signed the SuperLink's certificate, as a PEM file").or("those that browsers trust", "\"/etc/fieldtune/ca.pem\""),
+    key("fleet", "insecure", "", FOLLOW, "Send without encryption, for a SuperLink that was started with --insecure"),
+    key("fleet", "key", "", FOLLOW, "Private key of this node (PKCS #8, PEM, P-256)").or("node.key in the node's folder, made at the first start", "\"/var/lib/fieldtune/fleet/node.key\""),
+    key("fleet", "poll_s", "", FOLLOW, "Seconds between two questions for work during a run, 0.1 to 3600"),
+    key("fleet", "mb_per_day", "", FOLLOW, "Megabytes that rounds may send and receive in a day").or("no bound", "50.0"),
+    key("fleet", "clip_update", "", FOLLOW, "Norm that each answer is clipped to").or("not clipped", "1.0"),
+    key("fleet", "noise", "", FOLLOW, "Deviation of the noise on each number of an answer, in clips"),
 ];

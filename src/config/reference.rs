@@ -1,5 +1,6 @@
 //! The keys with their defaults, for a person: as a job file full of comments, and as tables for the documentation.
 
+use super::fleet_file::FleetFile;
 use super::job_file::{JobFile, ServiceFile};
 use super::keys::{KEYS, Key};
 use std::fmt::Write;
@@ -9,7 +10,8 @@ const WIDTH: usize = 100;
 
 /// The default of a key as TOML; `None` where it is no constant.
 pub fn default_of(key: &Key) -> Option<String> {
-    let job = JobFile { service: Some(ServiceFile::default()), ..JobFile::default() };
+    let job =
+        JobFile { service: Some(ServiceFile::default()), fleet: Some(FleetFile::default()), ..JobFile::default() };
     let all = toml::Table::try_from(job).expect("a job has only keys that TOML can hold");
     let mut tables = key.table.split('.').filter(|t| !t.is_empty());
     let table = tables.try_fold(&all, |at, name| at.get(name).and_then(toml::Value::as_table))?;
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn the_table_of_keys_is_that_of_the_file() {
         let text = "data = 'a'\nalso = ['h']\naccept = ['i']\nnames = 'j'\nweights = 'b'\nname = 'c'\nimgsz = 300\nminutes = 20.0\nthreads = 1\nmemory_mb = 256\ntrain_split = 'd'\nval_split = 'e'\nserve = '1'\nmetrics_file = 'k'\nnotify = 'l'\n\
-                    [service]\nstate = 'f'\ninbox = 'g'\n";
+                    [service]\nstate = 'f'\ninbox = 'g'\n[fleet]\nsuperlink = 'm'\nroot_certificates = 'n'\nkey = 'o'\nmb_per_day = 1.0\nclip_update = 1.0\n";
         let job: JobFile = toml::from_str(text).expect("a job file");
         let mut written = keys_of(&toml::Table::try_from(job).expect("TOML"), "");
         // The default optimizer has none.

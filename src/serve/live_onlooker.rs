@@ -35,7 +35,9 @@ impl Onlooker for LiveOnlooker {
     fn ended(&mut self, end: &RunEnd) {
         self.live.detach(|status| match end {
             RunEnd::Ended(Ending::Stopped | Ending::Refused) => status.state = RunState::Stopped,
-            RunEnd::Ended(Ending::Finished | Ending::Patience | Ending::GivenUp) => status.state = RunState::Finished,
+            RunEnd::Ended(Ending::Finished | Ending::Reached | Ending::Patience | Ending::GivenUp) => {
+                status.state = RunState::Finished
+            }
             RunEnd::Failed(error) => {
                 status.state = RunState::Failed;
                 status.say(status.step, error.clone());

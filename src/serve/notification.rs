@@ -142,6 +142,7 @@ impl Onlooker for Notifier {
         let (title, message) = match end {
             RunEnd::Ended(Ending::Finished) => ("done", format!("best AP {best}")),
             RunEnd::Ended(Ending::Patience) => ("done", format!("no better for long; best AP {best}")),
+            RunEnd::Ended(Ending::Reached) => ("done", format!("the AP that was asked for is reached: {best}")),
             RunEnd::Ended(Ending::GivenUp) => ("done", format!("ended early by the watchdog; best AP {best}")),
             RunEnd::Ended(Ending::Stopped) => ("stopped", format!("it can be resumed; best AP {best}")),
             RunEnd::Ended(Ending::Refused) => ("stopped", "the storage refuses; it can be resumed".into()),

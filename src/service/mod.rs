@@ -5,6 +5,8 @@
 //! The state between two lines of `Service::turn` is always one that a start can go on from.
 
 mod inputs;
+mod job;
+mod membership;
 mod note;
 mod shelf;
 mod vital;
@@ -14,16 +16,18 @@ use crate::config::{JobFile, ServiceFile};
 use crate::data::{DataError, DataSet};
 use crate::serve::{Live, LiveOptions};
 use crate::session::{
-    Busy, NoSoundCheckpoint, Overrides, PackChoice, Preflight, RunOutcome, Supervisor, USAGE, board_of, bound_photos,
-    free_name, log_file, new_training, pack_photos, refuse_unless_accepted, resume, set_threads, tell_notes,
+    Busy, NoSoundCheckpoint, Overrides, PackChoice, Preflight, RunOutcome, Supervisor, USAGE, bound_photos, free_name,
+    log_file, new_training, pack_photos, refuse_unless_accepted, resume, set_threads, tell_notes,
 };
 use crate::train::{Ending, PREVIOUS, Requests, TrainError};
 use crate::weights::{Store, VARIABLE, resolve};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::Args;
 use inputs::{Inputs, Settling};
+use job::read_job;
+use membership::Membership;
 use note::{Note, ServiceStage};
-use shelf::Shelf;
+use shelf::{Shelf, state_directory};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,21 +94,6 @@ struct Service {
     settling: Settling,
     /// How the last start ended, if not by itself.
     death: Option<Death>,
-}
-
-/// The folder that systemd gives, the first if it gives several.
-fn state_directory() -> Option<PathBuf> {
-    let folders = std::env::var_os("STATE_DIRECTORY")?;
-    std::env::split_paths(&folders).next().filter(|p| !p.as_os_str().is_empty())
-}
-
-/// # Errors
-/// If the job file cannot be read or asks for what cannot be: trying again would mend nothing.
-fn read_job(config: &Path) -> Result<JobFile> {
-    let job = JobFile::read(config)?;
-    job.recipe.check().map_err(|e| anyhow!("{}: recipe: {e}", config.display()))?;
-    board_of(&job.board, Path::new("/")).map_err(|e| anyhow!("{}: {e}", config.display()))?;
-    Ok(job)
 }
 
 impl Service {
@@ -198,7 +187,32 @@ impl Service {
             supervisor.say(&format!("{} files in {}, waiting for more", inputs.files, self.data().display()));
             return Ok(self.poll());
         }
-        self.begin(&inputs, note.and_then(|n| n.micro_batch), supervisor)
+        match &self.job.fleet {
+            Some(fleet) => self.take_part(&fleet.superlink.clone().unwrap_or_default(), supervisor),
+            None => self.begin(&inputs, note.and_then(|n| n.micro_batch), supervisor),
+        }
+    }
+
+    /// Works as a node of a fleet until the service stops or its photos change.
+    fn take_part(&self, server: &str, supervisor: &mut Supervisor) -> Result<Duration> {
+        let membership = Membership {
+            job: self.job.clone(),
+            data: self.data().to_path_buf(),
+            weights: self.weights(),
+            folder: self.shelf.state.join("fleet"),
+            text: self.text.clone(),
+            poll: self.poll(),
+            settle: Duration::from_secs(self.settings.settle_s),
+        };
+        supervisor.say(&format!("a node of the fleet at {server}"));
+        match membership.run(&supervisor.listen()?) {
+            Ok(()) => Ok(Duration::ZERO),
+            Err(error) => {
+                log::error!("{error:#}");
+                supervisor.say(&format!("fleet: {}; trying again", first_line(&error)));
+                Ok(REFUSED)
+            }
+        }
     }
 
     /// Trains on what is there now.

@@ -16,6 +16,12 @@ pub struct Shelf {
     _lock: FolderLock,
 }
 
+/// The folder that systemd gives, the first if it gives several.
+pub fn state_directory() -> Option<PathBuf> {
+    let folders = std::env::var_os("STATE_DIRECTORY")?;
+    std::env::split_paths(&folders).next().filter(|p| !p.as_os_str().is_empty())
+}
+
 impl Shelf {
     /// Makes the folders, locks them against another service, and proves that they can be written to.
     ///
@@ -96,6 +102,7 @@ fn account(outcome: &RunOutcome) -> String {
     let best = outcome.best.map_or(String::new(), |b| format!("AP: {:.4}\nbest epoch: {}\n", b.ap, b.epoch));
     let ending = match outcome.ending {
         Ending::GivenUp => "\nended early: by the watchdog, see story.txt in the run folder",
+        Ending::Reached => "\nended early: the validation AP that was asked for is reached",
         Ending::Patience => "\nended early: the validation AP rose no more",
         _ => "",
     };

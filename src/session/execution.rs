@@ -88,6 +88,7 @@ fn carry_out(
         }
         Ending::GivenUp => log::info!("ended early by the watchdog"),
         Ending::Patience => log::info!("ended early: no better validation AP for {} epochs", job.recipe.patience),
+        Ending::Reached => log::info!("ended early: a validation AP of {} is reached", job.recipe.until_ap),
         Ending::Finished => {}
     }
     supervisor.ping();

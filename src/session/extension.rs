@@ -45,6 +45,10 @@ impl Extension {
             log::warn!("the run had ended for want of a better AP: --patience does not hold any more");
             recipe.patience = 0;
         }
+        if old.until_ap > 0.0 && progress.best.is_some_and(|best| best.ap >= old.until_ap) {
+            log::warn!("the run had ended with the AP that was asked for: --until does not hold any more");
+            recipe.until_ap = 0.0;
+        }
         recipe.check().map_err(|e| anyhow!("recipe: {e}"))?;
         let from = progress.step;
         let rise = (long.total.saturating_sub(from) / 10).min(MOST_RISE);

@@ -64,5 +64,6 @@ pub use run_outcome::RunOutcome;
 pub use screen::Bar;
 pub use starting_weights::{starting_weights, wanted_classes};
 pub use supervisor::Supervisor;
+pub use systemd::Systemd;
 pub use trained_split::{training_split, validation_split};
 pub use trials::{Above, Finding, Findings, Lever, changed, run_trials};

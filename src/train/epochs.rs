@@ -5,6 +5,7 @@ use super::event::{Ending, Event, StepReport};
 use super::job::{Job, loader_queue};
 use super::live::Live;
 use super::part::Part;
+use super::recipe::Recipe;
 use super::records::Records;
 use super::run::Run;
 use super::state::TrainState;
@@ -122,13 +123,17 @@ impl Run<'_> {
         stop: &AtomicBool,
         on: &mut dyn FnMut(Event),
     ) -> Result<Ending, TrainError> {
-        let (epochs, patience) = (self.live.recipe.epochs, self.live.recipe.patience);
+        let Recipe { epochs, patience, until_ap, .. } = self.live.recipe;
         let epochs = self.part.map_or(epochs, |part| part.until.min(epochs));
         let mut ending = Ending::Finished;
         while state.progress.epoch < epochs {
             let since = state.progress.epoch - state.progress.best.map_or(0, |b| b.epoch);
             if patience > 0 && since >= patience {
                 ending = Ending::Patience;
+                break;
+            }
+            if until_ap > 0.0 && state.progress.best.is_some_and(|best| best.ap >= until_ap) {
+                ending = Ending::Reached;
                 break;
             }
             ending = self.epoch(state, stop, on)?;

@@ -57,6 +57,8 @@ pub enum Ending {
     Finished,
     /// No better validation AP for as many epochs as the recipe's patience.
     Patience,
+    /// The validation AP that the recipe asks for.
+    Reached,
     /// Asked to stop; resumable.
     Stopped,
     /// The watchdog has nothing left to try; the best weights are kept.

@@ -104,6 +104,8 @@ pub struct Recipe {
     pub calm: f64,
     /// Epochs without a better validation AP after which a run ends early; 0 never.
     pub patience: u64,
+    /// Validation AP, from 0 to 1, with which a run ends early; 0 never.
+    pub until_ap: f64,
     pub seed: u64,
 }
 
@@ -138,6 +140,7 @@ impl Default for Recipe {
             augment: AugmentOptions::default(),
             calm: 0.25,
             patience: 0,
+            until_ap: 0.0,
             seed: 0,
         }
     }
@@ -200,8 +203,10 @@ impl Recipe {
                 return Err(format!("{key} = {value}, expected 0 or more and below 1"));
             }
         }
-        if !(0.0..=1.0).contains(&self.inside) {
-            return Err(format!("inside = {}, expected 0 to 1", self.inside));
+        for (key, value) in [("inside", self.inside), ("until_ap", self.until_ap)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("{key} = {value}, expected 0 to 1"));
+            }
         }
         for (name, &weight) in &self.class_weights {
             if !(weight.is_finite() && weight > 0.0) {

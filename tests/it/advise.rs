@@ -77,3 +77,16 @@ fn a_share_of_the_training_photos_is_trained_on_and_gone_on_with() {
     let refused = run(&training(&basis(), dir.path(), &["--train-share", "0"]));
     assert!(stderr(&refused).contains("train_share = 0, expected above 0 and at most 1"), "{}", stderr(&refused));
 }
+
+#[test]
+fn a_run_ends_with_the_ap_that_was_asked_for() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let more = ["--epochs", "5", "--threads", "1", "--until", "0.000001"];
+    let [photos, _] = basis();
+    let start = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/demo.onnx");
+    let ended = run(&training(&[photos, start.into()], dir.path(), &more));
+    assert_eq!(ended.status.code(), Some(0), "{}", stderr(&ended));
+    assert!(stderr(&ended).contains("ended early: a validation AP of 0.000001 is reached"), "{}", stderr(&ended));
+    let longer = run(&["train", "--resume", text(&dir.path().join("run")), "--epochs", "7"]);
+    assert!(stderr(&longer).contains("--until does not hold any more"), "{}", stderr(&longer));
+}

@@ -54,6 +54,12 @@ impl Participant for Adding {
 
 /// A question with one array of these numbers.
 fn question(kind: &str, start: f32) -> Question {
+    let arrays = vec![("w".to_string(), Array::floats(&[2, 2], vec![start; 4]))];
+    question_of(kind, &arrays, &[("lr".to_string(), Value::F64(0.5))].into())
+}
+
+/// A question with these arrays and settings.
+pub fn question_of(kind: &str, arrays: &ArrayRecord, config: &Settings) -> Question {
     let asked = Metadata {
         run_id: RUN,
         src_node_id: 1,
@@ -64,11 +70,9 @@ fn question(kind: &str, start: f32) -> Question {
         src_task_id: Some(5),
         ..Metadata::default()
     };
-    let arrays = vec![("w".to_string(), Array::floats(&[2, 2], vec![start; 4]))];
-    let config: Settings = [("lr".to_string(), Value::F64(0.5))].into();
     let mut objects = BTreeMap::new();
     let outgoing =
-        write(asked, &Answer::Trained { arrays_key: "arrays", arrays: &arrays, metrics: &config }, &mut |id, bytes| {
+        write(asked, &Answer::Trained { arrays_key: "arrays", arrays, metrics: config }, &mut |id, bytes| {
             objects.insert(id.as_str().to_string(), bytes.to_vec());
             Ok(())
         })

@@ -45,7 +45,7 @@ fn config(pairs: &[(&str, Value)]) -> Settings {
 }
 
 /// The arrays of the node's `start.onnx`, by the answer to a round in which all of them are asked back.
-fn start_arrays(folder: &Path) -> ArrayRecord {
+pub fn start_arrays(folder: &Path) -> ArrayRecord {
     let network = fieldtune::interchange::import(&folder.join("start.onnx")).unwrap().network;
     let arrays = fieldtune::interchange::NamedArray::all(&network, 96.into()).unwrap();
     let convs = network.convs();

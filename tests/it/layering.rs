@@ -45,7 +45,7 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ),
     ("predict", &["data", "eval", "report", "session", "train"]),
     ("serve", &["board", "boxes", "config", "data", "eval", "predict", "session", "train", "watchdog"]),
-    ("service", &["board", "config", "data", "serve", "session", "train", "weights"]),
+    ("service", &["board", "config", "data", "fleet", "serve", "session", "train", "weights"]),
     (
         "fleet",
         &[

@@ -2,7 +2,10 @@
 
 #![cfg(unix)]
 
+use crate::fleet_join::question_of;
+use crate::fleet_node::start_arrays;
 use crate::runs::{basis, copy_run, executable, succeed, text};
+use crate::superlink::FakeSuperLink;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -264,4 +267,47 @@ fn a_job_that_cannot_be_read_ends_the_service() {
         assert!(status.starts_with("STATUS=failed: ") && status.contains(said), "{status}");
         assert!(status.contains("job.toml"), "{status}");
     }
+}
+
+/// Waits for something that the server has seen.
+fn wait_for_server(service: &mut Service, server: &FakeSuperLink, seen: impl Fn(&FakeSuperLink) -> bool) {
+    let began = Instant::now();
+    while !seen(server) {
+        assert!(began.elapsed() < LONGEST, "{:?}\n{}", service.said, service.place.log());
+        service.listen();
+    }
+}
+
+#[test]
+fn as_a_node_of_a_fleet_it_trains_when_asked_and_joins_anew_with_other_photos() {
+    let server = FakeSuperLink::start();
+    let address = server.address.to_string();
+    let place = Place::new(&format!("imgsz = 96\n[fleet]\nsuperlink = {address:?}\ninsecure = true\npoll_s = 0.1"));
+    place.give_weights();
+    place.give_photos();
+    let mut service = place.start();
+    service.wait_for(&format!("a node of the fleet at {address}"));
+    wait_for_server(&mut service, &server, |s| s.state().heard.get("pull-messages").is_some_and(|n| *n > 0));
+    let arrays = start_arrays(&place.state("fleet"));
+    server.state().questions.push_back(question_of("train", &arrays, &Default::default()));
+    wait_for_server(&mut service, &server, |s| !s.state().answers.is_empty());
+    assert_eq!(server.state().answers[0].error, None, "{}", place.log());
+    assert!(!service.pings.is_empty(), "it gives signs of life while it is a node");
+
+    let photo = fs::read_dir(place.state("inbox/photos/JPEGImages")).expect("photos").flatten().next().expect("one");
+    fs::copy(photo.path(), place.state("inbox/photos/JPEGImages/another.jpg")).expect("copies");
+    wait_for_server(&mut service, &server, |s| s.state().heard.get("activate-node").is_some_and(|n| *n > 1));
+    let (status, _) = service.stop();
+    assert_eq!(status.code(), Some(0), "{}", place.log());
+    assert!(place.log().contains("the photos have changed: leaving the fleet"), "{}", place.log());
+    assert!(server.state().heard["deactivate-node"] >= 2);
+}
+
+#[test]
+fn a_fleet_without_a_server_ends_the_service() {
+    let place = Place::new("[fleet]\ninsecure = true");
+    let mut service = place.start();
+    let status = service.child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(2), "{}", place.log());
+    assert!(place.log().contains("[fleet]: no superlink, expected HOST:PORT"), "{}", place.log());
 }

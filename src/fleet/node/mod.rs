@@ -231,7 +231,7 @@ impl Participant for Node {
         let (training, validation) = (round.places.records(&self.training), round.places.records(&self.validation));
         let ending = train_part(&job, &part, &mut state, [&training, &validation], &self.stop, &mut |_| ())?;
         match ending {
-            Ending::Finished | Ending::Patience | Ending::GivenUp => {}
+            Ending::Finished | Ending::Reached | Ending::Patience | Ending::GivenUp => {}
             Ending::Stopped => bail!("stopped in the midst of round {}: it goes on when asked again", settings.round),
             Ending::Refused => bail!("the storage refuses: round {} was not finished", settings.round),
         }

@@ -37,6 +37,7 @@ impl Standing<'_> {
             None => format!("Running, {done} of {} epochs done. {came}", self.epochs),
             Some(Ending::Finished) => came,
             Some(Ending::Patience) => format!("{came} Ended early, for AP rose no more."),
+            Some(Ending::Reached) => format!("{came} Ended early with the AP that was asked for."),
             Some(Ending::GivenUp) => format!("{came} Ended early by the watchdog."),
             Some(Ending::Stopped) => {
                 format!("Stopped after {done} of {} epochs, and can be resumed. {came}", self.epochs)
