@@ -2,6 +2,9 @@
 
 use super::state_vec::StateVec;
 
+/// Size of a lag that no training comes to.
+const ABSURD_LAG: f32 = 1e4;
+
 /// One average per parameter, in the optimizer's order, held as how far it lags behind its parameter: parameter minus
 /// average.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,10 +27,13 @@ impl Ema {
         self.decay.min((1 + step) as f64 / (10 + step) as f64)
     }
 
-    /// Makes of a parameter its average.
+    /// Makes of a parameter its average. A lag that no training comes to, as a flipped bit leaves it, is left aside: the
+    /// number stays as it is.
     pub fn average(&self, parameter: usize, numbers: &mut [f32]) {
         for (number, lag) in numbers.iter_mut().zip(self.lags[parameter].numbers()) {
-            *number -= lag;
+            if lag.abs() < ABSURD_LAG {
+                *number -= lag;
+            }
         }
     }
 }

@@ -262,6 +262,9 @@ impl Run<'_> {
         on: &mut dyn FnMut(Event),
     ) -> Result<(), TrainError> {
         self.seen += window.images;
+        if let Some(mishap) = self.job.mishap {
+            mishap.flip(state);
+        }
         if self.job.mishap.is_some_and(|m| m.strikes(state.progress.step)) {
             window.class = f64::NAN;
         }

@@ -4,6 +4,7 @@ mod account;
 mod accuracy_bench;
 mod advise;
 mod api;
+mod bit_flips;
 mod blocks;
 mod boxes_golden;
 mod cases;

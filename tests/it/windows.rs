@@ -137,7 +137,7 @@ fn micro_batches_of_any_size_sum_to_the_same_step() {
 }
 
 /// Photos of noise with one bright square each.
-fn photos(n: usize) -> Records {
+pub fn photos(n: usize) -> Records {
     let mut rng = Pcg64Mcg::seed_from_u64(5);
     let photo = |i: usize| {
         let mut pixels: Vec<u8> = (0..SIZE * SIZE * 3).map(|_| rng.random_range(0..120)).collect();

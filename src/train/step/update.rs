@@ -10,6 +10,16 @@ use crate::train::recipe::Recipe;
 use crate::train::state::TrainState;
 use crate::train::watch::layer_norms::Look;
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Size of a weight that no training comes to: a bit of its exponent has flipped in memory.
+const ABSURD: f32 = 1e6;
+
+/// Steps in which every layer is looked at once for absurd weights, which stay until they are seen.
+const LOOKED_AT_IN: u64 = 8;
+
+/// No layer.
+const NONE: usize = usize::MAX;
 
 /// The figures of one optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +81,7 @@ fn step(
     let square: f64 = squares.iter().sum();
     let grad_norm = square.sqrt() / normaliser;
     let (positives, images, lr) = (window.positives, window.images, recipe.lr * schedule.factor(step));
-    let stats = StepStats { class, boxes, positives, images, grad_norm, lr };
+    let mut stats = StepStats { class, boxes, positives, images, grad_norm, lr };
     if !(grad_norm.is_finite() && (class + boxes).is_finite()) {
         state.progress.step += 1;
         return stats;
@@ -84,6 +94,7 @@ fn step(
     let keep = ema.as_ref().map_or(0.0, |ema| ema.keep(step)) as f32;
     let mut lags: Vec<&mut [StateVec]> = ema.as_mut().map_or(Vec::new(), |e| e.lags.chunks_mut(2).collect());
     lags.resize_with(means.len(), Default::default);
+    let struck = AtomicUsize::new(NONE);
     let move_layer = |i: usize,
                       layer: &mut ConvLayer,
                       slots: &mut LayerSlots,
@@ -102,6 +113,9 @@ fn step(
             let weight_now = &mut *weight;
             let parts = LayerUpdate { weight: weight_now, bias, scale: layer_scale, dw, db, depthwise, mean, averages };
             slots.update(kind, parts, rates[i], scale);
+            if (step + i as u64).is_multiple_of(LOOKED_AT_IN) && is_absurd(weight) {
+                struck.store(i, Ordering::Relaxed);
+            }
             look.iter_mut().for_each(|look| look.after(i, weight));
         });
     };
@@ -120,7 +134,19 @@ fn step(
             .for_each(|(i, ((layer, slots), lags))| move_layer(i, layer, slots, lags, None)),
     }
     state.progress.step += 1;
+    let struck = struck.into_inner();
+    if struck != NONE {
+        log::warn!("a weight of layer {struck} is beyond {ABSURD:e} or no number: a bit may have flipped in memory");
+        // Such a step counts as one that came to infinity: the run goes back to the last good weights, or ends resumably.
+        stats.grad_norm = f64::INFINITY;
+    }
     stats
+}
+
+/// True if a weight is absurd; NaN is.
+fn is_absurd(weights: &[f32]) -> bool {
+    // Sizes of floats are in the order of their bits, NaN last. The largest of integers is found in vectors.
+    weights.iter().fold(0, |most, weight| most.max(weight.to_bits() & 0x7FFF_FFFF)) >= ABSURD.to_bits()
 }
 
 /// Takes each layer's mean input out of its weight gradient, if `centred`, adds the pull, and tells the square of what
