@@ -1,6 +1,6 @@
 //! `fieldtune fleet join`: this board as a node of a Flower federation.
 
-use crate::boxes::InputSize;
+use super::node_arguments::NodeArguments;
 use crate::config::FleetFile;
 use crate::fleet::node::{Node, NodeOptions};
 use crate::fleet::{check_settings, dry_run, privacy_of, take_part};
@@ -11,9 +11,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct JoinArguments {
-    /// Folder of labelled photos, a label file, or a pack; several are joined by class names
-    #[arg(required = true)]
-    pub data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub node: NodeArguments,
     /// Address of the SuperLink, such as 192.168.1.10:8000
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "dry_run")]
     pub superlink: Option<String>,
@@ -32,30 +31,6 @@ pub struct JoinArguments {
     /// Train one round of one epoch and write to this file what would leave the board; send nothing
     #[arg(long, value_name = "FILE")]
     pub dry_run: Option<PathBuf>,
-    /// File of pretrained weights, or the name of kept ones [default: the kept default]
-    #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
-    /// Names of the weights' classes where their file has none: a list with commas, or a file
-    #[arg(long, value_name = "NAMES")]
-    pub names: Option<String>,
-    /// Input size in pixels, a side or HEIGHTxWIDTH [default: that of the weights]
-    #[arg(long, value_name = "PIXELS|HxW")]
-    pub imgsz: Option<InputSize>,
-    /// Threads for the network [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Split to train on [default: train, or trainval]
-    #[arg(long, value_name = "SPLIT")]
-    pub train_split: Option<String>,
-    /// Split to measure on [default: val]
-    #[arg(long, value_name = "SPLIT")]
-    pub val_split: Option<String>,
-    /// Share of the photos held back for validation where the data set has no split
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
-    pub val_share: f64,
-    /// Go on although the data set has errors of this kind; may be repeated
-    #[arg(long, value_name = "KIND")]
-    pub accept: Vec<String>,
     /// Megabytes that rounds may send and receive in a day [default: no bound]
     #[arg(long, value_name = "MB")]
     pub mb_per_day: Option<f64>,
@@ -88,19 +63,9 @@ pub fn run(arguments: JoinArguments) -> Result<u8> {
     sweep(&folder);
     let stop = Supervisor::of_command().listen()?;
     let options = NodeOptions {
-        data: arguments.data,
-        weights: arguments.weights,
-        names: arguments.names,
-        folder: folder.clone(),
-        imgsz: arguments.imgsz,
-        threads: arguments.threads,
-        train_split: arguments.train_split,
-        val_split: arguments.val_split,
-        val_share: arguments.val_share,
-        accept: arguments.accept,
         privacy: privacy_of(&fleet)?,
         mb_per_day: fleet.mb_per_day,
-        ..NodeOptions::default()
+        ..arguments.node.options(folder.clone())
     };
     let Some(path) = arguments.dry_run else {
         take_part(&fleet, &options, &stop)?;

@@ -1,6 +1,6 @@
 //! `fieldtune fleet simulate`: a fleet on one machine, and what it would take with more nodes.
 
-use crate::boxes::InputSize;
+use super::node_arguments::NodeArguments;
 use crate::fleet::node::NodeOptions;
 use crate::fleet::privacy::Privacy;
 use crate::fleet::simulate::{Link, ShareOut, SimulateOptions, Simulated, plan, simulate};
@@ -13,15 +13,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct SimulateArguments {
-    /// Folder of labelled photos, a label file, or a pack; several are joined by class names
-    #[arg(required = true)]
-    pub data: Vec<PathBuf>,
-    /// File of pretrained weights, or the name of kept ones [default: the kept default]
-    #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
-    /// Names of the weights' classes where their file has none: a list with commas, or a file
-    #[arg(long, value_name = "NAMES")]
-    pub names: Option<String>,
+    #[command(flatten)]
+    pub node: NodeArguments,
     /// Nodes that the training photos are shared out among
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub nodes: usize,
@@ -61,24 +54,6 @@ pub struct SimulateArguments {
     /// Any key of the job file's [recipe], as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub recipe: Vec<String>,
-    /// Input size in pixels, a side or HEIGHTxWIDTH [default: that of the weights]
-    #[arg(long, value_name = "PIXELS|HxW")]
-    pub imgsz: Option<InputSize>,
-    /// Threads for the network [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Split to share out [default: train, or trainval]
-    #[arg(long, value_name = "SPLIT")]
-    pub train_split: Option<String>,
-    /// Split to judge by [default: val]
-    #[arg(long, value_name = "SPLIT")]
-    pub val_split: Option<String>,
-    /// Share of the photos held back for validation where the data set has no split
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
-    pub val_share: f64,
-    /// Go on although the data set has errors of this kind; may be repeated
-    #[arg(long, value_name = "KIND")]
-    pub accept: Vec<String>,
     /// Megabits a second of a node, for the plan
     #[arg(long, default_value_t = 10.0, value_name = "MBIT", help_heading = "Plan")]
     pub node_mbit: f64,
@@ -121,21 +96,7 @@ pub fn run(arguments: SimulateArguments) -> Result<u8> {
         return Err(anyhow!("--delta {}: expected more than 0 and less than 1", arguments.delta));
     }
     let link = Link { node_mbit: arguments.node_mbit, server_mbit: arguments.server_mbit, slower: arguments.slower };
-    let node = NodeOptions {
-        data: arguments.data,
-        weights: arguments.weights,
-        names: arguments.names,
-        folder: arguments.out,
-        imgsz: arguments.imgsz,
-        threads: arguments.threads,
-        train_split: arguments.train_split,
-        val_split: arguments.val_split,
-        val_share: arguments.val_share,
-        accept: arguments.accept,
-        recipe: recipe(&arguments.recipe)?,
-        privacy,
-        ..NodeOptions::default()
-    };
+    let node = NodeOptions { recipe: recipe(&arguments.recipe)?, privacy, ..arguments.node.options(arguments.out) };
     let options = SimulateOptions {
         node,
         nodes: arguments.nodes,

@@ -18,6 +18,7 @@ mod fleet;
 mod fleet_join;
 mod fleet_simulate;
 mod inspect;
+mod node_arguments;
 mod pack;
 mod predict;
 mod pretraining;

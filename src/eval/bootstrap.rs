@@ -43,7 +43,8 @@ impl Interval {
         self.low > 0.0 || self.high < 0.0
     }
 
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+    /// The middle 95 % of the values of draws; `None` without one.
+    pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.collect();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().checked_sub(1)?;

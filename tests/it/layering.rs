@@ -71,6 +71,7 @@ const LAYERS: [(&str, &[&str]); 24] = [
             "boxes",
             "config",
             "data",
+            "eval",
             "kernel",
             "loss",
             "model",

@@ -1,6 +1,7 @@
 //! A recipe beside the default one: the differences of runs on the same photos with the same seed.
 
 use super::cell::{Cell, CellResult};
+use crate::eval::Interval;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -57,10 +58,10 @@ impl Comparison {
 fn spread(values: &[f64]) -> [f64; 3] {
     let n = values.len();
     let mut rng = Pcg64Mcg::seed_from_u64(SEED);
-    let mut means: Vec<f64> =
-        (0..DRAWS).map(|_| (0..n).map(|_| values[rng.random_range(0..n)]).sum::<f64>() / n as f64).collect();
-    means.sort_by(f64::total_cmp);
-    [values.iter().sum::<f64>() / n as f64, means[DRAWS / 40], means[DRAWS - 1 - DRAWS / 40]]
+    let means = (0..DRAWS).map(|_| (0..n).map(|_| values[rng.random_range(0..n)]).sum::<f64>() / n as f64);
+    let mean = values.iter().sum::<f64>() / n as f64;
+    let Interval { low, high } = Interval::of(means).unwrap_or(Interval { low: mean, high: mean });
+    [mean, low, high]
 }
 
 impl std::fmt::Display for Comparison {
