@@ -1,7 +1,7 @@
 //! Examples at the end of each command's help.
 
 /// The command, by its names, and lines to paste.
-const EXAMPLES: [(&str, &[&str]); 18] = [
+const EXAMPLES: [(&str, &[&str]); 21] = [
     (
         "train",
         &[
@@ -35,6 +35,16 @@ const EXAMPLES: [(&str, &[&str]); 18] = [
     ),
     ("watch", &["fieldtune watch runs/train/photos-1"]),
     ("export", &["fieldtune export runs/train/photos-1/weights/best.onnx -o jetson.onnx --form jetson"]),
+    (
+        "weights",
+        &[
+            "npm pack @mediapipe/objectron@0.4.1675468480",
+            "fieldtune weights add mediapipe-objectron-0.4.1675468480.tgz",
+            "fieldtune weights list",
+        ],
+    ),
+    ("inspect", &["fieldtune inspect detector.tflite", "fieldtune inspect mb2-ssd-lite.pth --names fruit.txt"]),
+    ("convert", &["fieldtune convert detector.tflite -o detector.onnx"]),
     ("pack", &["fieldtune pack photos/ -o photos.pack"]),
     ("check", &["fieldtune check photos/", "fieldtune check photos/ --json > findings.json"]),
     ("advise", &["fieldtune advise runs/train/photos-1", "fieldtune advise photos/ --minutes 20"]),

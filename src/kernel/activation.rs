@@ -98,7 +98,7 @@ fn mask_piece_body<const FUSED: bool>(dy: &mut [f32], y: &[f32]) {
     }
 }
 
-/// The way back through activation and bias: `dy` becomes the gradient of the sum before them.
+/// The backward pass through activation and bias: `dy` becomes the gradient of the sum before them.
 ///
 /// `y` is the layer's output where it ends in ReLU6, `None` where it is linear. The bias gradient is **added** to
 /// `db`. It is summed piece by piece, and the pieces do not depend on the thread count.

@@ -30,7 +30,7 @@ pub fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32]>, y: 
     }
 }
 
-/// The way back. `y` is the layer's output where it ends in ReLU6 (the mask is read off it), `None` where it is
+/// The backward pass. `y` is the layer's output where it ends in ReLU6 (the mask is read off it), `None` where it is
 /// linear. `dy` is overwritten with itself behind the ReLU6's mask.
 ///
 /// The gradient of a residual input is `dy` itself: take it before calling.

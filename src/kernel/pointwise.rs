@@ -1,6 +1,6 @@
 //! 1x1 convolutions as matrix products: `Y[M,N] = X[M,K]·W[K,N]` with M output pixels, K = Cin, N = Cout.
 //!
-//! Threads share the pixels on the way forward and to the input, and the rows of the weight gradient: no sum is ever
+//! Threads share the pixels in the forward pass and towards the input, and the rows of the weight gradient: no sum is ever
 //! split, so results do not depend on the number of threads.
 
 use super::gemm::{End, Rows, product, weight_product};

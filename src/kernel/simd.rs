@@ -61,7 +61,7 @@ pub(super) trait Simd: Copy {
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a·b + c`.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// Into `[0, 6]`; what is no number stays so.
+    /// Into `[0, 6]`; NaN stays NaN.
     unsafe fn clamp6(v: Self::V) -> Self::V;
     /// `d` where `0 < y < 6`, else 0. `y` is what a ReLU6 put out: not below 0, nor -0.
     unsafe fn mask6(d: Self::V, y: Self::V) -> Self::V;

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 /// The device of all tensors. They are not differentiated until they meet something that learns: burn registers a graph
-/// for every operation on a tensor that might be, wanted or not, and drops it on a way back only.
+/// for every operation on a tensor that might be, wanted or not, and drops it in a backward pass only.
 #[allow(deprecated)] // burn-ndarray is deprecated upstream in favour of burn-flex; see ARCHITECTURE.md
 pub fn device() -> Device {
     Device::ndarray()

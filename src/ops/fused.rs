@@ -46,7 +46,7 @@ pub struct Call {
     input_gradient: bool,
     /// Takes the sums of each layer's input, where they are wanted.
     seen: Option<Arc<Mutex<Vec<ChannelSums>>>>,
-    /// True if numbers may be kept for the way back rounded to 16 bits.
+    /// True if numbers may be kept for the backward pass rounded to 16 bits.
     may_round: bool,
     /// True if the producer keeps this tensor for its own backward pass: a 16-bit copy would save no memory.
     shared: bool,
@@ -62,8 +62,8 @@ struct Kept {
     expansion: Vec<u16>,
 }
 
-/// Input channels of an expansion from which its output is kept. Each number kept saves that many multiply-adds on the
-/// way back, and costs two bytes to write and to read: what memory gives in that time decides. From 32 on that is 1 %
+/// Input channels of an expansion from which its output is kept. Each number kept saves that many multiply-adds in the
+/// backward pass, and costs two bytes to write and to read: what memory gives in that time decides. From 32 on that is 1 %
 /// of a step with AVX2, nothing either way with AVX-512, which multiplies twice as fast; from 16 on it costs 3 % there.
 /// It takes 5 MB per image at 300x300.
 const KEEP_FROM_CHANNELS: usize = 32;
@@ -73,7 +73,7 @@ const KEEP_FROM_CHANNELS: usize = 32;
 /// spare.
 const KEEP_BYTES: usize = 7 << 19;
 
-/// True if the output of such an expansion is kept for the way back, where its block learns.
+/// True if the output of such an expansion is kept for the backward pass, where its block learns.
 pub fn keeps_expansion(expand: &ConvGeometry) -> bool {
     let cheap = expand.kind == Kind::Pointwise && size_of::<f32>() * expand.output_len() <= KEEP_BYTES;
     expand.cin >= KEEP_FROM_CHANNELS || cheap
@@ -96,7 +96,7 @@ pub struct CallLayer<'a> {
 }
 
 impl Call {
-    /// An empty call; `residual` adds the input to the output, `may_round` allows to keep numbers for the way back
+    /// An empty call; `residual` adds the input to the output, `may_round` allows to keep numbers for the backward pass
     /// rounded to 16 bits: an expanded tensor rather than make it again, and a block's input.
     pub fn new(residual: bool, may_round: bool) -> Self {
         Self { parts: Vec::new(), residual, input_gradient: false, seen: None, may_round, shared: false, kept: None }
@@ -287,7 +287,7 @@ impl<B: FusedBackward, C: CheckpointStrategy> Fused for Autodiff<B, C> {
                 let kept = (call.halves_input() || call.keeps_expansion()).then(Arc::default);
                 let call = Call { kept, ..call };
                 let y = B::fused(x.into_primitive(), call.clone());
-                // What is seen is seen on the way forward.
+                // What is seen is seen in the forward pass.
                 let call = Call { seen: None, ..call };
                 prep.finish((id, call.last().relu6.then(|| y.clone()), call), y)
             }

@@ -65,7 +65,7 @@ impl Request {
         }
         let length = match request.header("content-length") {
             None => 0,
-            Some(text) => text.trim().parse::<usize>().map_err(|_| Some((400, "Content-Length is no number")))?,
+            Some(text) => text.trim().parse::<usize>().map_err(|_| Some((400, "Content-Length is not a number")))?,
         };
         if length > most_body {
             return Err(Some((413, "the body is too large")));

@@ -33,7 +33,7 @@ impl<'a> Keep<'a> {
     }
 }
 
-/// A block's input on the way back.
+/// A block's input in the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     Whole(&'a [f32]),

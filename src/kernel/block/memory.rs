@@ -41,10 +41,10 @@ impl BlockWorkspace {
 }
 
 /// The workspace of these layers: one of its own, or depthwise and project, with expand before them or without.
-/// `backward` counts the way back too, `kept` says that it finds the expansion kept; `threads` share the work.
+/// `backward` counts the backward pass too, `kept` says that it finds the expansion kept; `threads` share the work.
 pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, threads: usize) -> BlockWorkspace {
     let isa = Isa::best();
-    // As packed for the way forward and, transposed, back to the input: about the same.
+    // As packed for the forward pass and, transposed, for the gradient of the input: about the same.
     let panels = |g: &ConvGeometry| match g.kind {
         Kind::Depthwise => 0,
         _ => Panels::len_of(isa, g.weight_len() / g.cout, g.cout),

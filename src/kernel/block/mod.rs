@@ -1,7 +1,7 @@
 //! Expand, depthwise, project as one operation: the inverted residual, and whatever has its shape.
 //!
 //! The expanded tensor is six times as wide as what goes in and comes out. It only ever exists a few rows at a time, in
-//! cache: forward makes it, uses it and forgets it, backward makes it again. What a block keeps for its way back is its
+//! cache: forward makes it, uses it and forgets it, backward makes it again. A block keeps for its backward pass its
 //! input alone.
 //!
 //! The stem and the first block are one such operation (the stem is its dense expansion), an extra feature map is one

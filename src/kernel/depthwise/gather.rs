@@ -1,4 +1,4 @@
-//! The sum over nine taps at every output: the way forward, and the way back to the input at stride 1.
+//! The sum over nine taps at every output: the forward pass, and the backward pass to the input at stride 1.
 
 use super::ending::{Clamped, Ending, Masked, Out, Plain};
 use super::plane::{Band, GROUP_ROWS, Lanes, NineTaps, Outputs, Plane, RawBand, along_row, check, each_group};
@@ -14,7 +14,7 @@ pub(super) enum End<'a> {
     Mask(Mask<'a>),
 }
 
-/// The way back through a ReLU6.
+/// The backward pass through a ReLU6.
 #[derive(Debug)]
 pub(in crate::kernel) struct Mask<'a> {
     /// The output of the ReLU6: a gradient passes where it lies between 0 and 6.

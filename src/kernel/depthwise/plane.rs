@@ -143,7 +143,7 @@ pub(in crate::kernel) struct Weights {
 pub(super) const GROUP_ROWS: usize = 10;
 
 impl Weights {
-    /// For the way forward: `weight` `[3, 3, c]` times `scale`.
+    /// For the forward pass: `weight` `[3, 3, c]` times `scale`.
     pub(in crate::kernel) fn forward(&mut self, isa: Isa, weight: &[f32], scale: &[f32], bias: &[f32]) {
         self.fill(isa, weight, scale, Some(bias), false);
     }

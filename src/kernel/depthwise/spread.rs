@@ -1,4 +1,4 @@
-//! The way back to the input: at stride 1 a sum over nine taps again, at stride 2 each input row hears of one or two
+//! The backward pass to the input: at stride 1 a sum over nine taps again, at stride 2 each input row hears of one or two
 //! output rows, and each column likewise.
 
 use super::ending::{Ending, Masked, Out, Plain};
