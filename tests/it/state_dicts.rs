@@ -235,6 +235,32 @@ fn what_is_no_state_dict_of_ours_is_said_in_words() {
 }
 
 #[test]
+fn a_damaged_byte_order_is_not_called_another_machines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.pth");
+    let whole = pth(&torchvision(&narrow_network()));
+    let at = whole.windows(6).position(|w| w == b"little").unwrap();
+    let said = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        import(&path).err().expect("must be refused").to_string()
+    };
+    let mut flipped = whole.clone();
+    flipped[at] ^= 1;
+    let text = said(&flipped);
+    assert!(text.contains("model/byteorder that ends early") && text.contains("the file is damaged"), "{text}");
+    let with = |order: &[u8]| {
+        let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for (name, bytes) in [("model/data.pkl", &b"\x80\x02}."[..]), ("model/byteorder", order)] {
+            archive.start_file(name, SimpleFileOptions::default()).unwrap();
+            archive.write_all(bytes).unwrap();
+        }
+        said(&archive.finish().unwrap().into_inner())
+    };
+    assert!(with(b"big").contains("big-endian machine"), "{}", with(b"big"));
+    assert!(with(b"\x1bx").contains("found the byte order `\\x1bx`"), "{}", with(b"\x1bx"));
+}
+
+#[test]
 fn no_cut_and_no_flipped_bit_makes_the_reader_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.bin");

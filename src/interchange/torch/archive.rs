@@ -52,9 +52,17 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<StateDict, InterchangeError> {
     let pickle = pickle.ok_or_else(|| not_ours("an archive without PyTorch's data.pkl".into(), help))?.to_string();
     let folder = pickle.trim_end_matches("data.pkl").to_owned();
     if names.contains(&format!("{folder}byteorder")) {
-        let order = entry(&mut archive, &format!("{folder}byteorder"), 16).unwrap_or_default();
-        if order != b"little" {
-            return Err(not_ours("a state dict of a big-endian machine".into(), "save it again on another machine"));
+        let order = entry(&mut archive, &format!("{folder}byteorder"), 16).map_err(|found| not_ours(found, DAMAGED))?;
+        match &order[..] {
+            b"little" => {}
+            b"big" => {
+                let help = "save it again on another machine";
+                return Err(not_ours("a state dict of a big-endian machine".into(), help));
+            }
+            other => {
+                let found = format!("the byte order `{}`", other.escape_ascii());
+                return Err(not_ours(found, DAMAGED));
+            }
         }
     }
     let program = entry(&mut archive, &pickle, MOST_PICKLE).map_err(|found| not_ours(found, DAMAGED))?;
