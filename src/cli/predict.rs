@@ -1,6 +1,7 @@
 //! `fieldtune predict`: detections on photos, folders, streams and watched folders.
 
 use super::detector_arguments::DetectorArguments;
+use crate::data::{Photo, RgbImage};
 use crate::predict::{
     Finder, FolderWatch, Frame, FrameForm, FrameSize, FrameStream, Pace, PictureSource, PixelLayout, Printed,
     ResultOptions, Results, Saved, Timing, check_regular, photos,
@@ -119,19 +120,8 @@ impl Prediction {
     /// One bad photo does not keep the others from being looked at.
     fn photo(&mut self, path: &Path) -> Result<()> {
         let began = Instant::now();
-        match check_regular(path).and_then(|()| Ok(crate::data::Photo::read(path)?)) {
-            Ok(photo) => {
-                let [w, h] = [photo.image.width as u32, photo.image.height as u32];
-                if photo.size != [w, h] {
-                    log::warn!(
-                        "{}: {}x{} pixels, decoded as {w}x{h}: boxes are in pixels of the smaller picture",
-                        path.display(),
-                        photo.size[0],
-                        photo.size[1]
-                    );
-                }
-                self.look(PictureSource::File(path), photo.image, began)
-            }
+        match check_regular(path).and_then(|()| Ok(Photo::read(path)?)) {
+            Ok(photo) => self.look(PictureSource::File(path), (photo.image, photo.size), began),
             Err(error) => {
                 log::error!("{error:#}");
                 self.failed += 1;
@@ -143,7 +133,7 @@ impl Prediction {
     fn frame(&mut self, frame: &Frame) -> Result<()> {
         let began = Instant::now();
         match frame.picture() {
-            Ok(image) => self.look(PictureSource::Frame(frame), image, began),
+            Ok(picture) => self.look(PictureSource::Frame(frame), picture, began),
             Err(error) => {
                 self.failed += 1;
                 if self.failed <= TOLD {
@@ -154,9 +144,10 @@ impl Prediction {
         }
     }
 
-    fn look(&mut self, source: PictureSource, image: crate::data::RgbImage, began: Instant) -> Result<()> {
+    fn look(&mut self, source: PictureSource, picture: (RgbImage, [u32; 2]), began: Instant) -> Result<()> {
         let decoding = began.elapsed();
-        let sighting = self.finder.look(image);
+        let (image, size) = picture;
+        let sighting = self.finder.look(image, size);
         self.timing.looked(decoding, &sighting);
         let found = Instant::now();
         self.results.take(&self.finder, source, sighting)?;

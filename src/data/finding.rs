@@ -15,7 +15,7 @@
 //! | `class-lists-disagree` | error | kept | two lists of class names give one number to two names |
 //! | `class-name-unusable` | error | kept | a class name that is empty, has a control character, or means the background |
 //! | `validation-is-training` | error | kept | every photo to judge by is also trained on |
-//! | `many-bad-boxes` | error | dropped | more than one box in twenty had to be dropped |
+//! | `many-bad-boxes` | error | dropped / repaired | more than one box in twenty had to be dropped, or one in four reaches out of its image |
 //! | `class-without-examples` | error / warning | kept | no usable box of a class in the training (other) split |
 //! | `no-objects` | error | kept | not one usable box in the set |
 //! | `zero-area-box` | warning | dropped | a box less than one pixel wide or high inside the image |

@@ -16,6 +16,7 @@ use super::reduced::{self, MAX_REDUCED_PIXELS, NotReduced, Reduction};
 use super::resize::resize;
 use super::sample::RgbImage;
 use super::stored::Stored;
+use super::text::{NOT_FETCHED, is_lfs_pointer};
 
 /// Larger images are decoded at a fraction of their size: decoding takes three bytes per pixel and more, and boards are
 /// small.
@@ -92,6 +93,9 @@ impl Photo {
         let guessed = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
         let reader = guessed.map_err(DataError::io(path, "read the image"))?;
         let format = reader.format();
+        if is_lfs_pointer(bytes) {
+            return Err(fault(NOT_FETCHED.into()));
+        }
         if format.is_none() {
             return Err(fault("not a JPEG, PNG, BMP, WebP or TIFF image".into()));
         }
@@ -284,6 +288,7 @@ mod tests {
     fn other_content_is_refused_with_a_reason() {
         for (bytes, fault) in [
             (&b""[..], "an empty file"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "git lfs pull"),
             (b"hello, world, this is text", "not a JPEG, PNG, BMP, WebP or TIFF image"),
             (b"\x89PNG\r\n\x1a\nrubbish", "truncated image"),
             (b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDRxxxxxxxxxxxxxyyyyzzzzzzzzzzzz", "the image does not decode"),

@@ -8,7 +8,7 @@ use super::finding::{Action, Kind};
 use super::folder::{Entry, Folder};
 use super::labels::Labels;
 use super::paths::{file_name, parent, stem};
-use super::roles::split_name;
+use super::roles::{split_in_file_name, split_name};
 
 /// Share of the lines of a list that must lead to photos.
 const RESOLVED: f64 = 0.5;
@@ -49,7 +49,9 @@ pub fn read_all(folder: &Folder, labels: &mut Labels) -> Result<(), DataError> {
     let in_sets = lists.iter().any(|e| is_image_set(&e.name));
     for list in lists.into_iter().filter(|e| !in_sets || is_image_set(&e.name)) {
         let name = stem(&list.name);
-        let name = if is_image_set(&list.name) { name } else { split_name(name).unwrap_or(name) };
+        // `train_list.txt` in `ImageSets` speaks of train; `minival.txt` is a split of its own.
+        let role = split_name(name).or_else(|| split_in_file_name(&list.name));
+        let name = role.unwrap_or(name);
         read(folder, list, name, labels)?;
         let source = parent(&list.name);
         labels.split_source = if source.is_empty() { "lists at the root".into() } else { format!("lists in {source}") };

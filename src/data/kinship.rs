@@ -79,7 +79,7 @@ const CONTAINERS: [&str; 68] = [
 ];
 
 /// Pictures in such folders are made from photos, and are none.
-const DERIVED: [&str; 22] = [
+const DERIVED: [&str; 23] = [
     "mask",
     "masks",
     "trimap",
@@ -92,6 +92,7 @@ const DERIVED: [&str; 22] = [
     "segmentationobject",
     "gt",
     "groundtruth",
+    "@eadir",
     "thumb",
     "thumbs",
     "thumbnails",

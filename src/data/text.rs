@@ -7,6 +7,12 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 /// The declaration of an XML file ends within so many bytes.
 const DECLARATION: usize = 256;
+/// A card that lost power leaves zeros at the end of a file, and DOS its mark for the end.
+const FILLERS: [char; 2] = ['\0', '\u{1a}'];
+/// The words for a file that Git LFS has not fetched.
+pub const NOT_FETCHED: &str = "a pointer of Git LFS in the place of the file; fetch it with `git lfs pull`";
+/// The first words of a pointer that Git LFS leaves in the place of such a file.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Decoded text, and what was guessed on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +23,18 @@ pub struct Text {
     pub guess: Option<String>,
 }
 
-/// The text of a file.
+/// The text of a file, with the line ends of today and without the fillers that old programs put at the end.
 pub fn decode(bytes: &[u8]) -> Text {
+    let Text { mut text, guess } = decoded(bytes);
+    text.truncate(text.trim_end_matches(FILLERS).len());
+    // Lines of the old Mac end in a carriage return alone.
+    if text.contains('\r') && !text.contains('\n') {
+        text = text.replace('\r', "\n");
+    }
+    Text { text, guess }
+}
+
+fn decoded(bytes: &[u8]) -> Text {
     let certain = |text: String| Text { text, guess: None };
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         let (text, _) = encoding.decode_without_bom_handling(&bytes[mark..]);
@@ -43,6 +59,11 @@ pub fn decode(bytes: &[u8]) -> Text {
             Text { text, guess: Some(format!("not UTF-8; read as {}", encoding.name())) }
         }
     }
+}
+
+/// True for a pointer of Git LFS, which stands where the file itself was not fetched.
+pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(LFS_POINTER)
 }
 
 /// UTF-16 without a mark: of text in Latin letters, every other byte is zero.
@@ -111,6 +132,9 @@ mod tests {
                 "<?xml version='1.0' encoding='UTF-16'?><a/>",
                 false,
             ),
+            (b"0 0.5 0.5\r\n\x1a".to_vec(), "0 0.5 0.5\r\n", false),
+            ([&b"0 0.5 0.5\n"[..], &[0; 64]].concat(), "0 0.5 0.5\n", false),
+            (b"p0\rp1\r".to_vec(), "p0\np1\n", false),
             (Vec::new(), "", false),
         ] {
             let read = decode(&bytes);

@@ -17,7 +17,10 @@ pub struct Finder {
 /// A picture that was looked at.
 #[derive(Debug)]
 pub struct Sighting {
+    /// Upright; of a very large photo, at a fraction of its size.
     pub image: RgbImage,
+    /// Width and height of the upright picture in its own pixels.
+    pub size: [u32; 2],
     /// Highest score first.
     pub detections: Vec<Detection>,
     /// Time of scaling, network and suppression.
@@ -51,24 +54,23 @@ impl Finder {
         self.loaded.size.dims()
     }
 
-    /// Looks at a picture, which must have pixels.
-    pub fn look(&self, image: RgbImage) -> Sighting {
+    /// Looks at a picture, which must have pixels; `size` is its width and height before any reduction.
+    pub fn look(&self, image: RgbImage, size: [u32; 2]) -> Sighting {
         let began = Instant::now();
-        let source_size = [image.width as u32, image.height as u32];
-        let record = Record { source: String::new(), source_size, image, objects: Vec::new() };
+        let record = Record { source: String::new(), source_size: size, image, objects: Vec::new() };
         let input = normalised(plain(&record, self.loaded.size).image.pixels);
         let found = detect(&self.loaded.model, input, 1, self.loaded.size, &self.loaded.detector).pop();
-        Sighting { image: record.image, detections: found.unwrap_or_default(), took: began.elapsed() }
+        Sighting { image: record.image, size, detections: found.unwrap_or_default(), took: began.elapsed() }
     }
 
     /// A sighting as JSON: boxes are left, top, right, bottom in pixels of the picture.
     pub fn json(&self, file: &str, sighting: &Sighting) -> Value {
-        let (w, h) = (sighting.image.width, sighting.image.height);
+        let [w, h] = sighting.size;
         let detections: Vec<Value> = sighting
             .detections
             .iter()
             .map(|d| {
-                let (b, width, height) = (d.bbox, w as f64, h as f64);
+                let (b, width, height) = (d.bbox, f64::from(w), f64::from(h));
                 let corners = [b.x0 * width, b.y0 * height, b.x1 * width, b.y1 * height];
                 json!({"class": self.loaded.class_names[d.class], "score": d.score, "box": corners})
             })

@@ -43,14 +43,21 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The picture.
+    /// The picture, and its width and height before any reduction.
     ///
     /// # Errors
     /// If it does not decode.
-    pub fn picture(&self) -> Result<RgbImage> {
+    pub fn picture(&self) -> Result<(RgbImage, [u32; 2])> {
         match self.form {
-            FrameForm::Mjpeg => Ok(Photo::decode(&self.bytes, Path::new(&self.name()))?.image),
-            FrameForm::Raw(size, layout) => Ok(size.picture(layout, self.bytes.clone())),
+            FrameForm::Mjpeg => {
+                let photo = Photo::decode(&self.bytes, Path::new(&self.name()))?;
+                Ok((photo.image, photo.size))
+            }
+            FrameForm::Raw(size, layout) => {
+                let image = size.picture(layout, self.bytes.clone());
+                let size = [image.width as u32, image.height as u32];
+                Ok((image, size))
+            }
         }
     }
 
@@ -191,7 +198,7 @@ mod tests {
         let stop = AtomicBool::new(false);
         for number in 1..=2u8 {
             let frame = stream.next(&stop).unwrap().expect("a frame");
-            assert_eq!((frame.number, frame.picture().unwrap().pixels), (u64::from(number), vec![number; 6]));
+            assert_eq!((frame.number, frame.picture().unwrap().0.pixels), (u64::from(number), vec![number; 6]));
         }
         let error = stream.next(&stop).unwrap_err().to_string();
         assert!(error.contains("frame 3 has 1 bytes, expected 2 for 2x1 pixels\nhelp: "), "{error}");

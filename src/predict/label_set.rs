@@ -60,7 +60,7 @@ impl LabelSet {
         let file = with_ending(name.as_ref(), &source.extension()).to_string_lossy().into_owned();
         let photos = if self.format == ExportFormat::Voc { "JPEGImages" } else { "images" };
         source.copy_to(&sighting.image, &self.folder.join(photos).join(&file))?;
-        let size = [sighting.image.width as u32, sighting.image.height as u32];
+        let size = sighting.size;
         let found = &sighting.detections;
         let object = |d: &crate::eval::Detection| Object {
             class: d.class,

@@ -40,7 +40,7 @@ pub struct PhotoStore {
 }
 
 /// The findings in a photo: width and height, and detections with their classes' names.
-pub type Seen = ([usize; 2], Vec<(String, Detection)>);
+pub type Seen = ([u32; 2], Vec<(String, Detection)>);
 
 impl PhotoStore {
     /// # Errors

@@ -87,11 +87,11 @@ fn work(finder: &Finder, queue: &Receiver<Task>, stop: &AtomicBool) {
 
 fn look(finder: &Finder, bytes: &[u8]) -> Result<Found> {
     let photo = Photo::decode(bytes, Path::new("photo"))?;
-    let sighting = finder.look(photo.image);
+    let sighting = finder.look(photo.image, photo.size);
     let json = finder.json("photo", &sighting);
-    let Sighting { image, detections, .. } = sighting;
+    let Sighting { size, detections, .. } = sighting;
     let named = |d: Detection| (finder.class_names()[d.class].clone(), d);
-    Ok(Found { json, seen: ([image.width, image.height], detections.into_iter().map(named).collect()) })
+    Ok(Found { json, seen: (size, detections.into_iter().map(named).collect()) })
 }
 
 /// The connections' side.

@@ -7,6 +7,7 @@ use fieldtune::data::{CheckOptions, DataSet, Pack, PackOptions, Severity, check,
 use image::{ExtendedColorType, ImageEncoder, codecs};
 
 use crate::photos::Photos;
+use crate::runs::{basis, run, stderr, succeed, text};
 
 /// Grey that grows to the right in bands of 64 pixels, so that both sides of a box can be found again.
 fn bands(width: u32, height: u32) -> Vec<u8> {
@@ -76,4 +77,34 @@ fn photos_above_the_limit_are_decoded_small_and_their_boxes_stay_right() {
         }
     }
     fs::remove_file(path).expect("removes");
+}
+
+#[test]
+fn detections_on_photos_above_the_limit_are_in_their_own_pixels() {
+    let set = Photos::new();
+    let [w, h] = [9_000, 7_600];
+    add(&set, "wide.jpg", [w, h], |bytes, pixels| {
+        let mut encoder = codecs::jpeg::JpegEncoder::new_with_quality(bytes, 80);
+        encoder.encode(pixels, w, h, ExtendedColorType::L8).expect("encodes");
+    });
+    let [_, model] = basis();
+    let (photo, out) = (set.path().join("wide.jpg"), set.path().join("out"));
+    // A network that has seen nothing finds something everywhere at so low a score.
+    let found = run(&["predict", &model, text(&photo), "--conf", "0.01", "--jsonl"]);
+    let line: serde_json::Value = serde_json::from_slice(&found.stdout).expect("a line of JSON");
+    assert_eq!((line["width"].as_u64(), line["height"].as_u64()), (Some(9_000), Some(7_600)), "{}", stderr(&found));
+    let detections = line["detections"].as_array().expect("a list");
+    let right = detections.iter().filter_map(|d| d["box"][2].as_f64()).fold(0.0, f64::max);
+    // The picture is decoded at a quarter: in its pixels, no box would reach beyond 2250.
+    assert!(right > 4_500.0 && right <= 9_000.0, "{right} of {} detections", detections.len());
+    succeed(&["predict", &model, text(&photo), "--conf", "0.01", "--save", "voc,coco", "-o", text(&out)]);
+    for format in ["voc", "coco"] {
+        let report = check(&DataSet::open(&out.join(format)).expect("opens"), &CheckOptions::default());
+        assert!(report.worst() < Some(Severity::Error), "{}", report.render());
+        assert_eq!(report.count(fieldtune::data::Kind::SizeMismatch), 0, "{}", report.render());
+        assert_eq!(
+            report.account.boxes.used + report.account.boxes.repaired + report.account.boxes.dropped,
+            detections.len()
+        );
+    }
 }

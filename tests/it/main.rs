@@ -47,6 +47,7 @@ mod onnx_bad_input;
 mod onnx_dialects;
 mod onnx_variants;
 mod optimizers;
+mod other_hands;
 mod pack;
 mod package_files;
 mod packages;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::annotation::Place;
 use super::super::finding::{Action, Finding, Kind, Severity};
+use super::super::paths::folded;
 use super::super::sample::Object;
 use super::super::source::DataSet;
 use super::super::split::{Roles, SplitList};
@@ -69,7 +70,9 @@ pub(super) fn findings(classes: &[ClassCount], splits: &[SplitList]) -> Vec<Find
             findings.push(Finding::new(Kind::RareClass, whole_set(), Action::Kept, detail));
         }
     }
-    let plain = |name: &str| name.to_lowercase().replace([' ', '-', '_'], "");
+    // Composition of letters and marks without width are not to be seen either.
+    let seen = |c: char| !matches!(c, ' ' | '-' | '_' | '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{feff}');
+    let plain = |name: &str| folded(name).chars().filter(|c| seen(*c)).collect::<String>();
     let mut first: HashMap<String, &str> = HashMap::new();
     for class in classes {
         if let Some(other) = first.get(&plain(&class.name)) {

@@ -96,7 +96,7 @@ fn things(kind: Kind) -> &'static str {
         Kind::SimilarClassNames => "pairs of class names look like one",
         Kind::ImageFormatNotRead => "formats of photos are not read",
         Kind::TextEncoding => "label files have an encoding that was guessed",
-        Kind::LabelsPassedOver => "label files are passed over",
+        Kind::LabelsPassedOver => "labels are passed over",
         Kind::PredictedLabels => "sets have boxes that a model predicted",
         Kind::SizeMissing => "photos have no declared size",
         Kind::BoxWithoutAnchor => "boxes fit no anchor well",

@@ -9,7 +9,7 @@ use crate::boxes::InputSize;
 use super::super::account::{Account, BoxCount, Fate, Fates};
 use super::super::annotation::{Annotation, Place};
 use super::super::clean::Cleaned;
-use super::super::finding::{Action, Finding, Kind};
+use super::super::finding::{Action, Finding, Kind, Severity};
 use super::super::findings::Findings;
 use super::super::source::DataSet;
 use super::super::split::{Roles, SplitList, SplitOptions};
@@ -21,6 +21,8 @@ use super::twins;
 
 /// Share of dropped boxes from which the labels as a whole are suspect.
 const MAX_DROPPED_SHARE: f64 = 0.05;
+/// Share of boxes that reach out of their image from which the images are not those that were labelled.
+const MAX_OUTSIDE_SHARE: f64 = 0.25;
 /// A handful of slips in a small set is no pattern.
 const MIN_DROPPED: usize = 5;
 
@@ -89,6 +91,7 @@ impl<'a> Survey<'a> {
         self.findings.extend(validation_is_training(&self.splits, &groups));
         self.findings.extend(balance::findings(&self.classes, &self.splits));
         self.findings.extend(self.of_dropped());
+        self.findings.extend(self.of_outside());
         self.findings.sort();
         let mut account =
             Account { labels: self.dataset.labels, boxes: self.boxes, split: self.split_words, ..Account::default() };
@@ -108,6 +111,19 @@ impl<'a> Survey<'a> {
             sides: self.sides,
             input_size,
         }
+    }
+
+    /// Many boxes that reach out: the photos were cut or scaled since they were labelled, or the sizes are not theirs.
+    fn of_outside(&self) -> Option<Finding> {
+        let key = (Kind::BoxOutsideImage, Severity::Warning, Action::Repaired);
+        let outside = self.findings.counts().get(&key).copied().unwrap_or(0);
+        let labelled: usize = self.dataset.annotations.iter().map(|a| a.objects.len()).sum();
+        (outside >= MIN_DROPPED && outside as f64 > MAX_OUTSIDE_SHARE * labelled as f64).then(|| {
+            let detail = format!(
+                "{outside} of {labelled} boxes reach out of their image: were the photos cut or scaled after they were labelled?"
+            );
+            Finding::new(Kind::ManyBadBoxes, Place::file(""), Action::Repaired, detail)
+        })
     }
 
     fn of_dropped(&self) -> Option<Finding> {

@@ -68,9 +68,7 @@ fn leave_unions_out(files: &mut Vec<(&Entry, CocoFile)>, labels: &mut Labels) {
     if roles.is_empty() || files.len() < 2 {
         return;
     }
-    let names = |f: &CocoFile| -> Vec<String> {
-        f.images.iter().map(|i| i.file_name.as_str().unwrap_or_default().to_string()).collect()
-    };
+    let names = |f: &CocoFile| -> Vec<String> { f.images.iter().map(|i| i.name().to_string()).collect() };
     let in_splits: HashSet<String> =
         files.iter().filter(|(e, _)| role(e).is_some()).flat_map(|(_, f)| names(f)).collect();
     files.retain(|(entry, file)| {
@@ -109,7 +107,7 @@ impl Set<'_> {
         let mut absent = HashSet::new();
         for image in &file.images {
             let id = id_of(&image.id).unwrap_or_default();
-            let wanted = image.file_name.as_str().unwrap_or_default();
+            let wanted = image.name();
             let found = match self.folder.matcher().find(wanted, &json.name, split) {
                 Match::One(found) => &self.folder.entries()[found],
                 other => {
@@ -157,10 +155,16 @@ fn class_names(json: &Entry, file: &CocoFile, labels: &mut Labels) -> BTreeMap<C
         let of = |c: &'_ super::coco_json::CocoCategory| c.supercategory.as_str().is_some_and(|s| s != c.name);
         file.categories.iter().filter(|c| of(c)).filter_map(|c| c.supercategory.as_str()).collect()
     };
-    let mut names = BTreeMap::new();
+    let mut names: BTreeMap<CategoryId, Option<String>> = BTreeMap::new();
     for category in &file.categories {
         let Some(id) = CategoryId::of(&category.id) else { continue };
         let name = category.name.trim().to_string();
+        if let Some(Some(other)) = names.get(&id).filter(|n| n.as_ref() != Some(&name)) {
+            let place = Place::entry(&json.name, format!("category {}", category.id));
+            let detail = format!("the id stands for {other:?} and for {name:?}; the first is used");
+            labels.findings.note(Kind::ClassListsDisagree, place, Action::Kept, detail);
+            continue;
+        }
         let unused = !used.contains(&id);
         let reason = match () {
             () if unused && supers.contains(category.name.as_str()) => {
@@ -176,7 +180,28 @@ fn class_names(json: &Entry, file: &CocoFile, labels: &mut Labels) -> BTreeMap<C
         labels.findings.note(Kind::UnusedCategory, place, Action::Dropped, format!("{name:?} {reason}"));
         names.insert(id, None);
     }
+    if let Some(detail) = counted_from_zero(&names, &used) {
+        labels.findings.note(Kind::ClassListsDisagree, Place::file(&json.name), Action::Kept, detail);
+    }
     names
+}
+
+/// Ids 0 to n - 1 in the annotations where the categories have 1 to n: one reading takes all names wrong.
+fn counted_from_zero(names: &BTreeMap<CategoryId, Option<String>>, used: &HashSet<CategoryId>) -> Option<String> {
+    let number = |id: &CategoryId| match id {
+        CategoryId::Number(n) => Some(*n),
+        CategoryId::Text(_) => None,
+    };
+    let ids = |all: Vec<&CategoryId>| all.into_iter().map(number).collect::<Option<BTreeSet<i64>>>();
+    let (listed, used) = (ids(names.keys().collect())?, ids(used.iter().collect())?);
+    let is_run = listed.iter().zip(1..).all(|(id, i)| *id == i);
+    let n = listed.len() as i64;
+    (is_run && n > 1 && used.first() == Some(&0) && used.last().is_some_and(|last| *last == n - 1)).then(|| {
+        format!(
+            "category ids run from 1 to {n}, those of annotations from 0 to {}: the annotations count from 0",
+            n - 1
+        )
+    })
 }
 
 /// A category's id: ordered as a number where it is one.
@@ -199,8 +224,9 @@ fn read_object(
     names: &BTreeMap<CategoryId, Option<String>>,
     place: Place,
 ) -> Result<Option<RawObject>, String> {
-    let numbers: Option<Vec<f64>> = a.bbox.as_array().map(|v| v.iter().filter_map(number).collect());
-    let corners = match (numbers.as_deref(), a.bbox.as_array().map(Vec::len), outline(&a.segmentation)) {
+    let list = box_list(&a.bbox);
+    let numbers: Option<Vec<f64>> = list.as_ref().map(|v| v.iter().filter_map(number).collect());
+    let corners = match (numbers.as_deref(), list.as_ref().map(Vec::len), outline(&a.segmentation)) {
         (Some([x, y, w, h]), Some(4), _) => [*x, *y, x + w, y + h],
         (None | Some([]), None | Some(0), Some(corners)) => corners,
         _ => return Err(format!("bbox is {}, expected [x, y, width, height]", brief(&a.bbox))),
@@ -220,6 +246,19 @@ fn read_object(
     let crowd = a.iscrowd.as_i64() == Some(1) || a.iscrowd.as_bool() == Some(true);
     let area = number(&a.area).filter(|area| *area > 0.0);
     Ok(Some(RawObject { crowd, area, ..RawObject::new(class, corners, place) }))
+}
+
+/// The four values of a box, which some writers put into a text (`"[1, 2, 3, 4]"`) or an object with names.
+fn box_list(bbox: &Value) -> Option<Vec<Value>> {
+    let named =
+        |x: &str, y: &str, w: &str, h: &str| Some([x, y, w, h].map(|k| bbox.get(k)).into_iter().flatten().cloned());
+    match bbox {
+        Value::Array(list) => Some(list.clone()),
+        Value::String(text) => serde_json::from_str(text).ok(),
+        Value::Object(_) if bbox.get("x").is_some() => named("x", "y", "width", "height").map(Iterator::collect),
+        Value::Object(_) => named("left", "top", "width", "height").map(Iterator::collect),
+        _ => None,
+    }
 }
 
 fn number(value: &Value) -> Option<f64> {
@@ -293,6 +332,30 @@ mod tests {
         let found: Vec<_> = labels.annotations[0].objects.iter().map(|o| (o.class.as_str(), o.corners[3])).collect();
         assert_eq!(found, [("dog", 6.0), ("cat", 6.0), ("cat", 9.0)]);
         assert_eq!(labels.classes.map(|c| c.len()), Some(2));
+    }
+
+    #[test]
+    fn boxes_as_texts_and_objects_are_read_and_ids_that_disagree_are_told() {
+        let mut value = two_images();
+        value["annotations"] = json!([
+            {"id": 1, "image_id": 7, "category_id": 17, "bbox": "[1, 2, 3, 4]"},
+            {"id": 2, "image_id": 7, "category_id": 3, "bbox": {"x": 1, "y": 2, "width": 3, "height": 4}},
+        ]);
+        let labels = read_json(&value, &["a.jpg", "b.jpg"]).expect("reads");
+        assert!(labels.annotations[0].objects.iter().all(|o| o.corners == [1.0, 2.0, 4.0, 6.0]), "{labels:?}");
+        value["categories"] = json!([{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]);
+        value["annotations"] = json!([
+            {"id": 1, "image_id": 7, "category_id": 0, "bbox": [1, 2, 3, 4]},
+            {"id": 2, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4]},
+        ]);
+        let told = |value: &Value, part: &str| {
+            let labels = read_json(value, &["a.jpg", "b.jpg"]).expect("reads");
+            let found = labels.findings.iter().find(|f| f.kind == Kind::ClassListsDisagree).expect("is told");
+            assert!(found.detail.contains(part), "{found:?}");
+        };
+        told(&value, "the annotations count from 0");
+        value["categories"] = json!([{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]);
+        told(&value, "stands for \"cat\" and for \"dog\"");
     }
 
     #[test]

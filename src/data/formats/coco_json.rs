@@ -7,6 +7,7 @@ use super::super::annotation::Place;
 use super::super::error::DataError;
 use super::super::folder::Entry;
 use super::super::text::decode;
+use super::python_json::plain;
 
 #[derive(Deserialize)]
 pub struct CocoFile {
@@ -22,9 +23,21 @@ pub struct CocoImage {
     #[serde(default)]
     pub file_name: Value,
     #[serde(default)]
+    pub path: Value,
+    #[serde(default)]
+    pub coco_url: Value,
+    #[serde(default)]
     pub width: Value,
     #[serde(default)]
     pub height: Value,
+}
+
+impl CocoImage {
+    /// The photo's name: `file_name`, or the path or address that some writers give in its place; empty where there is
+    /// none.
+    pub fn name(&self) -> &str {
+        [&self.file_name, &self.path, &self.coco_url].into_iter().find_map(Value::as_str).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -61,8 +74,10 @@ pub fn parse(entry: &Entry) -> Result<CocoFile, DataError> {
     let bytes = entry.read("read the labels")?;
     // Decoding copies, and the largest label files are of this format: only what is not plain UTF-8 is decoded.
     let parsed = match std::str::from_utf8(&bytes) {
-        Ok(text) => serde_json::from_str(text.trim_start_matches('\u{feff}')),
-        Err(_) => serde_json::from_str(&decode(&bytes).text),
+        Ok(text) => {
+            serde_json::from_str(&plain(text.trim_start_matches('\u{feff}').trim_end_matches(['\0', '\u{1a}'])))
+        }
+        Err(_) => serde_json::from_str(&plain(&decode(&bytes).text)),
     };
     parsed.map_err(|e| DataError::Label {
         place: Place::file(&entry.name),

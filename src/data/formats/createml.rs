@@ -10,8 +10,13 @@ use super::super::roles::{split_in_file_name, split_of};
 
 /// True if a list of JSON values is a list of photos in CreateML's form.
 pub fn is_one(list: &[Value]) -> bool {
-    let is_photo = |v: &Value| name_of(v).is_some() && v["annotations"].is_array() && v["data"].is_null();
+    let is_photo = |v: &Value| name_of(v).is_some() && objects_of(v).is_some() && v["data"].is_null();
     !list.is_empty() && list.iter().all(is_photo)
+}
+
+/// Some writers leave the `s` away.
+fn objects_of(photo: &Value) -> Option<&Vec<Value>> {
+    photo["annotations"].as_array().or_else(|| photo["annotation"].as_array())
 }
 
 fn name_of(photo: &Value) -> Option<&str> {
@@ -35,7 +40,7 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
             labels.add_to_split(split, &found.name);
         }
         let mut annotation = Annotation::new(found, Units::Pixels, place.clone());
-        for (i, object) in photo["annotations"].as_array().into_iter().flatten().enumerate() {
+        for (i, object) in objects_of(photo).into_iter().flatten().enumerate() {
             let place = Place::entry(&entry.name, format!("{wanted}, object {}", i + 1));
             match read_object(object, place.clone()) {
                 Ok(object) => annotation.objects.push(object),

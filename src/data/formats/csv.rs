@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::account::Fate;
 use super::super::annotation::{Annotation, Place, RawObject, Units};
+use super::super::box_form::Written;
 use super::super::error::DataError;
 use super::super::finding::{Action, Finding, Kind, Severity};
 use super::super::folder::{Entry, Folder};
 use super::super::labels::Labels;
 use super::super::matcher::Match;
-use super::super::roles::{split_in_file_name, split_of};
+use super::super::paths::{extension_of, file_name};
+use super::super::roles::{split_in_file_name, split_name, split_of};
 use super::super::text::decode;
 use super::csv_dialect::{Columns, by_content, by_heading, delimiter};
 use super::{labelstudio_csv, via};
@@ -27,6 +29,8 @@ pub struct Row {
     pub filename: String,
     size: [Option<f64>; 2],
     units: Units,
+    /// By a column of the table.
+    split: Option<&'static str>,
     /// `None` on a background row; the text says what is wrong.
     object: Option<Result<RawObject, String>>,
 }
@@ -34,6 +38,11 @@ pub struct Row {
 /// The split a CSV speaks of, by its own name or its folder's.
 pub fn split_of_csv(entry: &Entry) -> Option<&'static str> {
     split_in_file_name(&entry.name).or_else(|| split_of(&entry.name))
+}
+
+/// True if the name is that of a table.
+pub fn is_table(name: &str) -> bool {
+    ["csv", "tsv"].iter().any(|e| extension_of(name).eq_ignore_ascii_case(e))
 }
 
 /// The rows of a table of boxes.
@@ -72,6 +81,14 @@ pub fn rows(entry: &Entry) -> Result<Vec<Row>, DataError> {
                     .into(),
             });
         }
+        Err(_) if file_name(&entry.name).eq_ignore_ascii_case("_classes.csv") => {
+            return Err(DataError::Label {
+                place: Place::file(&entry.name),
+                found: "a table for classification (Roboflow), without boxes".into(),
+                expected: "boxes".into(),
+                help: "label a project for object detection, and export it as COCO, Pascal VOC or YOLO".into(),
+            });
+        }
         Err(found) => by_content(&records[..records.len().min(LOOKED_AT)]).ok_or_else(|| fault(1, found))?,
     };
     let skipped = usize::from(columns.heading);
@@ -80,13 +97,14 @@ pub fn rows(entry: &Entry) -> Result<Vec<Row>, DataError> {
 }
 
 fn of_via(row: via::ViaRow, line: usize) -> Row {
-    Row { line, filename: row.filename, size: [None, None], units: Units::Pixels, object: row.object }
+    Row { line, filename: row.filename, size: [None, None], units: Units::Pixels, split: None, object: row.object }
 }
 
 /// A row for each box of a task, or one without an object where the task has none.
 fn of_label_studio(heading: &[String], record: &[String], line: usize, file: &str) -> Vec<Row> {
     let (filename, objects) = labelstudio_csv::row(heading, record, &Place::line(file, line));
-    let row = |object| Row { line, filename: filename.clone(), size: [None, None], units: Units::Fractions, object };
+    let (size, units) = ([None, None], Units::Fractions);
+    let row = |object| Row { line, filename: filename.clone(), size, units, split: None, object };
     if objects.is_empty() {
         return vec![row(None)];
     }
@@ -102,12 +120,20 @@ fn is_automl(first: &[String]) -> bool {
 type Records = (Vec<Vec<String>>, Vec<usize>);
 
 fn records(text: &str) -> Result<Records, (usize, String)> {
+    // Remarks may stand above the heading; Excel's own first line names the delimiter: `sep=;`.
+    let remarks = text.lines().take_while(|l| l.starts_with('#') && !l.contains(['/', '.'])).count();
+    let above = text.split_inclusive('\n').take(remarks).map(str::len).sum();
+    let text = &text[above..];
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let named = first.trim().strip_prefix("sep=").and_then(|d| d.bytes().next());
+    let (text, above) = if named.is_some() { (rest, remarks + 1) } else { (text, remarks) };
     let mut reader = csv::ReaderBuilder::new();
-    let reader = reader.flexible(true).has_headers(false).trim(csv::Trim::All).delimiter(delimiter(text));
+    let divided = named.unwrap_or_else(|| delimiter(text));
+    let reader = reader.flexible(true).has_headers(false).trim(csv::Trim::All).delimiter(divided);
     let (mut records, mut lines) = (Vec::new(), Vec::new());
     for record in reader.from_reader(text.as_bytes()).records() {
-        let record = record.map_err(|e| (e.position().map_or(1, |p| p.line() as usize), e.to_string()))?;
-        lines.push(record.position().map_or(0, |p| p.line() as usize));
+        let record = record.map_err(|e| (above + e.position().map_or(1, |p| p.line() as usize), e.to_string()))?;
+        lines.push(above + record.position().map_or(0, |p| p.line() as usize));
         records.push(record.iter().map(str::to_string).collect());
     }
     Ok((records, lines))
@@ -128,22 +154,38 @@ fn row(record: &[String], line: usize, columns: &Columns, file: &str) -> Row {
     let crowd = columns.group.is_some_and(|i| field(i) == "1");
     let object = object.map(|o| o.map(|o| RawObject { crowd, ..o }));
     let units = if columns.fractions { Units::Fractions } else { Units::Pixels };
-    Row { line, filename: field(columns.file).to_string(), size, units, object }
+    let split = columns.split.and_then(|i| split_name(field(i)));
+    Row { line, filename: field(columns.file).to_string(), size, units, split, object }
 }
 
 fn read_object(numbers: &[&str; 4], class: &str, columns: &Columns, place: Place) -> Result<RawObject, String> {
     if class.is_empty() {
         return Err("no class".into());
     }
-    let names = if columns.sized { ["x", "y", "width", "height"] } else { ["xmin", "ymin", "xmax", "ymax"] };
+    let names = match columns.form {
+        Written::Corners => ["xmin", "ymin", "xmax", "ymax"],
+        Written::Xywh => ["x", "y", "width", "height"],
+        Written::Centre => ["x_center", "y_center", "width", "height"],
+    };
+    // `[x, y, w, h]` in one field.
+    let inner: Vec<&str> = match columns.in_one {
+        true => {
+            numbers[0].trim_matches(['[', ']', '(', ')', ' ']).split([',', ' ']).filter(|w| !w.is_empty()).collect()
+        }
+        false => Vec::new(),
+    };
+    let numbers = match (columns.in_one, inner.as_slice()) {
+        (false, _) => numbers,
+        (true, &[a, b, c, d]) => &[a, b, c, d],
+        (true, _) => return Err(format!("the box is {:?}, expected [x, y, width, height]", numbers[0])),
+    };
     let mut values = [0.0; 4];
     for ((value, text), name) in values.iter_mut().zip(numbers).zip(names) {
         // A decimal comma is common where `;` divides columns.
         let number = text.replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite());
         *value = number.ok_or_else(|| format!("{name} is {text:?}, expected a number"))?;
     }
-    let [a, b, c, d] = values;
-    Ok(RawObject::new(class, if columns.sized { [a, b, a + c, b + d] } else { values }, place))
+    Ok(RawObject::new(class, columns.form.corners(values), place))
 }
 
 /// Reads these CSV files as one data set. Where some speak of a split, the others are unions of them and left out.
@@ -167,7 +209,7 @@ pub fn read(folder: &Folder, csv: &[Entry]) -> Result<Labels, DataError> {
         read_one(folder, entry, &mut images, &mut labels)?;
     }
     rename_codes(folder, &mut images, &mut labels)?;
-    if !labels.splits.is_empty() {
+    if !labels.splits.is_empty() && labels.split_source.is_empty() {
         labels.split_source = if any_split { "the names of CSV files" } else { "the names of folders" }.into();
     }
     images.into_values().for_each(|a| labels.found(a));
@@ -183,6 +225,7 @@ fn read_one(
 ) -> Result<(), DataError> {
     let split = split_of_csv(entry);
     let mut missing = BTreeSet::new();
+    let mut by_column = false;
     let mut known: HashMap<String, usize> = HashMap::new();
     for row in rows(entry)? {
         let place = Place::line(&entry.name, row.line);
@@ -199,9 +242,10 @@ fn read_one(
         };
         let image = &folder.entries()[id];
         known.insert(row.filename.clone(), id);
-        if let Some(split) = split.or_else(|| split_of(&image.name)) {
+        if let Some(split) = split.or(row.split).or_else(|| split_of(&image.name)) {
             labels.add_to_split(split, &image.name);
         }
+        by_column |= split.is_none() && row.split.is_some();
         let annotation = images
             .entry(id)
             .or_insert_with(|| Annotation::new(image, row.units, place.clone()).with_size(row.size[0], row.size[1]));
@@ -210,6 +254,9 @@ fn read_one(
             Some(Ok(object)) => annotation.objects.push(object),
             Some(Err(fault)) => labels.lost(place, fault),
         }
+    }
+    if by_column {
+        labels.split_source = format!("a column of {}", entry.name);
     }
     Ok(())
 }
@@ -280,11 +327,24 @@ mod tests {
             "filename\tclass\txmin\tymin\txmax\tymax\na.jpg\tcat\t1\t2\t3.5\t4",
             "/home/me/a.jpg,1,2,3.5,4,cat",
             "image_name,x,y,w,h,label\na.jpg,1,2,2.5,2,cat",
+            "image_id,label,bbox\na,cat,\"[1.0, 2.0, 2.5, 2.0]\"",
+            "# by hand\nfilename,class,xmin,ymin,xmax,ymax\na.jpg,cat,1,2,3.5,4",
+            "file,x1,y1,w,h,class\na.jpg,1,2,2.5,2,cat",
+            "sep=;\nfilename;class;xmin;ymin;xmax;ymax\na.jpg;cat;1;2;3,5;4",
+            "filename,class,x_center,y_center,width,height\na.jpg,cat,2.25,3,2.5,2",
         ] {
             let labels = read_files(&[("l.csv", text), ("a.jpg", "")]).unwrap_or_else(|e| panic!("{text}: {e}"));
             let object = &labels.annotations[0].objects[0];
             assert_eq!((object.class.as_str(), object.corners), ("cat", [1.0, 2.0, 3.5, 4.0]), "{text}");
         }
+    }
+
+    #[test]
+    fn a_column_may_give_the_split() {
+        let rows = "filename,class,xmin,ymin,xmax,ymax,set\na.jpg,cat,1,2,3,4,TRAIN\nb.jpg,cat,1,2,3,4,validation\n";
+        let labels = read_files(&[("l.csv", rows), ("a.jpg", ""), ("b.jpg", "")]).expect("reads");
+        assert_eq!(labels.splits.keys().collect::<Vec<_>>(), ["train", "val"]);
+        assert_eq!(labels.split_source, "a column of l.csv");
     }
 
     #[test]

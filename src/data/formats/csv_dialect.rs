@@ -3,11 +3,12 @@
 //! Tools call one column by many names. Without a heading the columns are told by what is in them: a photo's name, a
 //! class, four or six numbers.
 
+use super::super::box_form::Written;
 use super::super::paths::{file_name, is_image_extension};
 
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
-const FILE: [&str; 14] = [
+const FILE: [&str; 16] = [
     "filename",
     "file_name",
     "file",
@@ -22,20 +23,44 @@ const FILE: [&str; 14] = [
     "image_id",
     "imageid",
     "img_name",
+    "frame",
+    "photo",
 ];
-const CLASS: [&str; 9] =
-    ["class", "label", "class_name", "classname", "category", "name", "labelname", "label_name", "category_name"];
-const CORNERS: [[&str; 6]; 4] = [
-    ["xmin", "x_min", "x1", "x0", "left", "bbox_xmin"],
-    ["ymin", "y_min", "y1", "y0", "top", "bbox_ymin"],
-    ["xmax", "x_max", "x2", "x1", "right", "bbox_xmax"],
-    ["ymax", "y_max", "y2", "y1", "bottom", "bbox_ymax"],
+const CLASS: [&str; 13] = [
+    "class",
+    "label",
+    "class_name",
+    "classname",
+    "category",
+    "name",
+    "labelname",
+    "label_name",
+    "category_name",
+    "object_class",
+    "annotation_tag",
+    "class_label",
+    "classid",
 ];
-const SIZED: [[&str; 4]; 4] = [
-    ["bbox_x", "x", "xmin", "left"],
-    ["bbox_y", "y", "ymin", "top"],
-    ["bbox_width", "bbox_w", "w", "box_width"],
-    ["bbox_height", "bbox_h", "h", "box_height"],
+const SPLIT: [&str; 6] = ["split", "set", "subset", "usage", "partition", "fold"];
+const CORNERS: [[&str; 9]; 4] = [
+    ["xmin", "x_min", "x1", "x0", "left", "bbox_xmin", "bbox_x1", "xtl", "upper_left_corner_x"],
+    ["ymin", "y_min", "y1", "y0", "top", "bbox_ymin", "bbox_y1", "ytl", "upper_left_corner_y"],
+    ["xmax", "x_max", "x2", "x1", "right", "bbox_xmax", "bbox_x2", "xbr", "lower_right_corner_x"],
+    ["ymax", "y_max", "y2", "y1", "bottom", "bbox_ymax", "bbox_y2", "ybr", "lower_right_corner_y"],
+];
+const CENTRED: [[&str; 6]; 4] = [
+    ["x_center", "xcenter", "x_centre", "center_x", "cx", "bbox_x_center"],
+    ["y_center", "ycenter", "y_centre", "center_y", "cy", "bbox_y_center"],
+    ["bbox_width", "box_width", "bbox_w", "box_w", "w", "width"],
+    ["bbox_height", "box_height", "bbox_h", "box_h", "h", "height"],
+];
+/// Left, top, width and height in one field, as `[x, y, w, h]`.
+const IN_ONE: [&str; 3] = ["bbox", "box", "bounding_box"];
+const SIZED: [[&str; 6]; 4] = [
+    ["bbox_x", "x", "xmin", "left", "x_min", "x1"],
+    ["bbox_y", "y", "ymin", "top", "y_min", "y1"],
+    ["bbox_width", "bbox_w", "w", "box_width", "box_w", "width_box"],
+    ["bbox_height", "bbox_h", "h", "box_height", "box_h", "height_box"],
 ];
 const WIDTH: [&str; 4] = ["width", "image_width", "img_width", "imagewidth"];
 const HEIGHT: [&str; 4] = ["height", "image_height", "img_height", "imageheight"];
@@ -46,8 +71,12 @@ pub struct Columns {
     pub file: usize,
     pub class: usize,
     pub numbers: [usize; 4],
-    /// True if the numbers are left, top, width, height; else corners.
-    pub sized: bool,
+    /// The meaning of the four numbers.
+    pub form: Written,
+    /// True if all four stand in one field.
+    pub in_one: bool,
+    /// The split that a row speaks of.
+    pub split: Option<usize>,
     pub size: Option<[usize; 2]>,
     /// `IsGroupOf` of OpenImages: a crowd.
     pub group: Option<usize>,
@@ -98,14 +127,23 @@ pub fn by_heading(heading: &[String]) -> Result<Columns, String> {
         let plain = four(vec![&SIZED[0], &SIZED[1], &WIDTH[..1], &HEIGHT[..1]]);
         named.or(plain)
     };
-    let (numbers, sized) = match as_corners {
-        Some(numbers) => (numbers, false),
-        None => (as_sized().ok_or_else(|| missing(["xmin", "ymin", "xmax", "ymax"][absent(&heading)]))?, true),
+    let as_centred = || four(CENTRED.iter().map(|n| n.as_slice()).collect());
+    let in_one = || find(&IN_ONE).map(|i| [i; 4]);
+    let (numbers, form) = match as_corners {
+        Some(numbers) => (numbers, Written::Corners),
+        None => {
+            let centred = as_centred().map(|n| (n, Written::Centre));
+            let sized = || as_sized().or_else(in_one).map(|n| (n, Written::Xywh));
+            let absent = || missing(["xmin", "ymin", "xmax", "ymax"][absent(&heading)]);
+            centred.or_else(sized).ok_or_else(absent)?
+        }
     };
     let size = width.zip(height).map(|(w, h)| [w, h]).filter(|[w, h]| !numbers.contains(w) && !numbers.contains(h));
     let group = find(&["isgroupof"]);
     let fractions = find(&["imageid"]).is_some() && find(&["labelname"]).is_some();
-    Ok(Columns { file, class, numbers, sized, size, group, fractions, count: heading.len(), heading: true })
+    let (in_one, split) = (numbers[0] == numbers[1], find(&SPLIT));
+    let count = heading.len();
+    Ok(Columns { file, class, numbers, form, in_one, split, size, group, fractions, count, heading: true })
 }
 
 /// The first corner that has no column.
@@ -133,22 +171,48 @@ pub fn by_content(rows: &[Vec<String>]) -> Option<Columns> {
         ([], [a, b, c, d, class]) if *class == count - 1 => (*class, vec![*a, *b, *c, *d]),
         _ => return None,
     };
-    let (size, corners) = match numbers.as_slice() {
-        [w, h, a, b, c, d] => (Some([*w, *h]), [*a, *b, *c, *d]),
-        [a, b, c, d] => (None, [*a, *b, *c, *d]),
+    let (size, corners, form) = match numbers.as_slice() {
+        &[a, b, c, d, e, f] => six(&rows, [a, b, c, d, e, f], file)?,
+        &[a, b, c, d] => (None, [a, b, c, d], Written::Corners),
         _ => return None,
     };
     Some(Columns {
         file,
         class,
         numbers: corners,
-        sized: false,
+        form,
+        in_one: false,
+        split: None,
         size,
         group: None,
         fractions: false,
         count,
         heading: false,
     })
+}
+
+type Six = (Option<[usize; 2]>, [usize; 4], Written);
+
+/// Six numbers are a box and its image's size, in the order in which (nearly) all boxes lie inside their images:
+/// `w,h,x0,y0,x1,y1`, `x0,y0,x1,y1,w,h`, or `x,y,w,h,W,H` of makesense.ai, whose name stands behind the box. `None` if no
+/// order fits.
+fn six(rows: &[&Vec<String>], [a, b, c, d, e, f]: [usize; 6], file: usize) -> Option<Six> {
+    let orders = [
+        ([a, b], [c, d, e, f], Written::Corners),
+        ([e, f], [a, b, c, d], Written::Xywh),
+        ([e, f], [a, b, c, d], Written::Corners),
+    ];
+    let number = |row: &Vec<String>, i: usize| row[i].trim().parse::<f64>().unwrap_or(f64::NAN);
+    let fits = |(size, numbers, form): &([usize; 2], [usize; 4], Written)| {
+        let inside = |r: &&&Vec<String>| form.fits(numbers.map(|i| number(r, i)), size.map(|i| number(r, i)), 1.0);
+        rows.iter().filter(inside).count() * 50 >= rows.len() * 49
+    };
+    let mut fitting: Vec<_> = orders.into_iter().filter(fits).collect();
+    if file < d {
+        // Where the name comes first, corners are more usual.
+        fitting.sort_by_key(|(_, _, form)| *form == Written::Xywh);
+    }
+    fitting.first().map(|(size, numbers, form)| (Some(*size), *numbers, *form))
 }
 
 #[cfg(test)]
@@ -161,31 +225,43 @@ mod tests {
 
     #[test]
     fn headings_of_many_tools_are_understood() {
-        for (text, file, class, numbers, sized, size) in [
-            ("filename,width,height,class,xmin,ymin,xmax,ymax", 0, 3, [4, 5, 6, 7], false, Some([1, 2])),
-            ("image,xmin,ymin,xmax,ymax,label", 0, 5, [1, 2, 3, 4], false, None),
-            ("Image_Path,x1,y1,x2,y2,Class Name", 0, 5, [1, 2, 3, 4], false, None),
-            ("x0,y0,x1,y1,label,file", 5, 4, [0, 1, 2, 3], false, None),
+        for (text, file, class, numbers, form, size) in [
+            ("filename,width,height,class,xmin,ymin,xmax,ymax", 0, 3, [4, 5, 6, 7], Written::Corners, Some([1, 2])),
+            ("image,xmin,ymin,xmax,ymax,label", 0, 5, [1, 2, 3, 4], Written::Corners, None),
+            ("Image_Path,x1,y1,x2,y2,Class Name", 0, 5, [1, 2, 3, 4], Written::Corners, None),
+            ("x0,y0,x1,y1,label,file", 5, 4, [0, 1, 2, 3], Written::Corners, None),
             (
                 "image_name,bbox_x,bbox_y,bbox_width,bbox_height,label_name,image_width,image_height",
                 0,
                 5,
                 [1, 2, 3, 4],
-                true,
+                Written::Xywh,
                 Some([6, 7]),
             ),
-            ("file,label,x,y,width,height", 0, 1, [2, 3, 4, 5], true, None),
+            ("Frame,left,top,right,bottom,label", 0, 5, [1, 2, 3, 4], Written::Corners, None),
+            ("image_name,object class,X_Min,Y_Min,X_Max,Y_Max", 0, 1, [2, 3, 4, 5], Written::Corners, None),
+            ("filename,class,x_center,y_center,width,height", 0, 1, [2, 3, 4, 5], Written::Centre, None),
+            ("image_id,label,bbox,width,height", 0, 1, [2, 2, 2, 2], Written::Xywh, Some([3, 4])),
+            (
+                "Filename,Annotation tag,Upper left corner X,Upper left corner Y,Lower right corner X,Lower right corner Y",
+                0,
+                1,
+                [2, 3, 4, 5],
+                Written::Corners,
+                None,
+            ),
+            ("file,label,x,y,width,height", 0, 1, [2, 3, 4, 5], Written::Xywh, None),
             (
                 "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf,ClassName",
                 0,
                 9,
                 [4, 6, 5, 7],
-                false,
+                Written::Corners,
                 None,
             ),
         ] {
             let c = heading(text).unwrap_or_else(|e| panic!("{text}: {e}"));
-            assert_eq!((c.file, c.class, c.numbers, c.sized, c.size), (file, class, numbers, sized, size), "{text}");
+            assert_eq!((c.file, c.class, c.numbers, c.form, c.size), (file, class, numbers, form, size), "{text}");
         }
         assert!(heading("filename,class,xmin,xmax,ymax").expect_err("no ymin").starts_with("no column \"ymin\""));
     }
@@ -199,6 +275,11 @@ mod tests {
         assert_eq!(found("/a/1.jpg,1,2,3,4,cat\n/a/2.jpg,,,,,"), Some((0, 5, [1, 2, 3, 4], None)));
         assert_eq!(found("1.jpg,cat,1,2,3,4"), Some((0, 1, [2, 3, 4, 5], None)));
         assert_eq!(found("1.jpg,640,480,cat,1,2,3,4"), Some((0, 3, [4, 5, 6, 7], Some([1, 2]))));
+        assert_eq!(found("1.jpg,cat,10,20,30,40,640,480"), Some((0, 1, [2, 3, 4, 5], Some([6, 7]))));
+        let makesense = rows("cat,300,20,30,40,1.jpg,640,480\ndog,10,200,300,90,2.jpg,640,480");
+        let found_there = by_content(&makesense).map(|c| (c.file, c.class, c.numbers, c.form, c.size));
+        assert_eq!(found_there, Some((5, 0, [1, 2, 3, 4], Written::Xywh, Some([6, 7]))));
+        assert_eq!(found("1.jpg,cat,900,20,30,40,640,480"), None, "no order of these fits");
         assert_eq!(found("1.jpg,1,2,3,4,0"), Some((0, 5, [1, 2, 3, 4], None)));
         assert_eq!(found("a,b\nc,d"), None);
         assert_eq!(delimiter("filename;class;a,b"), b';');

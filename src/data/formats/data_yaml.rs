@@ -12,9 +12,11 @@ use yaml_rust2::{Yaml, YamlLoader};
 use super::super::annotation::Place;
 use super::super::error::DataError;
 use super::super::folder::{Entry, Folder};
+use super::super::labels::Labels;
 use super::super::paths::{ancestors, join};
 use super::super::roles::split_name;
 use super::super::text::decode;
+use super::class_list::{self, in_one_line};
 
 /// Names of a thousand classes take a tenth of this.
 const MAX_BYTES: usize = 1 << 20;
@@ -29,6 +31,8 @@ pub struct DataYaml {
     pub names: Vec<String>,
     /// The oddity of the names, if there is one.
     pub names_fault: Option<String>,
+    /// The file that lists the names, where the YAML names one in their place.
+    names_file: Option<String>,
     only_numbers: bool,
     base: String,
     /// Split name and its entries: folders, or files that list images.
@@ -81,6 +85,11 @@ impl DataYaml {
         if aliases > MAX_ALIASES {
             return Err(fault(format!("{aliases} aliases (*name)")));
         }
+        // Editors indent by tabs, which YAML forbids.
+        let text = match text.lines().any(|l| l.starts_with('\t')) {
+            true => text.lines().map(|l| format!("{}\n", tabs_as_spaces(l))).collect(),
+            false => text,
+        };
         let documents = YamlLoader::load_from_str(&text).map_err(|e| fault(e.to_string()))?;
         Ok(documents.first().and_then(Self::from_yaml))
     }
@@ -93,12 +102,17 @@ impl DataYaml {
     fn from_yaml(yaml: &Yaml) -> Option<Self> {
         let count = yaml["nc"].as_i64().and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= 10_000);
         let mut names = class_names(&yaml["names"]);
-        let only_numbers = names.is_empty();
+        let names_file = match &yaml["names"] {
+            Yaml::String(text) if names.is_empty() => Some(text.replace('\\', "/")),
+            _ => None,
+        };
+        let only_numbers = names.is_empty() && names_file.is_none();
         let names_fault = match (names.len(), count) {
-            (0, None) => return None,
+            (0, None) if names_file.is_none() => return None,
+            (0, None) => None,
             (0, Some(n)) => {
                 names = (0..n).map(|i| format!("class {i}")).collect();
-                Some("no names, only nc".to_string())
+                names_file.is_none().then(|| "no names, only nc".to_string())
             }
             (n, Some(nc)) if n != nc => Some(format!("nc is {nc}, but there are {n} names")),
             _ => None,
@@ -116,13 +130,30 @@ impl DataYaml {
                 splits.push((split.to_string(), found));
             }
         }
+        if names.is_empty() && splits.is_empty() {
+            // Some other tool's `names: text`.
+            return None;
+        }
         let base = yaml["path"].as_str().unwrap_or_default().replace('\\', "/");
         let shape = yaml["kpt_shape"].as_vec().map(|v| v.iter().filter_map(Yaml::as_i64).collect::<Vec<_>>());
         let key_points = match shape.as_deref() {
             Some(&[count @ 1..=1000, numbers @ 2..=3]) => Some((count as usize, numbers as usize)),
             _ => None,
         };
-        Some(Self { names, names_fault, only_numbers, base, splits, key_points })
+        Some(Self { names, names_fault, names_file, only_numbers, base, splits, key_points })
+    }
+
+    /// The class names, those of a file where the YAML names one (`names: obj.names`). A text that leads to no file is the
+    /// only class.
+    ///
+    /// # Errors
+    /// If that file cannot be read.
+    pub fn names_from(&self, folder: &Folder, near: &str, labels: &mut Labels) -> Result<Vec<String>, DataError> {
+        let Some(name) = &self.names_file else { return Ok(self.names.clone()) };
+        match ancestors(near).find_map(|from| folder.entry(&join(from, name))) {
+            Some(entry) => class_list::names_in(entry, labels),
+            None => Ok(vec![name.clone()]),
+        }
     }
 
     /// True if the training images lie beside the folder of the file: `../train/images` was written for that.
@@ -170,6 +201,11 @@ impl DataYaml {
     }
 }
 
+fn tabs_as_spaces(line: &str) -> String {
+    let rest = line.trim_start_matches('\t');
+    "  ".repeat(line.len() - rest.len()) + rest
+}
+
 fn at(folder: &Folder, name: &str) -> Option<Resolved> {
     if name.is_empty() || folder.has_folder(name) {
         return Some(Resolved::Folder(name.to_string()));
@@ -181,6 +217,8 @@ fn at(folder: &Folder, name: &str) -> Option<Resolved> {
 fn class_names(yaml: &Yaml) -> Vec<String> {
     match yaml {
         Yaml::Array(list) => list.iter().map(scalar).collect(),
+        // One text for all names; one without a comma is the name of a file, or of the only class.
+        Yaml::String(text) if text.contains(',') => in_one_line(text),
         Yaml::Hash(map) => {
             let by_id = |(k, v): (&Yaml, &Yaml)| {
                 let id = k.as_i64().or_else(|| k.as_str().and_then(|s| s.parse().ok()))?;
@@ -205,6 +243,8 @@ fn scalar(yaml: &Yaml) -> String {
         Yaml::Integer(i) => i.to_string(),
         // An unquoted `no` or `y` is a name here.
         Yaml::Boolean(b) => b.to_string(),
+        // `- 0: cat` is a name with its number before it.
+        Yaml::Hash(map) if map.len() == 1 => map.values().next().map(scalar).unwrap_or_default(),
         _ => String::new(),
     }
 }
@@ -233,6 +273,12 @@ mod tests {
             Some("nc is 3, but there are 1 names")
         );
         assert_eq!(parse("version: 3"), None);
+        for text in ["names: cat, dog", "names: \"['cat', 'dog']\"", "names:\n  - 0: cat\n  - 1: dog"] {
+            assert_eq!(parse(text).expect("names").names, ["cat", "dog"], "{text}");
+        }
+        let listed = parse("names: obj.names\nnc: 2\ntrain: x").expect("a file of names");
+        assert_eq!((listed.names_file.as_deref(), listed.names_fault), (Some("obj.names"), None));
+        assert_eq!(parse("names: somebody"), None);
     }
 
     #[test]

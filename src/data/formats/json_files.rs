@@ -9,15 +9,16 @@ use serde_json::Value;
 use super::super::account::Fate;
 use super::super::annotation::Place;
 use super::super::error::DataError;
-use super::super::finding::{Action, Kind};
 use super::super::folder::{Entry, Folder};
 use super::super::labels::Labels;
+use super::super::paths::stem;
 use super::super::text::decode;
 use super::format::Format;
+use super::python_json::plain;
 use super::{coco, createml, labelme, labelstudio, via};
 
 /// The largest JSON of a format that is read as a whole tree of values.
-const MAX_TREE_BYTES: usize = 256 << 20;
+pub const MAX_TREE_BYTES: usize = 256 << 20;
 
 /// The kind of a JSON file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,13 @@ struct Keys {
     items: Option<IgnoredAny>,
     classes: Option<IgnoredAny>,
     tags: Option<IgnoredAny>,
+    item: Option<IgnoredAny>,
+    label_classes: Option<IgnoredAny>,
+    metadata: Option<IgnoredAny>,
+    instances: Option<IgnoredAny>,
+    labels: Option<IgnoredAny>,
+    file: Option<IgnoredAny>,
+    view: Option<IgnoredAny>,
 }
 
 /// The kind of a file by its text. Broken JSON with the keys of COCO is COCO, whose reader says what is broken.
@@ -64,7 +72,8 @@ pub fn kind_of(text: &str) -> JsonKind {
         return match serde_json::from_str::<Vec<Value>>(text).ok().as_deref() {
             Some(list) if createml::is_one(list) => JsonKind::CreateMl,
             Some(list) if labelstudio::is_one(list) => JsonKind::LabelStudio,
-            _ => JsonKind::Other,
+            Some(list) => known_list(list),
+            None => JsonKind::Other,
         };
     }
     let Ok(keys) = serde_json::from_str::<Keys>(text) else {
@@ -84,6 +93,19 @@ pub fn kind_of(text: &str) -> JsonKind {
         Keys { asset: Some(_), regions: Some(_), .. } | Keys { assets: Some(_), .. } => {
             JsonKind::Known("VoTT's own JSON", "export as \"Comma Separated Values (CSV)\" or \"Pascal VOC\"")
         }
+        Keys { item: Some(_), annotations: Some(_), .. } => {
+            JsonKind::Known("V7 Darwin", "export as COCO, or convert with `darwin dataset convert`")
+        }
+        Keys { images: Some(_), label_classes: Some(_), .. } => JsonKind::Known("Hasty", "export as COCO"),
+        Keys { metadata: Some(_), instances: Some(_), .. } => {
+            JsonKind::Known("SuperAnnotate", "convert with `superannotate.export_annotation` to COCO or YOLO")
+        }
+        Keys { file: Some(_), metadata: Some(_), view: Some(_), .. } => {
+            JsonKind::Known("VIA 3", "label single photos with VIA 2, or convert to COCO")
+        }
+        Keys { classes: Some(_), labels: Some(_), .. } => {
+            JsonKind::Known("FiftyOne", "export as `fo.types.COCODetectionDataset` or `fo.types.YOLOv5Dataset`")
+        }
         Keys { items: Some(_), categories: Some(_), .. } => {
             JsonKind::Known("Datumaro", "convert with `datum convert -f coco` or `-f yolo`, with images")
         }
@@ -98,6 +120,18 @@ pub fn kind_of(text: &str) -> JsonKind {
     }
 }
 
+/// Lists of tools that are known and not read.
+fn known_list(list: &[Value]) -> JsonKind {
+    let all = |test: &dyn Fn(&Value) -> bool| !list.is_empty() && list.iter().all(test);
+    if all(&|v| v["image_id"].is_number() && v["bbox"].is_array() && v["images"].is_null()) {
+        return JsonKind::Known("COCO's results, without images and categories", "use the file that has these");
+    }
+    if all(&|v| v["name"].is_string() && (v["labels"].is_array() || v["frames"].is_array())) {
+        return JsonKind::Known("BDD100K (Scalabel)", "convert with `bdd100k.label.to_coco`");
+    }
+    JsonKind::Other
+}
+
 /// The labels in JSON files, of the most telling format that is there; `None` if no JSON is a label file.
 ///
 /// # Errors
@@ -105,8 +139,10 @@ pub fn kind_of(text: &str) -> JsonKind {
 pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
     let mut of_kind: [Vec<Entry>; 5] = Default::default();
     let mut known = None;
+    let mut broken = Vec::new();
     for entry in folder.with_extension("json") {
-        let slot = match kind_of(&decode(&entry.read("read the labels")?).text) {
+        let text = decode(&entry.read("read the labels")?).text;
+        let slot = match kind_of(&plain(&text)) {
             JsonKind::Coco => 0,
             JsonKind::LabelMe => 1,
             JsonKind::LabelStudio => 2,
@@ -116,9 +152,18 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
                 known = known.or(Some((entry, tool, help)));
                 continue;
             }
-            JsonKind::Other => continue,
+            JsonKind::Other => {
+                let is_broken = || serde_json::from_str::<IgnoredAny>(&plain(&text)).is_err();
+                let photo = folder.matcher().find(stem(&entry.name), &entry.name, None).id();
+                broken.extend(photo.filter(|_| is_broken()).map(|_| entry.clone()));
+                continue;
+            }
         };
         of_kind[slot].push(entry.clone());
+    }
+    // What bears a photo's name and is no JSON beside LabelMe's files was one of them.
+    if !of_kind[1].is_empty() {
+        of_kind[1].append(&mut broken);
     }
     let mut first_error = None;
     if !of_kind[0].is_empty() {
@@ -150,31 +195,6 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
     }
 }
 
-/// Says which JSON files hold labels too, beside labels of another format that are read.
-pub fn report_passed_over(folder: &Folder, format: Format, labels: &mut Labels) {
-    let is_read =
-        matches!(format, Format::Coco | Format::LabelMe | Format::LabelStudio | Format::CreateMl | Format::Via);
-    if is_read {
-        return;
-    }
-    for entry in folder.with_extension("json").filter(|e| e.stored.len().is_ok_and(|n| n <= MAX_TREE_BYTES as u64)) {
-        // A file that cannot be read is none that labels are lost with.
-        let Ok(bytes) = entry.read("read the labels") else { continue };
-        let tool = match kind_of(&decode(&bytes).text) {
-            JsonKind::Coco => "COCO",
-            JsonKind::LabelMe => "LabelMe",
-            JsonKind::LabelStudio => "Label Studio",
-            JsonKind::CreateMl => "CreateML",
-            JsonKind::Via => "VIA",
-            JsonKind::Known(tool, _) => tool,
-            JsonKind::Other => continue,
-        };
-        labels.fates.push((entry.name.clone(), Fate::PassedOver));
-        let detail = format!("labels of {tool} beside those of {} that are read", format.name());
-        labels.findings.note(Kind::LabelsPassedOver, Place::file(&entry.name), Action::Dropped, detail);
-    }
-}
-
 type Reader = fn(&Folder, &Entry, &Value, &mut Labels);
 
 fn read_each(folder: &Folder, entries: &[Entry], read_one: Reader) -> Result<Labels, DataError> {
@@ -185,9 +205,14 @@ fn read_each(folder: &Folder, entries: &[Entry], read_one: Reader) -> Result<Lab
             labels.malformed(Place::file(&entry.name), format!("{} bytes of JSON", text.len()));
             continue;
         }
-        match serde_json::from_str(&text) {
+        match serde_json::from_str(&plain(&text)) {
             Ok(value) => read_one(folder, entry, &value, &mut labels),
-            Err(error) => labels.malformed(Place::file(&entry.name), error.to_string()),
+            Err(error) => {
+                labels.fates.push((entry.name.clone(), Fate::Malformed));
+                let photo = folder.matcher().find(stem(&entry.name), &entry.name, None).id();
+                labels.spoken_of.extend(photo.map(|id| folder.entries()[id].name.clone()));
+                labels.malformed(Place::file(&entry.name), error.to_string());
+            }
         }
     }
     leave_repetitions_out(&mut labels);
@@ -230,6 +255,13 @@ mod tests {
             r#"{"size": {}, "objects": []}"#,
             r#"{"version": 1, "boundingBoxes": {}}"#,
             r#"{"asset": {}, "regions": []}"#,
+            r#"{"version": "2.0", "item": {}, "annotations": []}"#,
+            r#"{"images": [], "label_classes": []}"#,
+            r#"{"metadata": {}, "instances": []}"#,
+            r#"{"project": {}, "file": {}, "metadata": {}, "view": {}}"#,
+            r#"{"classes": ["a"], "labels": {}}"#,
+            r#"[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9}]"#,
+            r#"[{"name": "a.jpg", "labels": [{"category": "car", "box2d": {}}]}]"#,
         ] {
             assert!(matches!(kind_of(text), JsonKind::Known(..)), "{text}");
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::annotation::{Annotation, Place, RawObject, Units};
+use super::super::finding::{Action, Kind};
 use super::super::folder::{Entry, Folder};
 use super::super::labels::Labels;
 use super::super::matcher::Match;
@@ -39,8 +40,18 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
         };
         let Some(results) = results(task) else {
             // A task that nobody has worked on says nothing about its photo.
+            if task["predictions"].as_array().is_some_and(|p| !p.is_empty()) {
+                let detail = "only predictions of a model, which nobody has accepted as an annotation";
+                labels.findings.note(Kind::LabelsPassedOver, place, Action::Dropped, detail);
+            }
             continue;
         };
+        let several = valid(task).count();
+        if several > 1 {
+            let detail =
+                format!("{several} annotations of one photo; one is used: the ground truth, else the last with boxes");
+            labels.findings.note(Kind::LabelsPassedOver, place.clone(), Action::Dropped, detail);
+        }
         let mut annotation = Annotation::new(found, Units::Fractions, place.clone());
         for result in results {
             match read_result(result, place.clone()) {
@@ -53,12 +64,24 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
     }
 }
 
-/// The regions of the last annotation that was not cancelled; `None` where there is no annotation.
+fn annotations(task: &Value) -> Option<&Vec<Value>> {
+    ["annotations", "completions"].iter().find_map(|key| task[*key].as_array())
+}
+
+/// The annotations that were not cancelled.
+fn valid(task: &Value) -> impl DoubleEndedIterator<Item = &Value> {
+    let all = annotations(task).into_iter().flatten();
+    all.filter(|a| a["was_cancelled"].as_bool() != Some(true) && a["result"].is_array())
+}
+
+/// The regions of one annotation: that which is marked as ground truth, else the last that has any, else the last;
+/// `None` where there is no annotation.
 pub fn results(task: &Value) -> Option<Vec<&Value>> {
-    let annotations = ["annotations", "completions"].iter().find_map(|key| task[*key].as_array());
-    if let Some(annotations) = annotations {
-        let valid = annotations.iter().filter(|a| a["was_cancelled"].as_bool() != Some(true));
-        return valid.filter_map(|a| a["result"].as_array()).next_back().map(|r| r.iter().collect());
+    if annotations(task).is_some() {
+        let truth = valid(task).rfind(|a| a["ground_truth"].as_bool() == Some(true));
+        let filled = || valid(task).rfind(|a| a["result"].as_array().is_some_and(|r| !r.is_empty()));
+        let chosen = truth.or_else(filled).or_else(|| valid(task).next_back());
+        return chosen.and_then(|a| a["result"].as_array()).map(|r| r.iter().collect());
     }
     // JSON-MIN has the regions themselves, under the name that the project's settings give them.
     let lists = task.as_object()?.values().filter_map(Value::as_array);
@@ -103,4 +126,22 @@ fn turned(corners: [f64; 4], degrees: f64, result: &Value, value: &Value) -> [f6
     let [x0, y0, x1, y1] = corners;
     let [a, b, c, d] = rotated_about_corner([x0 * w, y0 * h, x1 * w, y1 * h], degrees);
     [a / w, b / h, c / w, d / h]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_annotation_does_not_hide_the_boxes_of_another() {
+        let one = |boxes: usize, truth: bool| json!({"result": vec![json!({"x": 1}); boxes], "ground_truth": truth});
+        let chosen = |annotations: Value| results(&json!({"annotations": annotations})).map(|r| r.len());
+        assert_eq!(chosen(json!([one(2, false), one(0, false)])), Some(2));
+        assert_eq!(chosen(json!([one(3, true), one(2, false)])), Some(3));
+        assert_eq!(chosen(json!([one(0, false)])), Some(0));
+        assert_eq!(chosen(json!([{"result": [1], "was_cancelled": true}])), None);
+        assert_eq!(chosen(json!([])), None);
+    }
 }

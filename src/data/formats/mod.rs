@@ -18,6 +18,8 @@ mod labelme;
 mod labelstudio;
 mod labelstudio_csv;
 mod nothing_found;
+mod passed_over;
+mod python_json;
 mod shapes;
 mod text_files;
 mod text_pairs;
@@ -38,12 +40,13 @@ pub use crc32c::masked as masked_crc32c;
 pub use format::Format;
 
 use super::account::Fate;
-use super::annotation::Place;
+use super::annotation::{Annotation, Place};
 use super::error::DataError;
 use super::finding::{Action, Finding, Kind, Severity};
 use super::folder::{Entry, Folder};
 use super::labels::Labels;
 use super::paths::{extension_of, file_name, parent, stem};
+use super::roles::split_in_file_name;
 use data_yaml::DataYaml;
 
 /// The labels of a folder, of the format that is most telling there.
@@ -77,12 +80,13 @@ pub fn open_folder(folder: Folder) -> Result<Opened, DataError> {
     if let Some(labels) = tfrecord::read(&folder)? {
         return finished(folder, Format::TfRecord, labels);
     }
-    let tables: Vec<Entry> = folder.with_extension("csv").filter(|e| csv::rows(e).is_ok()).cloned().collect();
+    let named = || folder.entries().iter().filter(|e| csv::is_table(&e.name));
+    let tables: Vec<Entry> = named().filter(|e| csv::rows(e).is_ok()).cloned().collect();
     if !tables.is_empty() {
         let labels = csv::read(&folder, &tables)?;
         return finished(folder, Format::Csv, labels);
     }
-    if let Some(entry) = folder.with_extension("csv").next() {
+    if let Some(entry) = named().next() {
         first_error = first_error.or(csv::rows(entry).err());
     }
     if yolo::is_one(&folder) {
@@ -91,6 +95,12 @@ pub fn open_folder(folder: Folder) -> Result<Opened, DataError> {
     }
     if let Some((format, labels)) = text_files::read(&folder)? {
         return finished(folder, format, labels);
+    }
+    // A table in a text file, such as `gt.txt` of GTSDB.
+    let tables: Vec<Entry> = folder.with_extension("txt").filter(|e| csv::rows(e).is_ok()).cloned().collect();
+    if !tables.is_empty() {
+        let labels = csv::read(&folder, &tables)?;
+        return finished(folder, Format::Csv, labels);
     }
     Err(first_error.unwrap_or_else(|| nothing_found::error(&folder)))
 }
@@ -105,13 +115,13 @@ pub fn open_file(path: &Path) -> Result<Opened, DataError> {
     let extension = extension_of(&name).to_ascii_lowercase();
     match extension.as_str() {
         "yaml" | "yml" => open_named_yaml(path, dir),
-        "json" | "csv" | "xml" => {
+        "json" | "csv" | "tsv" | "xml" => {
             let folder = Folder::list(&root_of_label_file(dir))?;
             let entry = find_itself(&folder, path)?;
             let files = [entry];
             let (format, labels) = match extension.as_str() {
                 "json" => (Format::Coco, coco::read(&folder, &files)),
-                "csv" => (Format::Csv, csv::read(&folder, &files)),
+                "csv" | "tsv" => (Format::Csv, csv::read(&folder, &files)),
                 _ => return open_folder(folder),
             };
             match labels {
@@ -235,16 +245,29 @@ fn finished(folder: Folder, format: Format, mut labels: Labels) -> Result<Opened
     if labels.splits.is_empty() {
         super::image_lists::read_all(&folder, &mut labels)?;
     }
+    if labels.splits.is_empty() && matches!(format, Format::Cvat | Format::LabelStudio | Format::Via) {
+        splits_of_label_files(&mut labels);
+    }
     if labels.splits.is_empty() && format != Format::Csv {
         splits_of_tables(&folder, &mut labels)?;
     }
-    json_files::report_passed_over(&folder, format, &mut labels);
+    passed_over::report(&folder, format, &mut labels);
     Ok(Opened { folder, format, labels })
+}
+
+/// `train.xml` and `val.xml` of a format that has all photos of a task in one file say which photos are in which split.
+fn splits_of_label_files(labels: &mut Labels) {
+    let role = |a: &Annotation| Some((split_in_file_name(&a.place.file)?, a.source.clone()));
+    let found: Vec<(&str, String)> = labels.annotations.iter().filter_map(role).collect();
+    for (split, source) in &found {
+        labels.add_to_split(split, source);
+        labels.split_source = "the names of label files".into();
+    }
 }
 
 /// A table named by a split beside other labels (`train_labels.csv` of datitran) says which photos are in it.
 fn splits_of_tables(folder: &Folder, labels: &mut Labels) -> Result<(), DataError> {
-    for entry in folder.with_extension("csv") {
+    for entry in folder.entries().iter().filter(|e| csv::is_table(&e.name)) {
         let Some(split) = csv::split_of_csv(entry) else { continue };
         // A table of another purpose is no split.
         let Ok(rows) = csv::rows(entry) else { continue };

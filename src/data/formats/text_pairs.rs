@@ -8,8 +8,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::folder::{Entry, Folder};
 use super::super::matcher::Match;
-use super::super::paths::{file_name, join, parent, stem};
+use super::super::paths::{join, parent, stem};
 use super::super::roles::split_of;
+use super::class_list::is_list_name;
 
 /// Words in folder names that stand for photos, and what labels are called instead.
 const SWAPS: [(&str, &[&str]); 4] = [
@@ -47,7 +48,9 @@ impl<'a> TextPairs<'a> {
                 Match::One(id) if !pairs.of_photo.contains_key(&id) => drop(pairs.of_photo.insert(id, text)),
                 Match::One(id) if is_label(text) => pairs.repeated.push((text, &folder.entries()[id])),
                 Match::One(_) => {}
-                other if !is_list(&text.name) && (is_label(text) || in_labels()) => pairs.orphans.push((text, other)),
+                other if !is_list_name(&text.name) && (is_label(text) || in_labels()) => {
+                    pairs.orphans.push((text, other))
+                }
                 _ => {}
             }
         }
@@ -61,11 +64,6 @@ impl<'a> TextPairs<'a> {
     pub fn len(&self) -> usize {
         self.of_photo.len()
     }
-}
-
-/// True if the name is that of a list of classes or photos, which stands beside labels often enough.
-fn is_list(name: &str) -> bool {
-    matches!(stem(file_name(name)), "classes" | "labels" | "names" | "labelmap" | "_classes" | "predefined_classes")
 }
 
 /// The text file of a photo by its exact name.

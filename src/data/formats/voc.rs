@@ -11,8 +11,11 @@ use super::super::labels::Labels;
 use super::super::matcher::Match;
 use super::super::paths::{file_name, folded, stem};
 use super::super::roles::split_of;
-use super::shapes::around;
+use super::shapes::{around, rotated};
 use super::xml::Element;
+
+/// More corners than a polygon of any tool has.
+const MAX_CORNERS: usize = 10_000;
 
 /// Adds the labels of one file whose root element is `annotation`; `taken` holds the ids of photos with labels.
 pub fn read_one(
@@ -79,24 +82,40 @@ fn find_image<'a>(folder: &'a Folder, xml: &Entry, root: &Element) -> Match<'a> 
 
 /// The box around an outline, which the web LabelMe of MIT writes in the place of `bndbox`.
 fn outline(polygon: &Element) -> Option<[f64; 4]> {
-    let number = |point: &Element, name| point.text_of(name)?.trim().parse::<f64>().ok().filter(|n| n.is_finite());
-    let point = |point: &Element| Some([number(point, "x")?, number(point, "y")?]);
+    let number_in = |point: &Element, name: &str| number(point.text_of(name)?);
+    let point = |point: &Element| Some([number_in(point, "x")?, number_in(point, "y")?]);
     let points: Option<Vec<[f64; 2]>> = polygon.children_named("pt").map(point).collect();
-    around(&points?)
+    // Other tools number the corners: `<x1>`, `<y1>`, `<x2>` and so on.
+    let numbered = (1..=MAX_CORNERS)
+        .map_while(|i| Some([number_in(polygon, &format!("x{i}"))?, number_in(polygon, &format!("y{i}"))?]));
+    around(&points?).or_else(|| around(&numbered.collect::<Vec<_>>()))
+}
+
+/// The box around a turned box of roLabelImg: its centre, size, and angle in radians.
+fn turned(robndbox: &Element) -> Option<[f64; 4]> {
+    let of = |name: &str| number(robndbox.text_of(name)?);
+    let (cx, cy, w, h) = (of("cx")?, of("cy")?, of("w")?, of("h")?);
+    let upright = [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0];
+    Some(rotated(upright, of("angle").unwrap_or(0.0).to_degrees()))
+}
+
+/// A finite number, also with a decimal comma.
+fn number(text: &str) -> Option<f64> {
+    text.trim().replace(',', ".").parse::<f64>().ok().filter(|n| n.is_finite())
 }
 
 fn read_object(object: &Element, file: &str) -> Result<RawObject, String> {
     let class = object.text_of("name").filter(|n| !n.is_empty()).ok_or("an object without a name")?;
     let Some(bndbox) = object.child("bndbox") else {
         let outline = object.child("polygon").and_then(outline);
+        let outline = outline.or_else(|| object.child("robndbox").and_then(turned));
         let corners = outline.ok_or_else(|| format!("object {class:?} without bndbox"))?;
         return Ok(RawObject::new(class, corners, Place::line(file, object.line)));
     };
     let mut corners = [0.0; 4];
     for (corner, name) in corners.iter_mut().zip(["xmin", "ymin", "xmax", "ymax"]) {
         let text = bndbox.text_of(name).ok_or_else(|| format!("object {class:?}: bndbox without {name}"))?;
-        let number = text.parse::<f64>().ok().filter(|n| n.is_finite());
-        *corner = number.ok_or_else(|| format!("object {class:?}: {name} is {text:?}, expected a number"))?;
+        *corner = number(text).ok_or_else(|| format!("object {class:?}: {name} is {text:?}, expected a number"))?;
     }
     let difficult = object.text_of("difficult").is_some_and(|d| d == "1" || d.eq_ignore_ascii_case("true"));
     Ok(RawObject { difficult, ..RawObject::new(class, corners, Place::line(file, object.line)) })
@@ -160,6 +179,31 @@ mod tests {
         let labels = read_files(&[("Annotations/a.xml", &text), ("Images/a.jpg", "")]);
         let [object] = labels.annotations[0].objects.as_slice() else { panic!("{:?}", labels.annotations) };
         assert_eq!((object.class.as_str(), object.corners), ("car", [5.0, 6.5, 30.0, 41.5]));
+    }
+
+    #[test]
+    fn turned_boxes_numbered_corners_and_decimal_commas_are_read() {
+        let robndbox = "<robndbox><cx>20</cx><cy>10</cy><w>8</w><h>4</h><angle>1.5707963267948966</angle></robndbox>";
+        let polygon = "<polygon><x1>18</x1><y1>6</y1><x2>22</x2><y2>6</y2><x3>22</x3><y3>14</y3></polygon>";
+        let bndbox = "<bndbox><xmin>18,0</xmin><ymin>6,00</ymin><xmax>22</xmax><ymax>14,0</ymax></bndbox>";
+        for inner in [robndbox, polygon, bndbox] {
+            let text = format!("<annotation><object><name>car</name>{inner}</object></annotation>");
+            let labels = read_files(&[("a.xml", &text), ("a.jpg", "")]);
+            let [object] = labels.annotations[0].objects.as_slice() else { panic!("{inner}: {labels:?}") };
+            let off = object.corners.iter().zip([18.0, 6.0, 22.0, 14.0]).map(|(a, b)| (a - b).abs());
+            assert!(off.fold(0.0, f64::max) < 1e-9, "{inner}: {object:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_annotation_and_a_pointer_in_the_place_of_a_file_are_told() {
+        let twice = format!("{CAT}\n{CAT}");
+        let labels = read_files(&[("a.xml", &twice), ("a.jpg", "")]);
+        assert_eq!((labels.annotations.len(), labels.findings[0].kind), (1, Kind::MalformedLabel));
+        assert!(labels.findings[0].detail.contains("a second annotation"), "{:?}", labels.findings[0]);
+        let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n";
+        let labels = read_files(&[("a.xml", pointer), ("a.jpg", "")]);
+        assert!(labels.findings[0].detail.contains("git lfs pull"), "{:?}", labels.findings[0]);
     }
 
     #[test]

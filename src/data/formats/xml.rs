@@ -21,11 +21,11 @@ pub struct Element {
 
 impl Element {
     pub fn child(&self, name: &str) -> Option<&Element> {
-        self.children.iter().find(|c| c.name == name)
+        self.children.iter().find(|c| c.name.eq_ignore_ascii_case(name))
     }
 
     pub fn children_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Element> {
-        self.children.iter().filter(move |c| c.name == name)
+        self.children.iter().filter(move |c| c.name.eq_ignore_ascii_case(name))
     }
 
     pub fn text_of(&self, name: &str) -> Option<&str> {

@@ -12,7 +12,7 @@ use super::super::folder::Folder;
 use super::super::labels::Labels;
 use super::super::matcher::Match;
 use super::super::paths::stem;
-use super::super::text::decode;
+use super::super::text::{NOT_FETCHED, decode, is_lfs_pointer};
 use super::format::Format;
 use super::xml::parse;
 use super::{cvat, voc};
@@ -26,11 +26,16 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
     let mut taken = [HashSet::new(), HashSet::new()];
     let mut files = [0, 0];
     for entry in folder.with_extension("xml") {
-        let text = decode(&entry.read("read the labels")?);
+        let bytes = entry.read("read the labels")?;
+        let text = decode(&bytes);
         let (labels, fate) = match parse(&text.text) {
-            Ok(root) if root.name == "annotation" => {
+            Ok(root) if root.name.eq_ignore_ascii_case("annotation") => {
                 files[0] += 1;
                 let fate = voc::read_one(folder, entry, &root, &mut of_voc, &mut taken[0]);
+                if let Some((at, _)) = text.text.match_indices("<annotation>").nth(1) {
+                    let line = text.text[..at].lines().count();
+                    of_voc.lost(Place::line(&entry.name, line), "a second annotation in the file; the first is read");
+                }
                 (&mut of_voc, fate)
             }
             Ok(root) if cvat::is_one(&root) => {
@@ -45,6 +50,7 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
                     taken[0].insert(id);
                     of_voc.spoken_of.insert(folder.entries()[id].name.clone());
                 }
+                let fault = if is_lfs_pointer(&bytes) { NOT_FETCHED.into() } else { fault };
                 of_voc.malformed(Place::line(&entry.name, line), fault);
                 (&mut of_voc, Fate::Malformed)
             }

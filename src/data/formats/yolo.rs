@@ -39,7 +39,9 @@ pub fn read(folder: &Folder, yaml: Option<(&str, &DataYaml)>) -> Result<Labels, 
     let names = match yaml {
         Some((name, yaml)) => {
             labels.fates.push((name.to_string(), Fate::List));
-            Some(yaml.names.clone())
+            let names = yaml.names_from(folder, parent(name), &mut labels)?;
+            class_list::compare(folder, name, &names, &mut labels)?;
+            Some(names)
         }
         None => class_list::numbered(folder, &mut labels)?,
     };
@@ -59,7 +61,7 @@ pub fn read(folder: &Folder, yaml: Option<(&str, &DataYaml)>) -> Result<Labels, 
         };
         let text = labels.text(text_file, Fate::Labels)?;
         let mut annotation = Annotation::new(image, Units::Fractions, Place::file(&text_file.name));
-        for (line, content) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+        for (line, content) in text.lines().enumerate().filter(|(_, l)| !yolo_line::is_blank(l)) {
             let place = Place::line(&text_file.name, line + 1);
             match yolo_line::read(content, behind) {
                 Ok((class, corners, shape)) => {
@@ -126,7 +128,7 @@ fn numbers_as_names(classes: &BTreeMap<usize, usize>) -> Vec<String> {
 /// True if a text file reads like YOLO labels.
 pub fn looks_like_labels(entry: &Entry) -> bool {
     let Ok(text) = entry.text("read the labels") else { return false };
-    let mut lines = text.text.lines().filter(|l| !l.trim().is_empty()).take(5).peekable();
+    let mut lines = text.text.lines().filter(|l| !yolo_line::is_blank(l)).take(5).peekable();
     lines.peek().is_some() && lines.all(|l| yolo_line::read(l, Behind::BoxOrPolygon).is_ok() || is_pose(l))
 }
 
@@ -151,7 +153,7 @@ fn behind_of_set(images: &[&Entry], pairs: &TextPairs) -> Result<Behind, DataErr
     for entry in images.iter().filter_map(|i| pairs.get(i)).take(50) {
         texts.push(entry.text("read the labels")?.text);
     }
-    let lines: Vec<&str> = texts.iter().flat_map(|t| t.lines()).filter(|l| !l.trim().is_empty()).collect();
+    let lines: Vec<&str> = texts.iter().flat_map(|t| t.lines()).filter(|l| !yolo_line::is_blank(l)).collect();
     Ok(yolo_line::behind_of(&lines))
 }
 
