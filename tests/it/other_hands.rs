@@ -104,8 +104,10 @@ fn a_list_that_disagrees_with_the_yaml_beside_it_is_an_error() {
     let (_, sentence, forbids) =
         errors.iter().find(|(kind, ..)| *kind == Kind::ClassListsDisagree).expect("two lists, two orders");
     assert!(*forbids && sentence.contains("number 0 is \"cat\" in data.yaml and \"dog\" here"), "{sentence}");
+    // The same order, and the list of a model elsewhere.
     let set = yolo(line);
     set.file("data.yaml", "train: images\nnames: [cat, dog]\n").file("labels/classes.txt", "cat\ndog\n");
+    set.file("model/labels.txt", "person\nbicycle\n");
     assert_eq!(assert_is_truth(&set, "one order").count(Kind::ClassListsDisagree), 0);
 }
 

@@ -11,7 +11,7 @@ use super::super::error::DataError;
 use super::super::finding::{Action, Kind};
 use super::super::folder::{Entry, Folder};
 use super::super::labels::Labels;
-use super::super::paths::{extension_of, file_name, parent};
+use super::super::paths::{extension_of, file_name, is_image, parent};
 
 /// True if a category of this name means that nothing is there.
 pub fn is_background(name: &str) -> bool {
@@ -141,7 +141,14 @@ fn without_quotes(name: &str) -> &str {
 /// # Errors
 /// If a list cannot be read.
 pub fn compare(folder: &Folder, yaml: &str, names: &[String], labels: &mut Labels) -> Result<(), DataError> {
-    let lists: Vec<&Entry> = folder.entries().iter().filter(|e| is_list(e)).collect();
+    // The list of a model somewhere in the project says nothing of these labels.
+    let speaks_of_labels = |e: &Entry| {
+        let dir = parent(&e.name);
+        let beside = folder.under(dir).iter().filter(|o| o.id != e.id && parent(&o.name) == dir && !is_list(o));
+        let mut labelled = beside.filter(|o| is_image(&o.name) || extension_of(&o.name).eq_ignore_ascii_case("txt"));
+        dir == parent(yaml) || labelled.next().is_some()
+    };
+    let lists: Vec<&Entry> = folder.entries().iter().filter(|e| is_list(e) && speaks_of_labels(e)).collect();
     for entry in lists {
         let found = names_in(entry, labels)?;
         let Some(at) = names.iter().zip(&found).position(|(a, b)| a != b) else { continue };

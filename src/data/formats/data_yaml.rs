@@ -11,6 +11,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use super::super::annotation::Place;
 use super::super::error::DataError;
+use super::super::finding::{Action, Kind};
 use super::super::folder::{Entry, Folder};
 use super::super::labels::Labels;
 use super::super::paths::{ancestors, join};
@@ -152,6 +153,11 @@ impl DataYaml {
         let Some(name) = &self.names_file else { return Ok(self.names.clone()) };
         match ancestors(near).find_map(|from| folder.entry(&join(from, name))) {
             Some(entry) => class_list::names_in(entry, labels),
+            None if name.contains('.') => {
+                let fault = format!("the names are in {name:?}, which is not there");
+                labels.findings.note(Kind::ClassNames, Place::file(near), Action::Kept, fault);
+                Ok(self.names.clone())
+            }
             None => Ok(vec![name.clone()]),
         }
     }
