@@ -171,9 +171,9 @@ pub fn by_content(rows: &[Vec<String>]) -> Option<Columns> {
         ([], [a, b, c, d, class]) if *class == count - 1 => (*class, vec![*a, *b, *c, *d]),
         _ => return None,
     };
-    let (size, corners, form) = match numbers.as_slice() {
-        &[a, b, c, d, e, f] => six(&rows, [a, b, c, d, e, f], file)?,
-        &[a, b, c, d] => (None, [a, b, c, d], Written::Corners),
+    let (size, corners, form) = match *numbers.as_slice() {
+        [a, b, c, d, e, f] => six(&rows, [a, b, c, d, e, f], file)?,
+        [a, b, c, d] => (None, [a, b, c, d], Written::Corners),
         _ => return None,
     };
     Some(Columns {
