@@ -149,6 +149,7 @@ fn tflite_files_come_back_as_the_same_network() {
             let back = import(&path).unwrap_or_else(|e| panic!("{numbers:?}: {e}"));
             assert!(matches!(back.scope, Scope::Detector), "{numbers:?} {detections:?}");
             assert_eq!(back.classes(), Some(CLASSES));
+            assert_eq!(back.network.convention, network.convention, "{numbers:?} {detections:?}: scores and anchors");
             if matches!(numbers, Numbers::Int8 { .. }) {
                 assert_rounded(&back.network, &network);
             } else {

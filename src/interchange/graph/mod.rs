@@ -51,7 +51,7 @@ impl std::fmt::Display for Stored {
 pub struct About {
     /// The kind of file and what made it, e.g. `ONNX opset 13 by pytorch 2.1`.
     pub dialect: String,
-    /// Keys and values that describe an ONNX model.
+    /// Keys and values that describe an ONNX model, and those of Fieldtune in a TFLite file.
     pub entries: HashMap<String, String>,
     /// Class names that come with the model, background included where the file lists one.
     pub labels: Option<Vec<String>>,

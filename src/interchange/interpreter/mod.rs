@@ -15,14 +15,14 @@ mod tensors;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 
 use flatbuffers::VerifierOptions;
 use tract_tflite::tflite::{Model, TensorType, root_as_model_with_opts};
 
 use super::InterchangeError;
-use super::metadata::TrainedOn;
+use super::metadata::{Metadata, TrainedOn};
 use super::outputs::Outputs;
+use super::tflite::own_texts;
 use crate::boxes::{AnchorError, AnchorRule, Anchors, InputSize, ScoreFunction};
 use operation::{Operation, Step};
 use program::Program;
@@ -234,18 +234,6 @@ fn padded<T: Copy>(map: &[T], [h, w, c]: [usize; 3], [top, left, bottom, right]:
 }
 
 fn about(model: &Model) -> About {
-    let mut texts = HashMap::new();
-    for entry in model.metadata().iter().flatten() {
-        let buffer = model.buffers().filter(|b| (entry.buffer() as usize) < b.len());
-        let bytes = buffer.and_then(|b| b.get(entry.buffer() as usize).data()).map(|d| d.bytes());
-        if let (Some(name), Some(Ok(text))) = (entry.name(), bytes.map(std::str::from_utf8)) {
-            texts.insert(name, text);
-        }
-    }
-    About {
-        class_names: texts.get("fieldtune.class_names").and_then(|t| serde_json::from_str(t).ok()),
-        anchors: texts.get("fieldtune.anchors").and_then(|t| AnchorRule::from_str(t).ok()),
-        scores: texts.get("fieldtune.scores").and_then(|t| ScoreFunction::from_str(t).ok()),
-        trained_on: texts.get("fieldtune.trained_on").and_then(|t| serde_json::from_str(t).ok()),
-    }
+    let Metadata { class_names, anchors, scores, trained_on, .. } = Metadata::read(&own_texts(model));
+    About { class_names, anchors, scores, trained_on }
 }

@@ -3,6 +3,7 @@
 //! Only the way to the normalisation of the first input is followed, by the numbers that the fields have in TFLite's
 //! `metadata_schema.fbs`; every step looks at the bounds.
 
+use std::collections::HashMap;
 use tract_tflite::tflite::Model;
 
 const BUFFER: &str = "TFLITE_METADATA";
@@ -18,6 +19,25 @@ const DEVIATION: usize = 1;
 
 /// The kind of options that normalises.
 const NORMALISES: u8 = 1;
+
+/// Texts longer than this are none of Fieldtune's, in bytes.
+const LONGEST_TEXT: usize = 1 << 20;
+
+/// The names of Fieldtune's own entries begin so.
+const OWN: &str = "fieldtune.";
+
+/// The texts that Fieldtune keeps in a file that it wrote, by their names.
+pub fn own_texts(model: &Model) -> HashMap<String, String> {
+    let text = |buffer: u32| {
+        let at = usize::try_from(buffer).ok()?;
+        let bytes = model.buffers().filter(|all| at < all.len())?.get(at).data()?.bytes();
+        std::str::from_utf8(bytes).ok().filter(|text| text.len() <= LONGEST_TEXT)
+    };
+    let entries =
+        model.metadata().into_iter().flatten().filter_map(|entry| Some((entry.name()?, text(entry.buffer())?)));
+    let own = entries.filter(|(name, _)| name.starts_with(OWN));
+    own.map(|(name, text)| (name.to_string(), text.to_string())).collect()
+}
 
 /// `[factor, offset]` for a pixel's byte, where the metadata give one mean and deviation for all channels.
 pub fn pixels(model: &Model) -> Option<[f64; 2]> {

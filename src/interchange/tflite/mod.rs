@@ -14,4 +14,5 @@ mod read;
 mod tensors;
 
 pub use file::is_tflite;
+pub use metadata::own_texts;
 pub use read::graph;

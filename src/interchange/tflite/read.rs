@@ -44,7 +44,8 @@ pub fn graph(path: &Path, bytes: &[u8]) -> Result<Graph, InterchangeError> {
     for operator in subgraph.operators().iter().flat_map(|all| all.iter()) {
         writer.add(&operator, code(&model, &operator), custom(&model, &operator));
     }
-    let about = About { dialect: dialect(&model), labels: labels(bytes), ..About::default() };
+    let entries = metadata::own_texts(&model);
+    let about = About { dialect: dialect(&model), labels: labels(bytes), entries, ..About::default() };
     let names =
         |indices: Option<flatbuffers::Vector<i32>>| -> Vec<i32> { indices.map_or(vec![], |i| i.iter().collect()) };
     let inputs = names(subgraph.inputs()).into_iter().map(|i| input(&tensors, i, &model)).collect();
