@@ -287,7 +287,7 @@ impl<B: FusedBackward, C: CheckpointStrategy> Fused for Autodiff<B, C> {
                 let kept = (call.halves_input() || call.keeps_expansion()).then(Arc::default);
                 let call = Call { kept, ..call };
                 let y = B::fused(x.into_primitive(), call.clone());
-                // What is seen is seen in the forward pass.
+                // The forward pass has seen it; the backward pass looks at nothing.
                 let call = Call { seen: None, ..call };
                 prep.finish((id, call.last().relu6.then(|| y.clone()), call), y)
             }

@@ -3,9 +3,9 @@
 //!
 //! `FIELDTUNE_BIT_FLIPS=10000` makes as many in memory, and as many in each file, and prints the table of the documentation.
 
-use crate::gradients::{CLASSES, SIZE, batch, network};
+use crate::gradients::{CLASSES, batch, network};
 use crate::resume::finished;
-use crate::windows::photos;
+use crate::windows::{job, photos};
 use fieldtune::data::Pack;
 use fieldtune::loss::SsdLoss;
 use fieldtune::optim::{Decay, Schedule, StateVec};
@@ -19,9 +19,7 @@ use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 const IMAGES: usize = 2;
 
@@ -223,19 +221,7 @@ fn struck_run(watchdog: Mode) -> (Vec<Cause>, Option<TrainError>, f32) {
     fs::create_dir(folder.path().join("weights")).expect("a writable folder");
     let recipe = Recipe { epochs: 2, batch: 2, micro_batch: 2, freeze: 3, warmup: 0, ..Recipe::default() };
     let mut state = TrainState::new(&network(), &recipe);
-    let job = Job {
-        recipe,
-        size: SIZE.into(),
-        class_names: vec!["left".into(), "right".into()],
-        folder: folder.path().into(),
-        checkpoint_every: Duration::from_secs(3600),
-        loader_threads: 0,
-        watchdog,
-        schedule: None,
-        requests: Arc::default(),
-        trained_on: None,
-        mishap: Some(Mishap::FlippedBit { step: 3 }),
-    };
+    let job = Job { mishap: Some(Mishap::FlippedBit { step: 3 }), ..job(folder.path(), recipe, watchdog) };
     let mut named = Vec::new();
     let none = Records::in_memory(Vec::new());
     let ended = train(&job, &mut state, &photos(16), &none, &AtomicBool::new(false), &mut |event| {

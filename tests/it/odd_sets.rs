@@ -17,7 +17,8 @@ fn set(names: Option<&str>, label: impl Fn(u8) -> String) -> Photos {
     set
 }
 
-fn checked(set: &Photos) -> (DataSet, Report) {
+/// Opens a set and checks it; its account must add up.
+pub fn checked(set: &Photos) -> (DataSet, Report) {
     let dataset = DataSet::open(set.path()).unwrap_or_else(|e| panic!("{e}"));
     let report = check(&dataset, &CheckOptions::default());
     assert_adds_up(set.path(), &dataset, &report);

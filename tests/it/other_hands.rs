@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use fieldtune::data::{CheckOptions, DataSet, Format, Kind, Report, Severity, check};
+use fieldtune::data::{DataSet, Format, Kind, Report, Severity};
 
-use crate::account::assert_adds_up;
+use crate::odd_sets::checked;
 use crate::photos::{Photos, voc_xml};
 
 /// Pixels of the box in photo `i`, which is 200x100; photos of even number show a cat, the others a dog.
@@ -45,13 +45,6 @@ fn yolo(label: impl Fn(u8) -> String) -> Photos {
         set.file(&format!("labels/p{i}.txt"), label(i));
     }
     set
-}
-
-fn checked(set: &Photos) -> (DataSet, Report) {
-    let dataset = DataSet::open(set.path()).unwrap_or_else(|e| panic!("{e}"));
-    let report = check(&dataset, &CheckOptions::default());
-    assert_adds_up(set.path(), &dataset, &report);
-    (dataset, report)
 }
 
 /// Opens a set and holds it to the eight boxes, in pixels or fractions.

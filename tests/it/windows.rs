@@ -1,5 +1,6 @@
 //! The accumulation window: what is summed over micro-batches of any size gives the same step.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -157,6 +158,23 @@ pub fn photos(n: usize) -> Records {
     Records::in_memory((0..n).map(photo).collect())
 }
 
+/// A job over `photos` with its files in `folder`.
+pub fn job(folder: &Path, recipe: Recipe, watchdog: Mode) -> Job {
+    Job {
+        recipe,
+        size: SIZE.into(),
+        class_names: vec!["left".into(), "right".into()],
+        folder: folder.into(),
+        checkpoint_every: Duration::from_secs(3600),
+        loader_threads: 0,
+        watchdog,
+        schedule: None,
+        requests: Arc::default(),
+        trained_on: None,
+        mishap: None,
+    }
+}
+
 /// A run over `photos`: every optimizer step, and the weights it ends with.
 fn run(recipe: Recipe, photos: &Records) -> (Vec<StepReport>, Ssd<ConvWeights>) {
     watched(recipe, photos, Mode::Cure, None)
@@ -172,19 +190,7 @@ fn watched(
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::create_dir(folder.path().join("weights")).expect("a writable folder");
     let mut state = TrainState::new(&network(), &recipe);
-    let job = Job {
-        recipe,
-        size: SIZE.into(),
-        class_names: vec!["left".into(), "right".into()],
-        folder: folder.path().into(),
-        checkpoint_every: Duration::from_secs(3600),
-        loader_threads: 0,
-        watchdog,
-        schedule: None,
-        requests: Arc::default(),
-        trained_on: None,
-        mishap: None,
-    };
+    let job = job(folder.path(), recipe, watchdog);
     let mut steps = Vec::new();
     let none = Records::in_memory(Vec::new());
     train(&job, &mut state, photos, &none, &AtomicBool::new(false), &mut |event| {

@@ -141,7 +141,7 @@ fn without_quotes(name: &str) -> &str {
 /// # Errors
 /// If a list cannot be read.
 pub fn compare(folder: &Folder, yaml: &str, names: &[String], labels: &mut Labels) -> Result<(), DataError> {
-    // The list of a model somewhere in the project says nothing of these labels.
+    // The list of a model somewhere in the project is about other labels.
     let speaks_of_labels = |e: &Entry| {
         let dir = parent(&e.name);
         let beside = folder.under(dir).iter().filter(|o| o.id != e.id && parent(&o.name) == dir && !is_list(o));

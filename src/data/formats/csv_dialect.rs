@@ -209,7 +209,7 @@ fn six(rows: &[&Vec<String>], [a, b, c, d, e, f]: [usize; 6], file: usize) -> Op
     };
     let mut fitting: Vec<_> = orders.into_iter().filter(fits).collect();
     if file < d {
-        // Where the name comes first, corners are more usual.
+        // Tables that begin with the name have corners, more often than not.
         fitting.sort_by_key(|(_, _, form)| *form == Written::Xywh);
     }
     fitting.first().map(|(size, numbers, form)| (Some(*size), *numbers, *form))

@@ -161,7 +161,7 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
         };
         of_kind[slot].push(entry.clone());
     }
-    // What bears a photo's name and is no JSON beside LabelMe's files was one of them.
+    // A file with a photo's name that is no JSON, beside LabelMe's files, was one of them.
     if !of_kind[1].is_empty() {
         of_kind[1].append(&mut broken);
     }

@@ -95,7 +95,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn clamp6(v: __m256) -> __m256 {
-        // Where one operand is NaN these give the second.
+        // Of a NaN and a number these give the second operand.
         _mm256_min_ps(_mm256_set1_ps(6.0), _mm256_max_ps(_mm256_setzero_ps(), v))
     }
 
@@ -186,7 +186,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn clamp6(v: __m512) -> __m512 {
-        // Where one operand is NaN these give the second.
+        // Of a NaN and a number these give the second operand.
         _mm512_min_ps(_mm512_set1_ps(6.0), _mm512_max_ps(_mm512_setzero_ps(), v))
     }
 
