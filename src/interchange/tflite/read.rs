@@ -45,7 +45,7 @@ pub fn graph(path: &Path, bytes: &[u8]) -> Result<Graph, InterchangeError> {
         writer.add(&operator, code(&model, &operator), custom(&model, &operator));
     }
     let entries = metadata::own_texts(&model);
-    let about = About { dialect: dialect(&model), labels: labels(bytes), entries, ..About::default() };
+    let about = About { dialect: dialect(&model), labels: labels(bytes), entries };
     let names =
         |indices: Option<flatbuffers::Vector<i32>>| -> Vec<i32> { indices.map_or(vec![], |i| i.iter().collect()) };
     let inputs = names(subgraph.inputs()).into_iter().map(|i| input(&tensors, i, &model)).collect();
