@@ -6,7 +6,7 @@
 use fieldtune::boxes::Anchors;
 use fieldtune::config::JobFile;
 use fieldtune::data::{CheckOptions, DataSet, Pack, Photo, SplitOptions, check};
-use fieldtune::fleet::wire::{Message, Metadata, ObjectId, read as read_message};
+use fieldtune::fleet::wire::{FleetMessage, MessageMetadata, ObjectId, read as read_message};
 use fieldtune::interchange::import;
 use fieldtune::model::ssdlite_mobilenet_v2;
 use fieldtune::serve::Request;
@@ -199,7 +199,7 @@ pub fn fleet_numbers(file: &Path) -> Option<usize> {
     const MOST_SECTIONS: usize = 64;
     let bytes = fs::read(file).ok()?;
     let mut objects: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut metadata = Metadata::default();
+    let mut metadata = MessageMetadata::default();
     for section in split(&bytes, BETWEEN_SECTIONS).into_iter().take(MOST_SECTIONS) {
         let end = section.iter().position(|b| *b == b'\n').unwrap_or(section.len());
         let head = String::from_utf8_lossy(&section[..end]).into_owned();
@@ -211,7 +211,7 @@ pub fn fleet_numbers(file: &Path) -> Option<usize> {
         }
         let children = children.split(',').filter_map(|n| objects.get(n.trim().parse::<usize>().ok()?));
         let children = children.map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(",");
-        metadata = Message::decode(&body[..]).ok().and_then(|message| message.metadata).unwrap_or_default();
+        metadata = FleetMessage::decode(&body[..]).ok().and_then(|message| message.metadata).unwrap_or_default();
         let object = [format!("{kind} {children} {}\0", body.len()).as_bytes(), &body].concat();
         objects.push((ObjectId::of(&object).as_str().to_string(), object));
     }

@@ -2,7 +2,9 @@
 
 use super::network::NetworkArgument;
 use crate::boxes::InputSize;
-use crate::kernel::{ConvGeometry, Gradients, Isa, Kind, Layer, backward, forward, memory_gb_per_s, peak_gflops};
+use crate::kernel::{
+    ConvGeometry, Gradients, Isa, KernelKind, LayerValues, backward, forward, memory_gb_per_s, peak_gflops,
+};
 use crate::model::{SsdModel, initialise_network};
 use crate::session::{set_threads, terminal};
 use anyhow::Result;
@@ -73,7 +75,7 @@ pub fn run(arguments: KernelArguments) -> Result<u8> {
                 "kind       input           output          x   forward  input  weight  GFLOP/s  (share)  GB/s  (share of memory)"
             ))?;
         }
-        let mut sums: Vec<(Kind, [f64; 2])> = Vec::new();
+        let mut sums: Vec<(KernelKind, [f64; 2])> = Vec::new();
         for (g, count) in &shapes {
             let times = measure(isa, g, arguments.runs.max(1));
             show(&arguments, isa, g, *count, times, [peak, memory])?;
@@ -144,7 +146,7 @@ fn measure(isa: Isa, g: &ConvGeometry, runs: usize) -> [Option<f64>; 3] {
     let (weight, scale, bias, x) = (draw(g.weight_len()), draw(g.cout), draw(g.cout), draw(g.input_len()));
     let (mut y, mut dy) = (draw(g.output_len()), draw(g.output_len()));
     let (mut dx, mut dw) = (draw(g.input_len()), draw(g.weight_len()));
-    let layer = Layer { geometry: *g, weight: &weight, scale: &scale, bias: &bias };
+    let layer = LayerValues { geometry: *g, weight: &weight, scale: &scale, bias: &bias };
     let mut fastest = [f64::INFINITY; 3];
     for _ in 0..=runs {
         let began = Instant::now();

@@ -13,11 +13,11 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Args)]
 pub struct BenchArguments {
     #[command(subcommand)]
-    pub what: What,
+    pub what: BenchCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum BenchCommand {
     /// One training step of SSDLite-MobileNet-V2 1.0 on made-up images: forward, backward, optimizer
     Step(step::StepArguments),
     /// Every layer of the network alone, in three directions, against this core's peak
@@ -34,11 +34,11 @@ pub use step::seconds_per_image;
 
 pub fn run(arguments: BenchArguments) -> Result<u8> {
     match arguments.what {
-        What::Step(a) => step::run(a),
-        What::Kernels(a) => kernels::run(a),
-        What::Loader(a) => loader::run(a),
-        What::Accuracy(a) => accuracy::run(&a),
-        What::Stagnation(a) => stagnation::run(&a),
+        BenchCommand::Step(a) => step::run(a),
+        BenchCommand::Kernels(a) => kernels::run(a),
+        BenchCommand::Loader(a) => loader::run(a),
+        BenchCommand::Accuracy(a) => accuracy::run(&a),
+        BenchCommand::Stagnation(a) => stagnation::run(&a),
     }
 }
 

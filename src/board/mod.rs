@@ -11,7 +11,7 @@ mod wear;
 
 pub use config::{BoardConfig, HeatLimits, WriteLimits, model, total_memory};
 pub use memory::{Memory, MemoryLimit, process_memory, release_freed_memory};
-pub use pace::{LEAST, Pace, Pacer};
+pub use pace::{BoardPace, LEAST, Pacer};
 pub use pressure::{Kills, MemoryState, limits_are_enforced};
 pub use processor::Processor;
 pub use sensors::{Heat, Sensors, Throttling};

@@ -42,7 +42,7 @@ const BLIND: f64 = 0.5;
 
 /// The next thing to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
+pub enum BoardPace {
     /// Work this share of the time; 1 is full speed.
     Work(f64),
     /// Too hot: rest, and look again soon.
@@ -67,10 +67,10 @@ impl Pacer {
 
     /// Takes in a reading at `now`, in seconds from any beginning, and says how to go on; `work` is how long the next
     /// piece of work takes, in seconds, and `hot` whether the firmware throttles because of heat.
-    pub fn update(&mut self, now: f64, temp_c: Option<f64>, work: f64, hot: bool) -> Pace {
+    pub fn update(&mut self, now: f64, temp_c: Option<f64>, work: f64, hot: bool) -> BoardPace {
         let Some(temp_c) = temp_c else {
             self.resting = false;
-            return Pace::Work(if self.seen.is_some() { BLIND } else { 1.0 });
+            return BoardPace::Work(if self.seen.is_some() { BLIND } else { 1.0 });
         };
         if hot && now - self.doubted >= DOUBT_EVERY_S {
             self.doubted = now;
@@ -94,9 +94,9 @@ impl Pacer {
         // A long silence (judging an epoch) is no reason to jump.
         self.integral = (self.integral + KI * (hold_c - ahead) * dt.min(5.0)).clamp(LEAST, 1.0);
         if self.resting {
-            return Pace::Rest;
+            return BoardPace::Rest;
         }
-        Pace::Work((self.integral + KP * (hold_c - ahead)).clamp(LEAST, 1.0))
+        BoardPace::Work((self.integral + KP * (hold_c - ahead)).clamp(LEAST, 1.0))
     }
 }
 
@@ -111,30 +111,30 @@ mod tests {
     #[test]
     fn cool_is_full_speed_and_hot_is_rest_until_it_is_cooler() {
         let mut pacer = Pacer::new(limits());
-        assert_eq!(pacer.update(0.0, Some(50.0), 1.0, false), Pace::Work(1.0));
+        assert_eq!(pacer.update(0.0, Some(50.0), 1.0, false), BoardPace::Work(1.0));
         let mut pacer = Pacer::new(limits());
-        assert_eq!(pacer.update(0.0, Some(80.0), 1.0, false), Pace::Rest);
+        assert_eq!(pacer.update(0.0, Some(80.0), 1.0, false), BoardPace::Rest);
         for second in 1..40 {
-            assert_eq!(pacer.update(f64::from(second), Some(79.5), 1.0, false), Pace::Rest, "hysteresis");
+            assert_eq!(pacer.update(f64::from(second), Some(79.5), 1.0, false), BoardPace::Rest, "hysteresis");
         }
-        let mut pace = Pace::Rest;
+        let mut pace = BoardPace::Rest;
         for second in 40..80 {
             pace = pacer.update(f64::from(second), Some(77.0), 1.0, false);
         }
-        assert!(matches!(pace, Pace::Work(share) if share > 0.5), "{pace:?}");
+        assert!(matches!(pace, BoardPace::Work(share) if share > 0.5), "{pace:?}");
     }
 
     #[test]
     fn a_lost_sensor_is_not_cold_and_a_throttling_firmware_is_believed() {
         let mut pacer = Pacer::new(limits());
-        assert_eq!(pacer.update(0.0, None, 1.0, false), Pace::Work(1.0), "there is nothing to go by");
+        assert_eq!(pacer.update(0.0, None, 1.0, false), BoardPace::Work(1.0), "there is nothing to go by");
         pacer.update(1.0, Some(70.0), 1.0, false);
-        assert_eq!(pacer.update(2.0, None, 1.0, false), Pace::Work(BLIND));
+        assert_eq!(pacer.update(2.0, None, 1.0, false), BoardPace::Work(BLIND));
         let held = |hot: bool| {
             let mut pacer = Pacer::new(limits());
             (0..300).map(|s| pacer.update(f64::from(s), Some(77.0), 1.0, hot)).last().unwrap()
         };
-        assert_eq!(held(false), Pace::Work(1.0));
-        assert_ne!(held(true), Pace::Work(1.0), "the firmware's sensor is hotter than ours");
+        assert_eq!(held(false), BoardPace::Work(1.0));
+        assert_ne!(held(true), BoardPace::Work(1.0), "the firmware's sensor is hotter than ours");
     }
 }

@@ -99,16 +99,16 @@ impl Serialize for InputSize {
 /// As it stands in a file.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum WrittenSize {
     Side(usize),
     Sides(String),
 }
 
 impl<'de> Deserialize<'de> for InputSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Written::deserialize(deserializer)? {
-            Written::Side(side) => Ok(Self::square(side)),
-            Written::Sides(text) => text.parse().map_err(serde::de::Error::custom),
+        match WrittenSize::deserialize(deserializer)? {
+            WrittenSize::Side(side) => Ok(Self::square(side)),
+            WrittenSize::Sides(text) => text.parse().map_err(serde::de::Error::custom),
         }
     }
 }

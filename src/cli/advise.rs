@@ -1,9 +1,9 @@
 //! `fieldtune advise`: what would lift a result most, from what a run recorded, and from trials where there is time.
 
 use crate::config::JobFile;
-use crate::session::{DEFAULT_SIZE, Finding, Findings, changed, free_name, run_trials, terminal};
+use crate::session::{DEFAULT_SIZE, LeverResult, TrialResults, changed, free_name, run_trials, terminal};
 use crate::train::read_lines;
-use crate::watchdog::{Entry, Limit, limits, parse};
+use crate::watchdog::{JournalEntry, Limit, limits, parse};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -68,7 +68,8 @@ fn recorded(run: &Path) -> Result<Subject> {
         format!("{}: cannot read it\nhelp: give a run folder, or its journal.jsonl", file.display())
     })?;
     let journal = parse(&text).with_context(|| format!("{}: no journal", file.display()))?;
-    let Some(last) = journal.iter().rev().find_map(|e| if let Entry::Epoch(epoch) = e { Some(epoch) } else { None })
+    let Some(last) =
+        journal.iter().rev().find_map(|e| if let JournalEntry::Epoch(epoch) = e { Some(epoch) } else { None })
     else {
         bail!("{}: no epoch in it, expected a run of one epoch or more", file.display());
     };
@@ -92,7 +93,7 @@ fn data_set(data: &Path, weights: Option<PathBuf>) -> Result<Subject> {
 ///
 /// # Errors
 /// If no change is known to lift the result, or the run cannot be started.
-fn start(subject: &Subject, findings: Option<&Findings>) -> Result<u8> {
+fn start(subject: &Subject, findings: Option<&TrialResults>) -> Result<u8> {
     let size = subject.job.imgsz.unwrap_or(DEFAULT_SIZE);
     let tried = findings.iter().flat_map(|f| &f.found).find(|f| f.is_gain() && f.lever.is_at_hand());
     let limit = subject.recorded.iter().flat_map(|(_, limits)| limits).find_map(|l| Some((l, l.change?)));
@@ -121,13 +122,13 @@ fn exit_code(status: ExitStatus) -> u8 {
     status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
-fn as_json(subject: &Subject, findings: Option<&Findings>) -> Value {
+fn as_json(subject: &Subject, findings: Option<&TrialResults>) -> Value {
     let mut value = match &subject.recorded {
         Some((epochs, limits)) => json!({ "epochs": epochs, "limits": limits }),
         None => json!({}),
     };
     if let Some(findings) = findings {
-        let one = |f: &Finding| {
+        let one = |f: &LeverResult| {
             json!({
                 "lever": f.lever.name(), "change": f.lever.words(), "AP": f.above.ap, "gain": f.above.difference,
                 "interval": f.above.interval, "told": f.is_gain()
@@ -139,7 +140,7 @@ fn as_json(subject: &Subject, findings: Option<&Findings>) -> Value {
     value
 }
 
-fn as_text(subject: &Subject, findings: Option<&Findings>) -> String {
+fn as_text(subject: &Subject, findings: Option<&TrialResults>) -> String {
     let mut text = match &subject.recorded {
         None => String::new(),
         Some((epochs, found)) if found.is_empty() => {
@@ -160,7 +161,7 @@ fn as_text(subject: &Subject, findings: Option<&Findings>) -> String {
     text
 }
 
-fn line(finding: &Finding) -> String {
+fn line(finding: &LeverResult) -> String {
     let (words, above) = (finding.lever.words(), finding.above);
     let interval =
         above.interval.map_or(String::new(), |[low, high]| format!(", 95 % interval {low:+.3} to {high:+.3}"));

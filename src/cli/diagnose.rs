@@ -6,7 +6,7 @@
 
 use crate::session::terminal;
 use crate::train::read_lines;
-use crate::watchdog::{Entry, Mode, Watchdog, parse, read_trace, replay, story};
+use crate::watchdog::{JournalEntry, Mode, Watchdog, parse, read_trace, replay, story};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub struct DiagnoseArguments {
 
 /// The watchdog's entries on it now.
 struct TracedFinding {
-    decided: Vec<Entry>,
+    decided: Vec<JournalEntry>,
     /// True if that is what it decided then; `None` where it did not watch.
     as_then: Option<bool>,
 }
@@ -74,7 +74,7 @@ impl TracedFinding {
     }
 
     fn to_json(&self) -> Value {
-        let decisions: Vec<&Entry> = self.decided.iter().filter(|e| e.is_decision()).collect();
+        let decisions: Vec<&JournalEntry> = self.decided.iter().filter(|e| e.is_decision()).collect();
         match self.as_then {
             Some(as_then) => json!({ "source": "journal", "same_decisions": as_then, "decisions": decisions }),
             None => json!({ "source": "trace", "decisions": decisions }),

@@ -1,7 +1,7 @@
 //! `fieldtune export`: writes a detector in the form that another program expects.
 
 use super::export_photos::ExportPhotos;
-use super::export_proof::{Exactness, Written, prove};
+use super::export_proof::{Exactness, ExportedFile, prove};
 use super::export_tflite;
 use crate::boxes::InputSize;
 use crate::interchange::{ExportOptions, Form, Images, Opset, WrittenFile, export};
@@ -102,11 +102,11 @@ pub fn run(arguments: ExportArguments) -> Result<u8> {
                 ..ExportOptions::raw(size, &loaded.class_names)
             };
             let labels = export(&loaded.model.weights(), output, &options)?;
-            (labels, Written::Onnx(WrittenFile::load(output, form, size)?), Exactness::Same)
+            (labels, ExportedFile::Onnx(WrittenFile::load(output, form, size)?), Exactness::Same)
         }
         None => {
             let labels = export_tflite::write(&loaded, size, output, lite, photos.calibration)?;
-            (labels, Written::Tflite(Box::new(LoadedTflite::open(output)?)), lite.exactness())
+            (labels, ExportedFile::Tflite(Box::new(LoadedTflite::open(output)?)), lite.exactness())
         }
     };
     terminal::print_line(format_args!("{} and {} written", output.display(), labels.display()))?;

@@ -2,7 +2,7 @@
 
 use crate::boxes::InputSize;
 use crate::data::{Pack, Photo, Record, plain};
-use crate::session::{LoadedDetector, Source, open_source, training_split, validation_split};
+use crate::session::{DataSource, LoadedDetector, open_source, training_split, validation_split};
 use crate::train::Records;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -69,7 +69,7 @@ fn held_back(pack: &Pack, loaded: &LoadedDetector) -> Result<Option<Records>> {
 /// The same photos are held back as in training, where the file says which.
 fn opened(data: &Path, cache: &Path, loaded: &LoadedDetector) -> Result<Pack> {
     let (share, seed) = loaded.trained_on.as_ref().map_or((0.2, 0), |t| (t.val_share, t.seed));
-    let Source { pack } = open_source(data, cache, share, seed)?;
+    let DataSource { pack } = open_source(data, cache, share, seed)?;
     Ok(pack)
 }
 

@@ -2,8 +2,8 @@
 //! made from, on photos where there are some.
 
 use crate::boxes::InputSize;
-use crate::eval::{CocoMetrics, Detection, Detector};
-use crate::interchange::{Answer, Difference, FoundRow, Outputs, WrittenFile, largest_difference};
+use crate::eval::{CocoMetrics, Detection, PostProcessor};
+use crate::interchange::{Difference, FileAnswer, FoundRow, Outputs, WrittenFile, largest_difference};
 use crate::session::{LoadedDetector, LoadedTflite, USUAL_DIFFERENCE, allowed_difference, terminal};
 use crate::train::{Records, TrainError, evaluate, evaluate_by};
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,7 @@ use std::path::Path;
 const ONE_LOST_IN: usize = 100;
 
 /// A written file, loaded again.
-pub enum Written {
+pub enum ExportedFile {
     Onnx(WrittenFile),
     Tflite(Box<LoadedTflite>),
 }
@@ -26,7 +26,7 @@ pub enum Exactness {
     Rounded,
 }
 
-impl Written {
+impl ExportedFile {
     fn engine(&self) -> &'static str {
         match self {
             Self::Onnx(_) => "tract",
@@ -34,10 +34,10 @@ impl Written {
         }
     }
 
-    fn run(&self, pixels: &[u8]) -> Result<Answer, TrainError> {
+    fn run(&self, pixels: &[u8]) -> Result<FileAnswer, TrainError> {
         match self {
             Self::Onnx(file) => Ok(file.run(pixels)?),
-            Self::Tflite(file) => Ok(Answer::Raw(file.interpreter.run(pixels))),
+            Self::Tflite(file) => Ok(FileAnswer::Raw(file.interpreter.run(pixels))),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Differences {
 /// If a photo cannot be read, the file cannot be run, or it computes something else than the network.
 pub fn prove(
     loaded: &LoadedDetector,
-    written: &Written,
+    written: &ExportedFile,
     size: InputSize,
     exactness: Exactness,
     validation: Option<&Records>,
@@ -114,7 +114,7 @@ pub fn prove(
 ) -> Result<()> {
     let anchors = loaded.model.specs().anchors(size.dims());
     let anchors = anchors.with_context(|| format!("{}: cannot place its anchors", output.display()))?;
-    let detector = Detector { anchors, ..loaded.detector.clone() };
+    let detector = PostProcessor { anchors, ..loaded.detector.clone() };
     let (mut differences, mut ours) = (Differences::new(0, USUAL_DIFFERENCE), Vec::new());
     let mut raw = false;
     let mut find = |pixels: &[u8]| -> Result<Vec<Detection>, TrainError> {
@@ -124,7 +124,7 @@ pub fn prove(
         let network = Outputs { logits, deltas };
         let expected = detector.detect(&network.logits, &network.deltas);
         let answer = written.run(pixels)?;
-        raw = matches!(answer, Answer::Raw(_));
+        raw = matches!(answer, FileAnswer::Raw(_));
         let mut of_image = Differences::new(1, USUAL_DIFFERENCE);
         compare(&detector, &network, &expected, &answer, &mut of_image);
         if exactness == Exactness::Same && !(of_image.are_near() && of_image.lost == 0) {
@@ -156,33 +156,33 @@ pub fn prove(
 
 /// Compares the file's answer on one image with the network's.
 fn compare(
-    detector: &Detector,
+    detector: &PostProcessor,
     network: &Outputs,
     expected: &[Detection],
-    answer: &Answer,
+    answer: &FileAnswer,
     differences: &mut Differences,
 ) {
     match answer {
-        Answer::Raw(file) => {
+        FileAnswer::Raw(file) => {
             differences.scores = largest(&file.logits, &network.logits);
             differences.boxes = largest(&file.deltas, &network.deltas);
         }
-        Answer::Decoded { scores, corners } => {
+        FileAnswer::Decoded { scores, corners } => {
             let (own_scores, own_corners) = decoded(detector, network);
             differences.scores = largest(scores, &own_scores);
             let clipped = |corners: &[f32]| corners.iter().map(|c| c.clamp(0.0, 1.0)).collect::<Vec<_>>();
             differences.boxes = largest(&clipped(corners), &clipped(&own_corners));
         }
-        Answer::Rows(rows) => match_rows(expected, rows, differences),
+        FileAnswer::Rows(rows) => match_rows(expected, rows, differences),
     }
 }
 
 /// The file's detections of one image.
-fn detections(detector: &Detector, answer: Answer) -> Vec<Detection> {
+fn detections(detector: &PostProcessor, answer: FileAnswer) -> Vec<Detection> {
     match answer {
-        Answer::Raw(file) => detector.detect(&file.logits, &file.deltas),
-        Answer::Decoded { scores, corners } => detector.detect_decoded(&scores, &corners),
-        Answer::Rows(rows) => {
+        FileAnswer::Raw(file) => detector.detect(&file.logits, &file.deltas),
+        FileAnswer::Decoded { scores, corners } => detector.detect_decoded(&scores, &corners),
+        FileAnswer::Rows(rows) => {
             let found = rows.into_iter().enumerate();
             found.map(|(i, r)| Detection { class: r.class, score: r.score.into(), bbox: r.bbox, anchor: i }).collect()
         }
@@ -190,7 +190,7 @@ fn detections(detector: &Detector, answer: Answer) -> Vec<Detection> {
 }
 
 /// Scores `[A, K]` and corners `[A, 4]` of the network's own raw heads.
-fn decoded(detector: &Detector, network: &Outputs) -> (Vec<f32>, Vec<f32>) {
+fn decoded(detector: &PostProcessor, network: &Outputs) -> (Vec<f32>, Vec<f32>) {
     let columns = network.logits.len() / detector.anchors.len().max(1);
     let mut row = vec![0.0; columns];
     let (mut scores, mut corners) = (Vec::new(), Vec::new());
@@ -244,7 +244,7 @@ fn tell(
     differences: &Differences,
     raw: bool,
     images: &str,
-    written: &Written,
+    written: &ExportedFile,
     exactness: Exactness,
     output: &Path,
 ) -> Result<()> {

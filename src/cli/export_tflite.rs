@@ -2,7 +2,9 @@
 
 use super::export_proof::Exactness;
 use crate::boxes::InputSize;
-use crate::interchange::{ByteInput, Calibration, Clipping, Detections, Numbers, TfliteOptions, export_tflite};
+use crate::interchange::{
+    ByteInput, Calibration, Clipping, TfliteNumbers, TfliteOptions, TfliteOutputs, export_tflite,
+};
 use crate::session::{Bar, LoadedDetector};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -100,8 +102,8 @@ pub fn write(
         size,
         class_names: &loaded.class_names,
         coder: loaded.detector.coder,
-        numbers: if arguments.float16 { Numbers::Float16 } else { Numbers::Float32 },
-        detections: if arguments.raw { Detections::Raw } else { Detections::PostProcess },
+        numbers: if arguments.float16 { TfliteNumbers::Float16 } else { TfliteNumbers::Float32 },
+        detections: if arguments.raw { TfliteOutputs::Raw } else { TfliteOutputs::PostProcess },
         threshold,
         trained_on: loaded.trained_on.as_ref(),
     };
@@ -120,6 +122,6 @@ pub fn write(
         InputArgument::Uint8 => ByteInput::Unsigned,
         InputArgument::Int8 => ByteInput::Signed,
     };
-    let options = TfliteOptions { numbers: Numbers::Int8 { calibration: &calibration, input }, ..plain };
+    let options = TfliteOptions { numbers: TfliteNumbers::Int8 { calibration: &calibration, input }, ..plain };
     Ok(export_tflite(&network, output, &options)?)
 }

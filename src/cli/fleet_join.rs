@@ -2,7 +2,7 @@
 
 use super::node_arguments::NodeArguments;
 use crate::config::FleetFile;
-use crate::fleet::node::{Node, NodeOptions};
+use crate::fleet::node::{FleetNode, NodeOptions};
 use crate::fleet::{check_settings, dry_run, privacy_of, take_part};
 use crate::session::{FolderLock, Supervisor, sweep, terminal};
 use anyhow::{Context, Result};
@@ -71,7 +71,7 @@ pub fn run(arguments: JoinArguments) -> Result<u8> {
         take_part(&fleet, &options, &stop)?;
         return Ok(0);
     };
-    let mut node = Node::open(&options, stop)?;
+    let mut node = FleetNode::open(&options, stop)?;
     let size = node.size();
     let bytes = dry_run(&mut node, &folder.join("start.onnx"), size, &path)?;
     terminal::print_line(format_args!("{bytes} bytes would leave this board; {} lists them", path.display()))?;

@@ -3,8 +3,8 @@
 use super::detector_arguments::DetectorArguments;
 use crate::data::{Photo, RgbImage};
 use crate::predict::{
-    Finder, FolderWatch, Frame, FrameForm, FrameSize, FrameStream, Pace, PictureSource, PixelLayout, Printed,
-    ResultOptions, Results, Saved, Timing, check_regular, photos,
+    Finder, FolderWatch, FrameForm, FramePace, FrameSize, FrameStream, PictureSource, PixelLayout, PredictionResults,
+    Printed, ResultOptions, Saved, StreamFrame, Timing, check_regular, photos,
 };
 use crate::session::{Supervisor, terminal};
 use anyhow::{Result, bail};
@@ -65,13 +65,13 @@ pub fn run(arguments: PredictArguments) -> Result<u8> {
     }
     let finder = arguments.detector.open()?;
     let listed = if is_stream || arguments.watch.is_some() { Vec::new() } else { photos(&arguments.photos)? };
-    let results = Results::open(options(&arguments, is_stream), finder.class_names())?;
+    let results = PredictionResults::open(options(&arguments, is_stream), finder.class_names())?;
     let mut prediction = Prediction { finder, results, timing: Timing::begin(), failed: 0 };
     if let Some(folder) = &arguments.watch {
         prediction.watch(folder)?;
     } else if is_stream {
         let form = arguments.raw.map_or(FrameForm::Mjpeg, |size| FrameForm::Raw(size, arguments.pixels));
-        let pace = if arguments.latest { Pace::Newest } else { Pace::Every };
+        let pace = if arguments.latest { FramePace::Newest } else { FramePace::Every };
         let stream = FrameStream::start(std::io::stdin(), form, pace)?;
         prediction.stream(&stream)?;
         tell_stream(&stream, &prediction);
@@ -110,7 +110,7 @@ fn tell_stream(stream: &FrameStream, prediction: &Prediction) {
 /// A detector at work.
 struct Prediction {
     finder: Finder,
-    results: Results,
+    results: PredictionResults,
     timing: Timing,
     /// Photos that cannot be read.
     failed: u64,
@@ -130,7 +130,7 @@ impl Prediction {
         }
     }
 
-    fn frame(&mut self, frame: &Frame) -> Result<()> {
+    fn frame(&mut self, frame: &StreamFrame) -> Result<()> {
         let began = Instant::now();
         match frame.picture() {
             Ok(picture) => self.look(PictureSource::Frame(frame), picture, began),

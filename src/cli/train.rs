@@ -2,7 +2,7 @@
 
 use super::train_arguments::{Rate, TrainArguments, job_file};
 use crate::config::JobFile;
-use crate::serve::{Live, LiveOptions};
+use crate::serve::{LiveMeans, LiveOptions};
 use crate::session::{Overrides, Preflight, Supervisor, new_training, restart_from_best, resume};
 use anyhow::Result;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub fn run(mut arguments: TrainArguments) -> Result<u8> {
     let supervisor = &mut Supervisor::of_command();
     let outcome = match arguments.resume.take() {
         Some(path) => {
-            supervisor.onlookers = Live::start(&resumed_options(&path, &arguments))?.onlookers();
+            supervisor.onlookers = LiveMeans::start(&resumed_options(&path, &arguments))?.onlookers();
             if arguments.from_best {
                 restart_from_best(&path, arguments.epochs, supervisor)?
             } else {
@@ -28,7 +28,7 @@ pub fn run(mut arguments: TrainArguments) -> Result<u8> {
             let preflight =
                 Preflight { auto_rate: arguments.lr == Some(Rate::Auto), probe_overfit: arguments.probe_overfit };
             let job = job_file(arguments)?;
-            supervisor.onlookers = Live::start(&LiveOptions::of(&job))?.onlookers();
+            supervisor.onlookers = LiveMeans::start(&LiveOptions::of(&job))?.onlookers();
             new_training(job, preflight, supervisor)?
         }
     };

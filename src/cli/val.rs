@@ -3,7 +3,7 @@
 use crate::data::{Pack, Split};
 use crate::eval::{ApSamples, CocoMetrics, Interval, Threshold, Thresholds, coco_eval, read_results, read_truth};
 use crate::interchange::TrainedOn;
-use crate::session::{LoadedDetector, LoadedTflite, Source, open_source, set_threads, terminal, validation_split};
+use crate::session::{DataSource, LoadedDetector, LoadedTflite, open_source, set_threads, terminal, validation_split};
 use crate::train::{Evaluation, Records, evaluate};
 use crate::weights::match_names;
 use anyhow::{Context, Result, bail};
@@ -50,7 +50,7 @@ pub struct ValArguments {
 }
 
 pub fn run(arguments: ValArguments) -> Result<u8> {
-    let Judged { metrics, thresholds, samples, images, above } =
+    let SplitFigures { metrics, thresholds, samples, images, above } =
         match (&arguments.ground_truth, &arguments.detections, &arguments.model, &arguments.data) {
             (Some(truth), Some(detections), ..) => compare(truth, detections)?,
             (_, _, Some(model), Some(data)) => judge(model, data, &arguments)?,
@@ -73,7 +73,7 @@ pub fn run(arguments: ValArguments) -> Result<u8> {
 }
 
 /// Figures of a detector on a split.
-struct Judged {
+struct SplitFigures {
     metrics: CocoMetrics,
     thresholds: Thresholds,
     samples: ApSamples,
@@ -112,7 +112,7 @@ fn render_error(samples: &ApSamples, images: usize) -> String {
     format!("95 % interval over {images} images: AP {ap}, AP50 {ap50}\n")
 }
 
-fn compare(truth: &Path, detections: &Path) -> Result<Judged> {
+fn compare(truth: &Path, detections: &Path) -> Result<SplitFigures> {
     let truth = read_truth(truth)?;
     let results = read_results(detections, &truth)?;
     for (category, count) in &results.unknown_categories {
@@ -122,17 +122,17 @@ fn compare(truth: &Path, detections: &Path) -> Result<Judged> {
     let thresholds = Thresholds::of(&truth.images, &results.images, names.len());
     let samples = ApSamples::of(&truth.images, &results.images, names.len());
     let metrics = coco_eval(&truth.images, &results.images, &names);
-    Ok(Judged { metrics, thresholds, samples, images: truth.images.len(), above: None })
+    Ok(SplitFigures { metrics, thresholds, samples, images: truth.images.len(), above: None })
 }
 
-fn judge(model: &Path, data: &Path, arguments: &ValArguments) -> Result<Judged> {
+fn judge(model: &Path, data: &Path, arguments: &ValArguments) -> Result<SplitFigures> {
     set_threads(arguments.threads)?;
     let judge = Judge::open(model, arguments.names.as_deref())?;
     let cache = tempfile::tempdir().context("cannot make a temporary folder")?;
     // The same photos are held back as in training, where the file says which.
     let (share, seed) = judge.trained_on().map_or((0.2, 0), |t| (t.val_share, t.seed));
     let (share, seed) = (arguments.val_share.unwrap_or(share), arguments.seed.unwrap_or(seed));
-    let Source { pack } = open_source(data, cache.path(), share, seed)?;
+    let DataSource { pack } = open_source(data, cache.path(), share, seed)?;
     let split = match &arguments.split {
         Some(name) => pack.split(name)?,
         None => match validation_split(&pack, judge.trained_on())? {
@@ -158,7 +158,7 @@ fn judge(model: &Path, data: &Path, arguments: &ValArguments) -> Result<Judged> 
     metrics.classes.retain(|_| class.next().is_some_and(|class| judged.contains(&class)));
     let mut class = 0..;
     thresholds.classes.retain(|_| class.next().is_some_and(|class| judged.contains(&class)));
-    Ok(Judged { metrics, thresholds, samples, images: split.len(), above })
+    Ok(SplitFigures { metrics, thresholds, samples, images: split.len(), above })
 }
 
 /// The network's figures on a split, and which of its classes the data set has.

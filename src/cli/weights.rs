@@ -2,7 +2,7 @@
 
 use super::inspect::described;
 use crate::session::terminal;
-use crate::weights::{Added, Record, Store, VARIABLE};
+use crate::weights::{Added, Store, VARIABLE, WeightsRecord};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct WeightsArguments {
     #[command(subcommand)]
-    pub what: What,
+    pub what: WeightsCommand,
     /// Folder of the kept weights [default: $FIELDTUNE_WEIGHTS, or fieldtune/weights in the user's data folder]
     #[arg(long, global = true)]
     pub folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum WeightsCommand {
     /// Check a model and keep it: a file (.onnx, .tflite, .pth, .safetensors), or a package as it was downloaded
     Add {
         /// The model, an npm package (.tgz), its packed assets (.data), or an archive (.zip, .tar.gz) with one model
@@ -53,17 +53,17 @@ pub fn run(arguments: WeightsArguments) -> Result<u8> {
         })?,
     };
     match arguments.what {
-        What::Add { file, name } => {
+        WeightsCommand::Add { file, name } => {
             let added = store.add(&file, name.as_deref(), &described)?;
             terminal::print(told(&store, &added))?;
         }
-        What::List { json: true } => {
+        WeightsCommand::List { json: true } => {
             let default = store.default()?.map(|record| record.name);
             let all: Vec<Value> = store.list()?.iter().map(|r| as_json(&store, r, default.as_ref())).collect();
             terminal::print_json(&Value::Array(all))?;
         }
-        What::List { json: false } => terminal::print(listed(&store)?)?,
-        What::Remove { name } => {
+        WeightsCommand::List { json: false } => terminal::print(listed(&store)?)?,
+        WeightsCommand::Remove { name } => {
             let was_default = store.default()?.is_some_and(|record| record.name == name);
             store.remove(&name)?;
             terminal::print_line(format_args!("{name} is removed"))?;
@@ -71,11 +71,11 @@ pub fn run(arguments: WeightsArguments) -> Result<u8> {
                 terminal::print_line("it was the default: choose another with `fieldtune weights default NAME`")?;
             }
         }
-        What::Default { name: Some(name) } => {
+        WeightsCommand::Default { name: Some(name) } => {
             store.set_default(&name)?;
             terminal::print_line(format_args!("runs without --weights start from {name}"))?;
         }
-        What::Default { name: None } => match store.default()? {
+        WeightsCommand::Default { name: None } => match store.default()? {
             Some(record) => terminal::print_line(record.name)?,
             None => terminal::print_line("none")?,
         },
@@ -107,7 +107,7 @@ fn listed(store: &Store) -> Result<String> {
         return Ok(format!("none are kept in {}\n", store.folder().display()));
     }
     let width = all.iter().map(|record| record.name.len()).max().unwrap_or(0);
-    let line = |record: &Record| {
+    let line = |record: &WeightsRecord| {
         let mark = if default.as_ref().is_some_and(|d| d.name == record.name) { '*' } else { ' ' };
         let licence = record.licence.as_deref().unwrap_or("licence not known");
         let about = record.about.lines().next().unwrap_or_default();
@@ -116,7 +116,7 @@ fn listed(store: &Store) -> Result<String> {
     Ok(all.iter().map(line).collect())
 }
 
-fn as_json(store: &Store, record: &Record, default: Option<&String>) -> Value {
+fn as_json(store: &Store, record: &WeightsRecord, default: Option<&String>) -> Value {
     json!({
         "name": record.name,
         "default": default == Some(&record.name),

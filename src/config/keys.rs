@@ -3,7 +3,7 @@
 
 /// A key of the job file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub struct JobKey {
     /// The table it stands in, as in TOML: `recipe.augment`; empty for the top of the file.
     pub table: &'static str,
     pub name: &'static str,
@@ -31,12 +31,12 @@ const fn key(
     flag: &'static str,
     heading: &'static str,
     doc: &'static str,
-) -> Key {
+) -> JobKey {
     let flag = if flag.is_empty() { None } else { Some(flag) };
-    Key { table, name, flag, heading, doc, otherwise: None }
+    JobKey { table, name, flag, heading, doc, otherwise: None }
 }
 
-impl Key {
+impl JobKey {
     const fn or(self, otherwise: &'static str, example: &'static str) -> Self {
         Self { otherwise: Some((otherwise, example)), ..self }
     }
@@ -44,7 +44,7 @@ impl Key {
 
 /// In the order in which `fieldtune config` writes them: tables one after the other.
 #[rustfmt::skip]
-pub const KEYS: [Key; 86] = [
+pub const KEYS: [JobKey; 86] = [
     key("", "data", "data", DATA, "Folder of labelled photos, a .zip of one, a label file, or a pack").or("must be named", "\"photos\""),
     key("", "also", "", DATA, "More data sets, joined with the first by the names of their classes: a list").or("none", "[\"street\"]"),
     key("", "accept", "accept", DATA, "Kinds of errors of a data set that are accepted, which otherwise end the run before it begins: a list").or("none", "[\"validation-is-training\"]"),

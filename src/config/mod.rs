@@ -9,7 +9,7 @@ mod serve_address;
 
 pub use fleet_file::FleetFile;
 pub use job_file::{Given, JobFile, ServiceFile};
-pub use keys::{KEYS, Key};
+pub use keys::{JobKey, KEYS};
 pub use pack_wish::PackWish;
 pub use reference::{commented_job, default_of, markdown_tables};
 pub use serve_address::ServeAddress;

@@ -2,14 +2,14 @@
 
 use super::fleet_file::FleetFile;
 use super::job_file::{JobFile, ServiceFile};
-use super::keys::{KEYS, Key};
+use super::keys::{JobKey, KEYS};
 use std::fmt::Write;
 
 /// Width that comments are broken at.
 const WIDTH: usize = 100;
 
 /// The default of a key as TOML; `None` where it is no constant.
-pub fn default_of(key: &Key) -> Option<String> {
+pub fn default_of(key: &JobKey) -> Option<String> {
     let job =
         JobFile { service: Some(ServiceFile::default()), fleet: Some(FleetFile::default()), ..JobFile::default() };
     let all = toml::Table::try_from(job).expect("a job has only keys that TOML can hold");
@@ -101,7 +101,7 @@ mod tests {
         all
     }
 
-    fn full(key: &Key) -> String {
+    fn full(key: &JobKey) -> String {
         if key.table.is_empty() { key.name.into() } else { format!("{}.{}", key.table, key.name) }
     }
 

@@ -8,7 +8,7 @@ use super::paths::is_image_extension;
 
 /// The fate of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fate {
+pub enum FileFate {
     /// A photo with objects.
     Used,
     /// A photo that shows no object, by its labels.
@@ -41,26 +41,26 @@ pub enum Fate {
 #[derive(Clone, Debug, Default)]
 pub struct Fates {
     /// Sorted by name.
-    files: Vec<(String, Fate)>,
+    files: Vec<(String, FileFate)>,
     /// Photos inside record files, which are no files of their own.
-    inside: BTreeMap<String, Fate>,
+    inside: BTreeMap<String, FileFate>,
 }
 
 impl Fates {
     /// Photos without labels and other files, until something is known.
     pub fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let unknown = |name: &str| match (super::paths::is_image(name), is_image_extension(name)) {
-            (true, _) => Fate::WithoutLabels,
-            (_, true) => Fate::FormatNotRead,
-            _ => Fate::Other,
+            (true, _) => FileFate::WithoutLabels,
+            (_, true) => FileFate::FormatNotRead,
+            _ => FileFate::Other,
         };
-        let mut files: Vec<(String, Fate)> = names.map(|n| (n.to_string(), unknown(n))).collect();
+        let mut files: Vec<(String, FileFate)> = names.map(|n| (n.to_string(), unknown(n))).collect();
         files.sort();
         Self { files, inside: BTreeMap::new() }
     }
 
     /// Changes the fate of a file, or of a photo inside one, by its name.
-    pub fn set(&mut self, name: &str, fate: Fate) {
+    pub fn set(&mut self, name: &str, fate: FileFate) {
         match self.files.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
             Ok(at) => self.files[at].1 = fate,
             Err(_) => drop(self.inside.get_mut(name).map(|f| *f = fate)),
@@ -68,23 +68,23 @@ impl Fates {
     }
 
     /// A photo inside a record file.
-    pub fn add_inside(&mut self, name: &str, fate: Fate) {
+    pub fn add_inside(&mut self, name: &str, fate: FileFate) {
         self.inside.insert(name.to_string(), fate);
     }
 
-    pub fn get(&self, name: &str) -> Option<Fate> {
+    pub fn get(&self, name: &str) -> Option<FileFate> {
         let found = self.files.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok();
         found.map(|at| self.files[at].1).or_else(|| self.inside.get(name).copied())
     }
 
     /// Files and what became of them, by name.
-    pub fn files(&self) -> &[(String, Fate)] {
+    pub fn files(&self) -> &[(String, FileFate)] {
         &self.files
     }
 
     /// The fates of all photos: files, and those inside record files.
-    pub fn photos(&self) -> impl Iterator<Item = Fate> {
-        let files = self.files.iter().map(|(_, f)| *f).filter(|f| Fate::PHOTOS.contains(f));
+    pub fn photos(&self) -> impl Iterator<Item = FileFate> {
+        let files = self.files.iter().map(|(_, f)| *f).filter(|f| FileFate::PHOTOS.contains(f));
         files.chain(self.inside.values().copied())
     }
 
@@ -125,49 +125,49 @@ pub struct BoxCount {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Photos by their fate; those inside record files count as well.
-    pub photos: BTreeMap<Fate, usize>,
+    pub photos: BTreeMap<FileFate, usize>,
     pub labels: LabelCount,
     pub boxes: BoxCount,
     /// All files that were seen by their fate.
-    pub files: BTreeMap<Fate, usize>,
+    pub files: BTreeMap<FileFate, usize>,
     /// The origin of the split.
     pub split: String,
 }
 
-impl Fate {
+impl FileFate {
     /// The fates of photos.
-    pub const PHOTOS: [Fate; 7] = [
-        Fate::Used,
-        Fate::Background,
-        Fate::WithoutLabels,
-        Fate::Unreadable,
-        Fate::InNoSplit,
-        Fate::FormatNotRead,
-        Fate::NoPhoto,
+    pub const PHOTOS: [FileFate; 7] = [
+        FileFate::Used,
+        FileFate::Background,
+        FileFate::WithoutLabels,
+        FileFate::Unreadable,
+        FileFate::InNoSplit,
+        FileFate::FormatNotRead,
+        FileFate::NoPhoto,
     ];
 
     /// Words for a list of counts.
     pub fn words(self) -> &'static str {
         match self {
-            Fate::Used => "with objects",
-            Fate::Background => "without objects",
-            Fate::WithoutLabels => "without labels",
-            Fate::Unreadable => "not readable",
-            Fate::InNoSplit => "in no split",
-            Fate::FormatNotRead => "in a format that is not read",
-            Fate::NoPhoto => "masks or previews",
-            Fate::Labels => "label files",
-            Fate::Orphan => "label files without photo",
-            Fate::Malformed => "label files not understood",
-            Fate::PassedOver => "label files passed over",
-            Fate::List => "lists and class names",
-            Fate::Other => "other files",
+            FileFate::Used => "with objects",
+            FileFate::Background => "without objects",
+            FileFate::WithoutLabels => "without labels",
+            FileFate::Unreadable => "not readable",
+            FileFate::InNoSplit => "in no split",
+            FileFate::FormatNotRead => "in a format that is not read",
+            FileFate::NoPhoto => "masks or previews",
+            FileFate::Labels => "label files",
+            FileFate::Orphan => "label files without photo",
+            FileFate::Malformed => "label files not understood",
+            FileFate::PassedOver => "label files passed over",
+            FileFate::List => "lists and class names",
+            FileFate::Other => "other files",
         }
     }
 }
 
 impl Account {
-    fn of(&self, fate: Fate) -> usize {
+    fn of(&self, fate: FileFate) -> usize {
         self.photos.get(&fate).copied().unwrap_or(0)
     }
 
@@ -177,7 +177,7 @@ impl Account {
     }
 
     pub fn photos_used(&self) -> usize {
-        self.of(Fate::Used) + self.of(Fate::Background)
+        self.of(FileFate::Used) + self.of(FileFate::Background)
     }
 
     pub fn files_seen(&self) -> usize {
@@ -191,11 +191,11 @@ impl Account {
             parts.collect::<Vec<_>>().join(", ")
         };
         let mut photos = format!("photos: {} found, {} used", self.photos_found(), self.photos_used());
-        let used = some(&[Fate::Used, Fate::Background].map(|f| (self.of(f), f.words())));
-        if self.of(Fate::Background) > 0 {
+        let used = some(&[FileFate::Used, FileFate::Background].map(|f| (self.of(f), f.words())));
+        if self.of(FileFate::Background) > 0 {
             photos.push_str(&format!(" ({used})"));
         }
-        let left: Vec<(usize, &str)> = Fate::PHOTOS[2..].iter().map(|f| (self.of(*f), f.words())).collect();
+        let left: Vec<(usize, &str)> = FileFate::PHOTOS[2..].iter().map(|f| (self.of(*f), f.words())).collect();
         let left_out = self.photos_found() - self.photos_used();
         if left_out > 0 {
             photos.push_str(&format!(", {left_out} left out ({})", some(&left)));
@@ -216,15 +216,15 @@ impl Account {
             b.repaired,
             b.dropped
         );
-        let pictures: usize = Fate::PHOTOS.iter().filter_map(|f| self.files.get(f)).sum();
-        let others = self.files.iter().filter(|(f, _)| !Fate::PHOTOS.contains(f)).map(|(f, n)| (*n, f.words()));
+        let pictures: usize = FileFate::PHOTOS.iter().filter_map(|f| self.files.get(f)).sum();
+        let others = self.files.iter().filter(|(f, _)| !FileFate::PHOTOS.contains(f)).map(|(f, n)| (*n, f.words()));
         let files: Vec<(usize, &str)> = std::iter::once((pictures, "photos")).chain(others).collect();
         let files = format!("files:  {} seen: {}", self.files_seen(), some(&files));
         vec![photos, labels, boxes, files, format!("split:  {}", self.split)]
     }
 
     pub fn to_json(&self) -> Value {
-        let bins = |bins: &BTreeMap<Fate, usize>| -> Value {
+        let bins = |bins: &BTreeMap<FileFate, usize>| -> Value {
             bins.iter().map(|(f, n)| (f.words().to_string(), json!(n))).collect::<serde_json::Map<_, _>>().into()
         };
         json!({

@@ -4,11 +4,11 @@
 //! `clean` turns an annotation into [`super::Object`]s once the image's true size is known.
 
 use super::box_form::BoxForm;
-use super::entry::Entry;
-use super::stored::Stored;
+use super::entry::FileEntry;
+use super::stored::StoredBytes;
 
 pub use super::box_form::Units;
-pub use super::place::{Place, Spot};
+pub use super::place::{FilePlace, Spot};
 
 /// One labelled object as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,14 +20,14 @@ pub struct RawObject {
     pub crowd: bool,
     /// COCO's `area`, in square pixels of the declared size.
     pub area: Option<f64>,
-    pub place: Place,
+    pub place: FilePlace,
 }
 
 /// One image with its labels as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
     /// The place of the image's bytes.
-    pub stored: Stored,
+    pub stored: StoredBytes,
     /// The image file relative to the data set's root, `/` between folders.
     pub source: String,
     /// Width and height according to the labels, not necessarily those of the image.
@@ -37,19 +37,19 @@ pub struct Annotation {
     pub form: BoxForm,
     pub objects: Vec<RawObject>,
     /// The file with the labels of this image; the image itself where it has none.
-    pub place: Place,
+    pub place: FilePlace,
 }
 
 impl RawObject {
     /// An ordinary object: neither difficult nor a crowd, of no area but its box's.
-    pub fn new(class: impl Into<String>, corners: [f64; 4], place: Place) -> Self {
+    pub fn new(class: impl Into<String>, corners: [f64; 4], place: FilePlace) -> Self {
         Self { class: class.into(), corners, difficult: false, crowd: false, area: None, place }
     }
 }
 
 impl Annotation {
     /// An image without objects yet, whose labels stand at `place`.
-    pub fn new(image: &Entry, units: Units, place: Place) -> Self {
+    pub fn new(image: &FileEntry, units: Units, place: FilePlace) -> Self {
         let (stored, source) = (image.stored.clone(), image.name.clone());
         let (declared_size, form, objects) = (None, BoxForm::default(), Vec::new());
         Self { stored, source, declared_size, units, form, objects, place }

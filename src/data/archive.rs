@@ -9,13 +9,13 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::error::DataError;
 use super::paths::join;
-use super::stored::{Member, Stored};
+use super::stored::{StoredBytes, ZipMember};
 
 /// The members that are files, by their names with `/` between folders.
 ///
 /// # Errors
 /// If the file is no zip archive, has a password, or packs in a way that no export of a labelling tool uses.
-pub fn list(path: &Path) -> Result<Vec<(String, Stored)>, DataError> {
+pub fn list(path: &Path) -> Result<Vec<(String, StoredBytes)>, DataError> {
     let fault = |found: String, help: &str| DataError::Source {
         file: path.into(),
         found,
@@ -42,10 +42,15 @@ pub fn list(path: &Path) -> Result<Vec<(String, Stored)>, DataError> {
             other => return Err(fault(format!("{name} is packed with {other:?}"), "unpack it and name the folder")),
         };
         let start = member.data_start().ok_or_else(|| fault(format!("{name} has no place in the file"), again))?;
-        let member =
-            Member { start, packed_len: member.compressed_size(), len: member.size(), crc: member.crc32(), deflated };
+        let member = ZipMember {
+            start,
+            packed_len: member.compressed_size(),
+            len: member.size(),
+            crc: member.crc32(),
+            deflated,
+        };
         // Dots in the names lead nowhere: they are resolved inside the archive.
-        files.push((join("", &name), Stored::Zipped { archive: archive.clone(), member }));
+        files.push((join("", &name), StoredBytes::Zipped { archive: archive.clone(), member }));
     }
     Ok(files)
 }

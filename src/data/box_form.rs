@@ -11,7 +11,7 @@ pub enum Units {
 
 /// The meaning of the four numbers of a box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Written {
+pub enum WrittenBox {
     /// x0, y0, x1, y1.
     #[default]
     Corners,
@@ -24,10 +24,10 @@ pub enum Written {
 /// How the boxes of a set are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BoxForm {
-    pub(super) declared: Written,
-    pub(super) read: Written,
+    pub(super) declared: WrittenBox,
+    pub(super) read: WrittenBox,
     /// A second form that fits as well as `read`.
-    pub(super) rival: Option<Written>,
+    pub(super) rival: Option<WrittenBox>,
     /// The units that the numbers are in, where those are not the format's.
     pub(super) units: Option<Units>,
     pub(super) boxes: usize,
@@ -38,30 +38,30 @@ pub struct BoxForm {
     pub(super) sizes_given: bool,
 }
 
-impl Written {
+impl WrittenBox {
     pub fn name(self) -> &'static str {
         match self {
-            Written::Corners => "corners (x0, y0, x1, y1)",
-            Written::Xywh => "left, top, width, height",
-            Written::Centre => "centre, width, height",
+            WrittenBox::Corners => "corners (x0, y0, x1, y1)",
+            WrittenBox::Xywh => "left, top, width, height",
+            WrittenBox::Centre => "centre, width, height",
         }
     }
 
     /// Corners of the numbers as they are written.
     pub fn corners(self, [a, b, c, d]: [f64; 4]) -> [f64; 4] {
         match self {
-            Written::Corners => [a, b, c, d],
-            Written::Xywh => [a, b, a + c, b + d],
-            Written::Centre => [a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0],
+            WrittenBox::Corners => [a, b, c, d],
+            WrittenBox::Xywh => [a, b, a + c, b + d],
+            WrittenBox::Centre => [a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0],
         }
     }
 
     /// The numbers as they are written, of corners that were read in this form.
     pub(super) fn numbers(self, [a, b, c, d]: [f64; 4]) -> [f64; 4] {
         match self {
-            Written::Corners => [a, b, c, d],
-            Written::Xywh => [a, b, c - a, d - b],
-            Written::Centre => [(a + c) / 2.0, (b + d) / 2.0, c - a, d - b],
+            WrittenBox::Corners => [a, b, c, d],
+            WrittenBox::Xywh => [a, b, c - a, d - b],
+            WrittenBox::Centre => [(a + c) / 2.0, (b + d) / 2.0, c - a, d - b],
         }
     }
 
@@ -84,7 +84,7 @@ impl Evidence {
     pub fn of(numbers: [f64; 4], size: [f64; 2]) -> Self {
         let [x, y, w, h] = numbers;
         // A pixel of slack for tools that count from 1.
-        Self { reversed: [w < x, h < y], fits_as_xywh: Written::Xywh.fits(numbers, size, 1.0) }
+        Self { reversed: [w < x, h < y], fits_as_xywh: WrittenBox::Xywh.fits(numbers, size, 1.0) }
     }
 
     pub(super) fn reversed_on_one_axis(&self) -> bool {
@@ -94,7 +94,7 @@ impl Evidence {
 
 impl BoxForm {
     /// As the format demands, whatever the boxes say.
-    pub fn declared(declared: Written) -> Self {
+    pub fn declared(declared: WrittenBox) -> Self {
         let (read, rival, units) = (declared, None, None);
         Self { declared, read, rival, units, boxes: 0, misfits: 0, reversed_may_be_xywh: false, sizes_given: false }
     }
@@ -122,7 +122,7 @@ impl BoxForm {
 
     /// True if the corners of one image are to be read as x, y, w, h although the set is not.
     pub fn is_xywh(&self, boxes: &[Evidence]) -> bool {
-        if self.declared != Written::Corners || self.read != Written::Corners {
+        if self.declared != WrittenBox::Corners || self.read != WrittenBox::Corners {
             return false;
         }
         let all_fit = boxes.iter().all(|e| e.fits_as_xywh);

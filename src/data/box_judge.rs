@@ -4,9 +4,9 @@
 //! Read in the true form, (nearly) every box of a set lies inside its image; read in another, at least one in ten is
 //! reversed or reaches far out. Where two other forms fit equally well, neither is taken for granted.
 
-use super::annotation::{Annotation, Place, Units};
-use super::box_form::{BoxForm, Evidence, Written};
-use super::finding::{Action, Finding, Kind};
+use super::annotation::{Annotation, FilePlace, Units};
+use super::box_form::{BoxForm, Evidence, WrittenBox};
+use super::finding::{Finding, FindingAction, FindingKind};
 
 /// Boxes needed before a whole set is judged: five would all fit by chance once in a thousand sets.
 const MIN_BOXES: usize = 5;
@@ -18,13 +18,13 @@ const SLACK: f64 = 0.01;
 /// Judges all boxes whose image has a known size; `size_of` reads it from the file.
 pub fn judge(
     annotations: &[Annotation],
-    declared: Written,
+    declared: WrittenBox,
     size_of: &dyn Fn(&Annotation) -> Option<[u32; 2]>,
 ) -> BoxForm {
     let mut form = BoxForm::declared(declared);
     form.units = units_of(annotations, declared);
     form.sizes_given = annotations.iter().any(|a| a.declared_size.is_some());
-    let forms = [Written::Corners, Written::Xywh, Written::Centre];
+    let forms = [WrittenBox::Corners, WrittenBox::Xywh, WrittenBox::Centre];
     let mut fitting = [0; 3];
     let (mut on_one_axis, mut on_one_axis_fitting, mut sizes_read) = (0, 0, 0);
     for annotation in annotations.iter().filter(|a| !a.objects.is_empty()) {
@@ -46,14 +46,14 @@ pub fn judge(
                 *count += usize::from(candidate.fits(numbers, size, if fractions { SLACK } else { 1.0 }));
             }
             let evidence = Evidence::of(numbers, size);
-            if declared == Written::Corners && !fractions && evidence.reversed_on_one_axis() {
+            if declared == WrittenBox::Corners && !fractions && evidence.reversed_on_one_axis() {
                 on_one_axis += 1;
                 on_one_axis_fitting += usize::from(evidence.fits_as_xywh);
             }
         }
     }
-    form.reversed_may_be_xywh = declared == Written::Corners && on_one_axis_fitting * 10 >= on_one_axis * 9;
-    let of = |wanted: Written| fitting[forms.iter().position(|f| *f == wanted).expect("one of the three")];
+    form.reversed_may_be_xywh = declared == WrittenBox::Corners && on_one_axis_fitting * 10 >= on_one_axis * 9;
+    let of = |wanted: WrittenBox| fitting[forms.iter().position(|f| *f == wanted).expect("one of the three")];
     form.misfits = form.boxes - of(declared);
     if form.boxes >= MIN_BOXES && form.misfits * 10 >= form.boxes {
         let mut others = forms.into_iter().filter(|f| *f != declared && of(*f) * 50 >= form.boxes * 49);
@@ -66,31 +66,32 @@ pub fn judge(
 /// The findings about the set as a whole.
 pub fn findings(form: &BoxForm) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut find = |kind, action, detail: String| findings.push(Finding::new(kind, Place::whole_set(), action, detail));
+    let mut find =
+        |kind, action, detail: String| findings.push(Finding::new(kind, FilePlace::whole_set(), action, detail));
     let (declared, read) = (form.declared.name(), form.read.name());
     let misfits = format!("{} of {} boxes do not fit their image as {declared}", form.misfits, form.boxes);
     match (form.read == form.declared, form.rival) {
         (true, _) => {}
         (_, Some(rival)) => {
             let detail = format!("{misfits}, which the format demands; all fit as {read} and as {}", rival.name());
-            find(Kind::BoxFormUnclear, Action::Kept, detail);
+            find(FindingKind::BoxFormUnclear, FindingAction::Kept, detail);
         }
         (_, None) => {
             let kind = match form.read {
-                Written::Corners => Kind::XyxyAsXywh,
-                _ => Kind::XywhAsXyxy,
+                WrittenBox::Corners => FindingKind::XyxyAsXywh,
+                _ => FindingKind::XywhAsXyxy,
             };
-            find(kind, Action::Repaired, format!("{misfits}, which the format demands; all fit as {read}"));
+            find(kind, FindingAction::Repaired, format!("{misfits}, which the format demands; all fit as {read}"));
         }
     }
     match form.units {
         Some(Units::Fractions) => {
             let detail = "every number of a box is 1 or less: read as fractions of the image, not as pixels";
-            find(Kind::FractionsAsPixels, Action::Repaired, detail.into());
+            find(FindingKind::FractionsAsPixels, FindingAction::Repaired, detail.into());
         }
         Some(Units::Pixels) => {
             let detail = "the numbers of the boxes are pixels, where the format has fractions of the image";
-            find(Kind::PixelsAsFractions, Action::Repaired, detail.into());
+            find(FindingKind::PixelsAsFractions, FindingAction::Repaired, detail.into());
         }
         None => {}
     }
@@ -98,7 +99,7 @@ pub fn findings(form: &BoxForm) -> Vec<Finding> {
 }
 
 /// The units where the whole set speaks against those of the format.
-fn units_of(annotations: &[Annotation], declared: Written) -> Option<Units> {
+fn units_of(annotations: &[Annotation], declared: WrittenBox) -> Option<Units> {
     let largest = |c: [f64; 4]| declared.numbers(c).into_iter().fold(0.0, f64::max);
     let boxes =
         |units| annotations.iter().filter(move |a| a.units == units).flat_map(|a| &a.objects).map(|o| o.corners);
@@ -114,67 +115,67 @@ fn units_of(annotations: &[Annotation], declared: Written) -> Option<Units> {
 #[cfg(test)]
 mod tests {
     use super::super::annotation::RawObject;
-    use super::super::stored::Stored;
+    use super::super::stored::StoredBytes;
     use super::*;
 
     fn image(units: Units, boxes: &[[f64; 4]]) -> Annotation {
         Annotation {
-            stored: Stored::Disk("a".into()),
+            stored: StoredBytes::Disk("a".into()),
             source: "a".into(),
             declared_size: Some([640, 480]),
             units,
             form: BoxForm::default(),
-            objects: boxes.iter().map(|c| RawObject::new("a", *c, Place::file("a"))).collect(),
-            place: Place::file("a"),
+            objects: boxes.iter().map(|c| RawObject::new("a", *c, FilePlace::file("a"))).collect(),
+            place: FilePlace::file("a"),
         }
     }
 
-    fn judged(declared: Written, units: Units, numbers: &[[f64; 4]]) -> BoxForm {
+    fn judged(declared: WrittenBox, units: Units, numbers: &[[f64; 4]]) -> BoxForm {
         let corners: Vec<[f64; 4]> = numbers.iter().map(|n| declared.corners(*n)).collect();
         judge(&[image(units, &corners), image(units, &corners)], declared, &|_| None)
     }
 
-    fn kinds(form: BoxForm) -> Vec<Kind> {
+    fn kinds(form: BoxForm) -> Vec<FindingKind> {
         findings(&form).iter().map(|f| f.kind).collect()
     }
 
     #[test]
     fn a_set_of_xywh_is_recognised_and_a_set_of_corners_with_slips_is_not() {
         let xywh = [[10.0, 20.0, 100.0, 80.0], [300.0, 200.0, 120.0, 90.0], [500.0, 400.0, 50.0, 40.0]];
-        let form = judged(Written::Corners, Units::Pixels, &xywh);
+        let form = judged(WrittenBox::Corners, Units::Pixels, &xywh);
         assert_eq!(form.corners(xywh[1]), [300.0, 200.0, 420.0, 290.0]);
         let corners = [[10.0, 20.0, 100.0, 80.0], [300.0, 200.0, 420.0, 290.0], [500.0, 400.0, 550.0, 440.0]];
         let flipped = [[600.0, 200.0, 420.0, 290.0], [200.0, 20.0, 100.0, 80.0]];
         let all: Vec<_> = corners.iter().chain(&corners).chain(&flipped).copied().collect();
-        assert!(judged(Written::Corners, Units::Pixels, &all).is_as_declared());
+        assert!(judged(WrittenBox::Corners, Units::Pixels, &all).is_as_declared());
     }
 
     #[test]
     fn corners_in_place_of_centres_and_of_xywh_are_told() {
         let yolo = [[0.12, 0.21, 0.8, 0.97], [0.52, 0.27, 0.86, 0.82], [0.29, 0.33, 0.76, 0.8]];
-        let form = judged(Written::Centre, Units::Fractions, &yolo);
-        assert_eq!(kinds(form), [Kind::XyxyAsXywh]);
-        let read = form.corners(Written::Centre.corners(yolo[0]));
+        let form = judged(WrittenBox::Centre, Units::Fractions, &yolo);
+        assert_eq!(kinds(form), [FindingKind::XyxyAsXywh]);
+        let read = form.corners(WrittenBox::Centre.corners(yolo[0]));
         assert!(read.iter().zip(yolo[0]).all(|(a, b)| (a - b).abs() < 1e-9), "{read:?}");
         let coco = [[320.0, 35.0, 600.0, 160.0], [133.0, 250.0, 520.0, 449.0], [276.0, 160.0, 594.0, 344.0]];
-        assert_eq!(kinds(judged(Written::Xywh, Units::Pixels, &coco)), [Kind::XyxyAsXywh]);
+        assert_eq!(kinds(judged(WrittenBox::Xywh, Units::Pixels, &coco)), [FindingKind::XyxyAsXywh]);
     }
 
     #[test]
     fn honest_boxes_stay_and_two_readings_are_an_error() {
         let centres = [[0.5, 0.5, 0.6, 0.7], [0.3, 0.3, 0.5, 0.5], [0.9, 0.9, 0.1, 0.1]];
-        assert!(kinds(judged(Written::Centre, Units::Fractions, &centres)).is_empty());
+        assert!(kinds(judged(WrittenBox::Centre, Units::Fractions, &centres)).is_empty());
         let both = [[0.1, 0.1, 0.3, 0.3], [0.2, 0.2, 0.5, 0.5], [0.1, 0.3, 0.4, 0.65]];
-        assert_eq!(kinds(judged(Written::Centre, Units::Fractions, &both)), [Kind::BoxFormUnclear]);
+        assert_eq!(kinds(judged(WrittenBox::Centre, Units::Fractions, &both)), [FindingKind::BoxFormUnclear]);
     }
 
     #[test]
     fn units_are_judged_together() {
         let fractions = [[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 1.0, 1.0], [0.3, 0.3, 0.4, 0.9]];
-        let form = judged(Written::Corners, Units::Pixels, &fractions);
-        assert_eq!((form.units(Units::Pixels), kinds(form)), (Units::Fractions, vec![Kind::FractionsAsPixels]));
+        let form = judged(WrittenBox::Corners, Units::Pixels, &fractions);
+        assert_eq!((form.units(Units::Pixels), kinds(form)), (Units::Fractions, vec![FindingKind::FractionsAsPixels]));
         let pixels = [[100.0, 100.0, 50.0, 60.0], [300.0, 200.0, 80.0, 90.0], [500.0, 100.0, 44.0, 44.0]];
-        let form = judged(Written::Centre, Units::Fractions, &pixels);
-        assert_eq!(kinds(form), [Kind::PixelsAsFractions]);
+        let form = judged(WrittenBox::Centre, Units::Fractions, &pixels);
+        assert_eq!(kinds(form), [FindingKind::PixelsAsFractions]);
     }
 }

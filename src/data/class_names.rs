@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::annotation::Place;
-use super::finding::{Action, Kind};
+use super::annotation::FilePlace;
+use super::finding::{FindingAction, FindingKind};
 use super::formats::is_background;
 use super::labels::Labels;
 
@@ -59,14 +59,14 @@ fn without_defaults(names: Vec<String>, occurring: &BTreeSet<String>, labels: &m
             first.join(", "),
             if unused.len() > 3 { " ..." } else { "" }
         );
-        labels.findings.note(Kind::UnusedClassNames, Place::file(""), Action::Kept, detail);
+        labels.findings.note(FindingKind::UnusedClassNames, FilePlace::file(""), FindingAction::Kept, detail);
     }
     if drop_defaults { names[LABELIMG.len()..].to_vec() } else { names }
 }
 
 fn report_unusable(classes: &[String], labels: &mut Labels) {
     let occurring = labels.annotations.iter().flat_map(|a| &a.objects).map(|o| (o.class.as_str(), &o.place));
-    let places: HashMap<&str, Place> = occurring.map(|(class, place)| (class, place.clone())).collect();
+    let places: HashMap<&str, FilePlace> = occurring.map(|(class, place)| (class, place.clone())).collect();
     for name in classes {
         let fault = match name.as_str() {
             n if n.trim().is_empty() => "is empty",
@@ -75,8 +75,13 @@ fn report_unusable(classes: &[String], labels: &mut Labels) {
             n if n.len() > 200 => "is longer than 200 bytes",
             _ => continue,
         };
-        let place = places.get(name.as_str()).cloned().unwrap_or_else(|| Place::file(""));
-        labels.findings.note(Kind::ClassNameUnusable, place, Action::Kept, format!("the class name {name:?} {fault}"));
+        let place = places.get(name.as_str()).cloned().unwrap_or_else(|| FilePlace::file(""));
+        labels.findings.note(
+            FindingKind::ClassNameUnusable,
+            place,
+            FindingAction::Kept,
+            format!("the class name {name:?} {fault}"),
+        );
     }
 }
 
@@ -86,7 +91,7 @@ fn report_repeated(classes: &mut Vec<String>, labels: &mut Labels) {
     let repeated: BTreeSet<String> = classes.iter().filter(|c| !seen.insert(c.as_str())).cloned().collect();
     for name in &repeated {
         let detail = format!("{name:?} stands twice in the list of classes; both numbers are one class");
-        labels.findings.note(Kind::ClassNames, Place::file(""), Action::Kept, detail);
+        labels.findings.note(FindingKind::ClassNames, FilePlace::file(""), FindingAction::Kept, detail);
     }
     if !repeated.is_empty() {
         let mut first = HashSet::new();

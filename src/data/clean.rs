@@ -8,12 +8,12 @@ use std::collections::HashMap;
 
 use crate::boxes::CornerBox;
 
-use super::annotation::{Annotation, Place, RawObject, Units};
+use super::annotation::{Annotation, FilePlace, RawObject, Units};
 use super::box_form::Evidence;
 use super::exif::Orientation;
-use super::finding::{Action, Finding, Kind, Severity};
+use super::finding::{Finding, FindingAction, FindingKind, Severity};
 use super::findings::Findings;
-use super::frame::{Frame, Picture};
+use super::frame::{Picture, PictureFrame};
 use super::sample::Object;
 
 /// Two boxes of one class that overlap more are probably one object labelled twice.
@@ -26,7 +26,7 @@ const SAME_BOX_PX: f64 = 0.5;
 pub struct Cleaned {
     pub objects: Vec<Object>,
     /// The place of each object's label.
-    pub places: Vec<Place>,
+    pub places: Vec<FilePlace>,
     /// How many of the objects are not as they were written.
     pub repaired: usize,
     pub findings: Findings,
@@ -38,7 +38,7 @@ pub type ClassIndex<'a> = HashMap<&'a str, usize>;
 /// The objects of an annotation in fractions of the upright picture.
 pub fn clean(annotation: &Annotation, picture: &Picture, classes: &[String], index: &ClassIndex) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    let Some(frame) = Frame::of(annotation, picture, &mut cleaned.findings) else { return cleaned };
+    let Some(frame) = PictureFrame::of(annotation, picture, &mut cleaned.findings) else { return cleaned };
     let form = &annotation.form;
     let units = form.units(annotation.units);
     let xywh = units == Units::Pixels && {
@@ -47,14 +47,14 @@ pub fn clean(annotation: &Annotation, picture: &Picture, classes: &[String], ind
     };
     if xywh && !annotation.objects.is_empty() {
         let detail = format!("{} boxes read as x, y, width, height", annotation.objects.len());
-        cleaned.findings.note(Kind::XywhAsXyxy, annotation.place.clone(), Action::Repaired, detail);
+        cleaned.findings.note(FindingKind::XywhAsXyxy, annotation.place.clone(), FindingAction::Repaired, detail);
     }
     let reread = xywh || !form.is_as_declared() || frame.orientation != Orientation::UPRIGHT;
     let mut repetitions = Repetitions::default();
     for raw in &annotation.objects {
         let Some(class) = index.get(raw.class.as_str()).copied() else {
             let detail = format!("class {:?} is none of the {} classes", raw.class, classes.len());
-            cleaned.findings.note(Kind::UnknownClass, raw.place.clone(), Action::Dropped, detail);
+            cleaned.findings.note(FindingKind::UnknownClass, raw.place.clone(), FindingAction::Dropped, detail);
             continue;
         };
         let mut corners = form.corners(raw.corners);
@@ -83,22 +83,27 @@ pub fn clean(annotation: &Annotation, picture: &Picture, classes: &[String], ind
 fn in_picture(
     raw: &RawObject,
     mut corners: [f64; 4],
-    frame: &Frame,
+    frame: &PictureFrame,
     picture: &Picture,
     findings: &mut Findings,
 ) -> Option<(CornerBox, bool)> {
     let mut mended = false;
     let mut find = |kind, action, severity, detail: String| {
         let detail = format!("{} {}", describe(raw), detail);
-        mended |= action == Action::Repaired;
+        mended |= action == FindingAction::Repaired;
         findings.add(Finding::new(kind, raw.place.clone(), action, detail).with_severity(severity));
     };
     if corners.iter().any(|c| !c.is_finite()) {
-        find(Kind::MalformedLabel, Action::Dropped, Severity::Error, "is not a box of finite numbers".into());
+        find(
+            FindingKind::MalformedLabel,
+            FindingAction::Dropped,
+            Severity::Error,
+            "is not a box of finite numbers".into(),
+        );
         return None;
     }
     if corners[2] < corners[0] || corners[3] < corners[1] {
-        find(Kind::ReversedBox, Action::Repaired, Severity::Warning, "has its corners exchanged".into());
+        find(FindingKind::ReversedBox, FindingAction::Repaired, Severity::Warning, "has its corners exchanged".into());
         let [a, b, c, d] = corners;
         corners = [a.min(c), b.min(d), a.max(c), b.max(d)];
     }
@@ -115,15 +120,15 @@ fn in_picture(
     if overhang > 1e-6 {
         let small = overhang <= 1.0 + 1e-6;
         let (action, severity) = match (usable, small) {
-            (true, true) => (Action::Repaired, Severity::Info),
-            (true, false) => (Action::Repaired, Severity::Warning),
-            (false, _) => (Action::Dropped, Severity::Warning),
+            (true, true) => (FindingAction::Repaired, Severity::Info),
+            (true, false) => (FindingAction::Repaired, Severity::Warning),
+            (false, _) => (FindingAction::Dropped, Severity::Warning),
         };
         let detail = format!("reaches {} pixels out of the image of {w}x{h}", number(overhang));
-        find(Kind::BoxOutsideImage, action, severity, detail);
+        find(FindingKind::BoxOutsideImage, action, severity, detail);
     } else if !usable {
         let detail = format!("is {width:.1} pixels wide and {height:.1} high");
-        find(Kind::ZeroAreaBox, Action::Dropped, Severity::Warning, detail);
+        find(FindingKind::ZeroAreaBox, FindingAction::Dropped, Severity::Warning, detail);
     }
     usable.then_some((clipped, mended))
 }
@@ -168,18 +173,18 @@ impl Repetitions {
                     let shift_y = (a.y0 - b.y0).abs().max((a.y1 - b.y1).abs()) * h;
                     let with = format!("IoU {iou:.3} with the {} of {}", classes[other.class], place.spot);
                     let (kind, action) = if other.class != object.class {
-                        (Kind::ConflictingBoxes, Action::Kept)
+                        (FindingKind::ConflictingBoxes, FindingAction::Kept)
                     } else if shift_x.max(shift_y) < SAME_BOX_PX {
-                        (Kind::DuplicateBox, Action::Dropped)
+                        (FindingKind::DuplicateBox, FindingAction::Dropped)
                     } else {
-                        (Kind::NearDuplicateBox, Action::Kept)
+                        (FindingKind::NearDuplicateBox, FindingAction::Kept)
                     };
-                    let slot = usize::from(kind == Kind::ConflictingBoxes);
-                    if action == Action::Dropped || !std::mem::replace(&mut said[slot], true) {
+                    let slot = usize::from(kind == FindingKind::ConflictingBoxes);
+                    if action == FindingAction::Dropped || !std::mem::replace(&mut said[slot], true) {
                         let detail = format!("{} has {with}", describe(raw));
                         cleaned.findings.note(kind, raw.place.clone(), action, detail);
                     }
-                    if action == Action::Dropped {
+                    if action == FindingAction::Dropped {
                         return true;
                     }
                 }
@@ -204,7 +209,7 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::box_form::BoxForm;
-    use super::super::stored::Stored;
+    use super::super::stored::StoredBytes;
     use super::*;
 
     fn cleaned(annotation: &Annotation, picture: &Picture) -> Cleaned {
@@ -219,16 +224,16 @@ mod tests {
 
     fn annotation(declared: Option<[u32; 2]>, boxes: &[(&str, [f64; 4])]) -> Annotation {
         let object = |(i, (class, corners)): (usize, &(&str, [f64; 4]))| {
-            RawObject::new(*class, *corners, Place::line("a.xml", i + 1))
+            RawObject::new(*class, *corners, FilePlace::line("a.xml", i + 1))
         };
         Annotation {
-            stored: Stored::Disk("a.jpg".into()),
+            stored: StoredBytes::Disk("a.jpg".into()),
             source: "a.jpg".into(),
             declared_size: declared,
             units: Units::Pixels,
             form: BoxForm { reversed_may_be_xywh: true, sizes_given: true, ..BoxForm::default() },
             objects: boxes.iter().enumerate().map(object).collect(),
-            place: Place::file("a.xml"),
+            place: FilePlace::file("a.xml"),
         }
     }
 
@@ -236,7 +241,7 @@ mod tests {
         vec!["cat".into(), "dog".into()]
     }
 
-    type Found = Vec<(Kind, Action, Severity)>;
+    type Found = Vec<(FindingKind, FindingAction, Severity)>;
 
     /// Kind, action and severity of what cleaning one box finds, and the box in pixels if it stays.
     fn one(corners: [f64; 4]) -> (Found, Option<[f64; 4]>) {
@@ -249,7 +254,7 @@ mod tests {
 
     #[test]
     fn each_defect_of_a_box_is_named_and_settled() {
-        use {Action::*, Kind::*, Severity::*};
+        use {FindingAction::*, FindingKind::*, Severity::*};
         let good = Some([10.0, 20.0, 60.0, 70.0]);
         for (corners, found, kept) in [
             ([10.0, 20.0, 60.0, 70.0], vec![], good),
@@ -277,7 +282,11 @@ mod tests {
         let at = |line: usize| format!("a.xml:{line}");
         assert_eq!(
             kinds,
-            [(Kind::DuplicateBox, at(2)), (Kind::NearDuplicateBox, at(3)), (Kind::ConflictingBoxes, at(4)),]
+            [
+                (FindingKind::DuplicateBox, at(2)),
+                (FindingKind::NearDuplicateBox, at(3)),
+                (FindingKind::ConflictingBoxes, at(4)),
+            ]
         );
         assert_eq!(cleaned.objects.len(), 3);
     }
@@ -294,7 +303,7 @@ mod tests {
     fn xywh_is_read_as_such_when_the_image_says_so() {
         let a = annotation(Some([200, 100]), &[("cat", [150.0, 20.0, 30.0, 60.0]), ("dog", [10.0, 20.0, 90.0, 30.0])]);
         let cleaned = cleaned(&a, &picture(200, 100));
-        assert_eq!(cleaned.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::XywhAsXyxy]);
+        assert_eq!(cleaned.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [FindingKind::XywhAsXyxy]);
         assert_eq!(cleaned.objects[0].bbox, CornerBox::new(0.75, 0.2, 0.9, 0.8));
     }
 
@@ -303,10 +312,15 @@ mod tests {
         let boxes = [("cat", [100.0, 50.0, 200.0, 100.0])];
         let cases = [
             // Photo scaled down after labelling: same shape.
-            (Some([400, 200]), Kind::SizeMismatch, Action::Repaired, CornerBox::new(0.25, 0.25, 0.5, 0.5)),
+            (
+                Some([400, 200]),
+                FindingKind::SizeMismatch,
+                FindingAction::Repaired,
+                CornerBox::new(0.25, 0.25, 0.5, 0.5),
+            ),
             // A wrong number: boxes fit the picture itself.
-            (Some([999, 200]), Kind::SizeMismatch, Action::Kept, CornerBox::new(0.5, 0.5, 1.0, 1.0)),
-            (None, Kind::SizeMissing, Action::Kept, CornerBox::new(0.5, 0.5, 1.0, 1.0)),
+            (Some([999, 200]), FindingKind::SizeMismatch, FindingAction::Kept, CornerBox::new(0.5, 0.5, 1.0, 1.0)),
+            (None, FindingKind::SizeMissing, FindingAction::Kept, CornerBox::new(0.5, 0.5, 1.0, 1.0)),
         ];
         for (declared, kind, action, bbox) in cases {
             let cleaned = cleaned(&annotation(declared, &boxes), &picture(200, 100));
@@ -321,7 +335,7 @@ mod tests {
         let orientation = Orientation::new(6).expect("one of the eight");
         let picture = Picture { size: [100, 200], stored_size: [200, 100], orientation };
         let cleaned = cleaned(&a, &picture);
-        assert_eq!(cleaned.findings[0].kind, Kind::LabelsNotRotated);
+        assert_eq!(cleaned.findings[0].kind, FindingKind::LabelsNotRotated);
         assert_eq!(cleaned.objects[0].bbox, CornerBox::new(0.75, 0.0, 1.0, 0.5));
     }
     #[test]
@@ -332,7 +346,7 @@ mod tests {
         let start = std::time::Instant::now();
         let cleaned = cleaned(&a, &picture(200, 100));
         assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
-        let found = [Kind::NearDuplicateBox, Kind::DuplicateBox].map(|k| cleaned.findings.count(k));
+        let found = [FindingKind::NearDuplicateBox, FindingKind::DuplicateBox].map(|k| cleaned.findings.count(k));
         assert_eq!((found[0] + found[1], cleaned.findings.len()), (boxes.len() - 1, 40));
     }
 }

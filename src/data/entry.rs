@@ -3,22 +3,22 @@
 use std::path::PathBuf;
 
 use super::error::DataError;
-use super::stored::Stored;
-use super::text::{Text, decode, shown};
+use super::stored::StoredBytes;
+use super::text::{DecodedText, decode, shown};
 
 /// The labels of all of COCO take a half.
 const MAX_LABEL_BYTES: u64 = 1 << 30;
 
 /// One file: its name relative to the root with `/` between folders, and where its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct FileEntry {
     pub name: String,
     /// Position in the folder's list.
     pub id: usize,
-    pub stored: Stored,
+    pub stored: StoredBytes,
 }
 
-impl Entry {
+impl FileEntry {
     /// The content of a label or list file.
     ///
     /// # Errors
@@ -28,11 +28,11 @@ impl Entry {
         self.stored.read(MAX_LABEL_BYTES).map_err(fault)
     }
 
-    /// As [`Entry::read`], as text.
+    /// As [`FileEntry::read`], as text.
     ///
     /// # Errors
-    /// As [`Entry::read`].
-    pub fn text(&self, action: &'static str) -> Result<Text, DataError> {
+    /// As [`FileEntry::read`].
+    pub fn text(&self, action: &'static str) -> Result<DecodedText, DataError> {
         Ok(decode(&self.read(action)?))
     }
 }

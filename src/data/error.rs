@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::place::Place;
+use super::place::FilePlace;
 
 #[derive(Debug, Error)]
 pub enum DataError {
@@ -22,7 +22,7 @@ pub enum DataError {
 
     /// A label file that the whole data set hangs on (one JSON, one CSV, one data.yaml) cannot be understood.
     #[error("{place}: {found}, expected {expected}\nhelp: {help}")]
-    Label { place: Place, found: String, expected: String, help: String },
+    Label { place: FilePlace, found: String, expected: String, help: String },
 
     /// An image that cannot become pixels.
     #[error("{}: {found}\nhelp: {help}", file.display())]
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_message_names_file_place_found_expected_and_help() {
         let error = DataError::Label {
-            place: Place::line("labels/0007.txt", 3),
+            place: FilePlace::line("labels/0007.txt", 3),
             found: "class 12".into(),
             expected: "0..=4".into(),
             help: "list all classes".into(),

@@ -26,7 +26,7 @@ pub enum ExportFormat {
 }
 
 /// One photo that was written.
-struct Written {
+struct WrittenPhoto {
     /// Without folders.
     file: String,
     size: [u32; 2],
@@ -74,7 +74,7 @@ pub fn export(
             continue;
         }
         copy_photo(annotation, &images.join(file))?;
-        written.push(Written { file: file.clone(), size, objects: cleaned.objects, index });
+        written.push(WrittenPhoto { file: file.clone(), size, objects: cleaned.objects, index });
     }
     match format {
         ExportFormat::Voc => write_voc(dataset, out, &written, &splits)?,
@@ -115,7 +115,7 @@ fn write(path: PathBuf, text: &str) -> Result<(), DataError> {
     fs::write(&path, text).map_err(DataError::io(&path, "write the labels"))
 }
 
-fn write_voc(dataset: &DataSet, out: &Path, written: &[Written], splits: &[SplitList]) -> Result<(), DataError> {
+fn write_voc(dataset: &DataSet, out: &Path, written: &[WrittenPhoto], splits: &[SplitList]) -> Result<(), DataError> {
     for photo in written {
         let xml = voc_text(&photo.file, photo.size, &photo.objects, &dataset.classes);
         write(out.join("Annotations").join(format!("{}.xml", stem(&photo.file))), &xml)?;
@@ -129,7 +129,7 @@ fn write_voc(dataset: &DataSet, out: &Path, written: &[Written], splits: &[Split
     write(out.join("labels.txt"), &names)
 }
 
-fn write_coco(dataset: &DataSet, out: &Path, written: &[Written], splits: &[SplitList]) -> Result<(), DataError> {
+fn write_coco(dataset: &DataSet, out: &Path, written: &[WrittenPhoto], splits: &[SplitList]) -> Result<(), DataError> {
     for split in narrow(splits) {
         let mut file = CocoText::new(&dataset.classes);
         for photo in written.iter().filter(|w| split.members.binary_search(&w.index).is_ok()) {
@@ -140,7 +140,7 @@ fn write_coco(dataset: &DataSet, out: &Path, written: &[Written], splits: &[Spli
     Ok(())
 }
 
-fn write_yolo(dataset: &DataSet, out: &Path, written: &[Written], splits: &[SplitList]) -> Result<(), DataError> {
+fn write_yolo(dataset: &DataSet, out: &Path, written: &[WrittenPhoto], splits: &[SplitList]) -> Result<(), DataError> {
     for photo in written {
         let text = yolo_text(&photo.objects);
         write(out.join("labels").join(format!("{}.txt", stem(&photo.file))), &text)?;

@@ -1,4 +1,4 @@
-//! The findings of checking a data set, one [`Kind`] per defect.
+//! The findings of checking a data set, one [`FindingKind`] per defect.
 //!
 //! | kind | severity | action | meaning |
 //! |---|---|---|---|
@@ -53,7 +53,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::annotation::{Place, Spot};
+use super::annotation::{FilePlace, Spot};
 
 /// How bad a finding is: errors want a person's eye before training, warnings are settled but worth knowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -67,7 +67,7 @@ pub enum Severity {
 /// The treatment of a finding; packing does exactly this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Action {
+pub enum FindingAction {
     Repaired,
     Dropped,
     Kept,
@@ -76,7 +76,7 @@ pub enum Action {
 /// The defect; the module's table says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum FindingKind {
     MalformedLabel,
     UnknownClass,
     UnreadableImage,
@@ -129,122 +129,122 @@ pub enum Kind {
 /// One defect of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    pub kind: Kind,
+    pub kind: FindingKind,
     pub severity: Severity,
-    pub place: Place,
+    pub place: FilePlace,
     /// The sentence of the finding, with its numbers.
     pub detail: String,
-    pub action: Action,
+    pub action: FindingAction,
 }
 
-impl Kind {
+impl FindingKind {
     /// Every kind, worst first.
-    pub const ALL: [Kind; 47] = [
-        Kind::MalformedLabel,
-        Kind::UnknownClass,
-        Kind::UnreadableImage,
-        Kind::TruncatedImage,
-        Kind::DuplicateImageAcrossSplits,
-        Kind::ImageInTwoSplits,
-        Kind::XywhAsXyxy,
-        Kind::XyxyAsXywh,
-        Kind::BoxFormUnclear,
-        Kind::PixelsAsFractions,
-        Kind::ClassListsDisagree,
-        Kind::ClassNameUnusable,
-        Kind::ValidationIsTraining,
-        Kind::ManyBadBoxes,
-        Kind::ClassWithoutExamples,
-        Kind::NoObjects,
-        Kind::ZeroAreaBox,
-        Kind::ReversedBox,
-        Kind::BoxOutsideImage,
-        Kind::DuplicateBox,
-        Kind::NearDuplicateBox,
-        Kind::ConflictingBoxes,
-        Kind::BoxTooSmall,
-        Kind::DuplicateImage,
-        Kind::ImageWithoutLabels,
-        Kind::LabelWithoutImage,
-        Kind::ListedImageMissing,
-        Kind::SizeMismatch,
-        Kind::LabelsNotRotated,
-        Kind::RareClass,
-        Kind::SimilarClassNames,
-        Kind::ImageFormatNotRead,
-        Kind::TextEncoding,
-        Kind::FractionsAsPixels,
-        Kind::LabelsPassedOver,
-        Kind::PredictedLabels,
-        Kind::ClassNames,
-        Kind::SizeMissing,
-        Kind::BoxWithoutAnchor,
-        Kind::BackgroundImage,
-        Kind::InvalidOrientation,
-        Kind::PolygonLabels,
-        Kind::UnusedCategory,
-        Kind::UnusedClassNames,
-        Kind::NoPhoto,
-        Kind::RepeatedLink,
-        Kind::ImageInNoSplit,
+    pub const ALL: [FindingKind; 47] = [
+        FindingKind::MalformedLabel,
+        FindingKind::UnknownClass,
+        FindingKind::UnreadableImage,
+        FindingKind::TruncatedImage,
+        FindingKind::DuplicateImageAcrossSplits,
+        FindingKind::ImageInTwoSplits,
+        FindingKind::XywhAsXyxy,
+        FindingKind::XyxyAsXywh,
+        FindingKind::BoxFormUnclear,
+        FindingKind::PixelsAsFractions,
+        FindingKind::ClassListsDisagree,
+        FindingKind::ClassNameUnusable,
+        FindingKind::ValidationIsTraining,
+        FindingKind::ManyBadBoxes,
+        FindingKind::ClassWithoutExamples,
+        FindingKind::NoObjects,
+        FindingKind::ZeroAreaBox,
+        FindingKind::ReversedBox,
+        FindingKind::BoxOutsideImage,
+        FindingKind::DuplicateBox,
+        FindingKind::NearDuplicateBox,
+        FindingKind::ConflictingBoxes,
+        FindingKind::BoxTooSmall,
+        FindingKind::DuplicateImage,
+        FindingKind::ImageWithoutLabels,
+        FindingKind::LabelWithoutImage,
+        FindingKind::ListedImageMissing,
+        FindingKind::SizeMismatch,
+        FindingKind::LabelsNotRotated,
+        FindingKind::RareClass,
+        FindingKind::SimilarClassNames,
+        FindingKind::ImageFormatNotRead,
+        FindingKind::TextEncoding,
+        FindingKind::FractionsAsPixels,
+        FindingKind::LabelsPassedOver,
+        FindingKind::PredictedLabels,
+        FindingKind::ClassNames,
+        FindingKind::SizeMissing,
+        FindingKind::BoxWithoutAnchor,
+        FindingKind::BackgroundImage,
+        FindingKind::InvalidOrientation,
+        FindingKind::PolygonLabels,
+        FindingKind::UnusedCategory,
+        FindingKind::UnusedClassNames,
+        FindingKind::NoPhoto,
+        FindingKind::RepeatedLink,
+        FindingKind::ImageInNoSplit,
     ];
 
     /// The kind's name in reports, e.g. `zero-area-box`.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::MalformedLabel => "malformed-label",
-            Kind::UnknownClass => "unknown-class",
-            Kind::UnreadableImage => "unreadable-image",
-            Kind::TruncatedImage => "truncated-image",
-            Kind::DuplicateImageAcrossSplits => "duplicate-image-across-splits",
-            Kind::ImageInTwoSplits => "image-in-two-splits",
-            Kind::XywhAsXyxy => "xywh-as-xyxy",
-            Kind::XyxyAsXywh => "xyxy-as-xywh",
-            Kind::BoxFormUnclear => "box-form-unclear",
-            Kind::PixelsAsFractions => "pixels-as-fractions",
-            Kind::ClassListsDisagree => "class-lists-disagree",
-            Kind::ClassNameUnusable => "class-name-unusable",
-            Kind::ValidationIsTraining => "validation-is-training",
-            Kind::ManyBadBoxes => "many-bad-boxes",
-            Kind::ClassWithoutExamples => "class-without-examples",
-            Kind::NoObjects => "no-objects",
-            Kind::ZeroAreaBox => "zero-area-box",
-            Kind::ReversedBox => "reversed-box",
-            Kind::BoxOutsideImage => "box-outside-image",
-            Kind::DuplicateBox => "duplicate-box",
-            Kind::NearDuplicateBox => "near-duplicate-box",
-            Kind::ConflictingBoxes => "conflicting-boxes",
-            Kind::BoxTooSmall => "box-too-small",
-            Kind::DuplicateImage => "duplicate-image",
-            Kind::ImageWithoutLabels => "image-without-labels",
-            Kind::LabelWithoutImage => "label-without-image",
-            Kind::ListedImageMissing => "listed-image-missing",
-            Kind::SizeMismatch => "size-mismatch",
-            Kind::LabelsNotRotated => "labels-not-rotated",
-            Kind::RareClass => "rare-class",
-            Kind::SimilarClassNames => "similar-class-names",
-            Kind::ImageFormatNotRead => "image-format-not-read",
-            Kind::TextEncoding => "text-encoding",
-            Kind::FractionsAsPixels => "fractions-as-pixels",
-            Kind::LabelsPassedOver => "labels-passed-over",
-            Kind::ClassNames => "class-names",
-            Kind::SizeMissing => "size-missing",
-            Kind::BoxWithoutAnchor => "box-without-anchor",
-            Kind::BackgroundImage => "background-image",
-            Kind::InvalidOrientation => "invalid-orientation",
-            Kind::PredictedLabels => "predicted-labels",
-            Kind::PolygonLabels => "polygon-labels",
-            Kind::UnusedCategory => "unused-category",
-            Kind::UnusedClassNames => "unused-class-names",
-            Kind::NoPhoto => "no-photo",
-            Kind::RepeatedLink => "repeated-link",
-            Kind::ImageInNoSplit => "image-in-no-split",
+            FindingKind::MalformedLabel => "malformed-label",
+            FindingKind::UnknownClass => "unknown-class",
+            FindingKind::UnreadableImage => "unreadable-image",
+            FindingKind::TruncatedImage => "truncated-image",
+            FindingKind::DuplicateImageAcrossSplits => "duplicate-image-across-splits",
+            FindingKind::ImageInTwoSplits => "image-in-two-splits",
+            FindingKind::XywhAsXyxy => "xywh-as-xyxy",
+            FindingKind::XyxyAsXywh => "xyxy-as-xywh",
+            FindingKind::BoxFormUnclear => "box-form-unclear",
+            FindingKind::PixelsAsFractions => "pixels-as-fractions",
+            FindingKind::ClassListsDisagree => "class-lists-disagree",
+            FindingKind::ClassNameUnusable => "class-name-unusable",
+            FindingKind::ValidationIsTraining => "validation-is-training",
+            FindingKind::ManyBadBoxes => "many-bad-boxes",
+            FindingKind::ClassWithoutExamples => "class-without-examples",
+            FindingKind::NoObjects => "no-objects",
+            FindingKind::ZeroAreaBox => "zero-area-box",
+            FindingKind::ReversedBox => "reversed-box",
+            FindingKind::BoxOutsideImage => "box-outside-image",
+            FindingKind::DuplicateBox => "duplicate-box",
+            FindingKind::NearDuplicateBox => "near-duplicate-box",
+            FindingKind::ConflictingBoxes => "conflicting-boxes",
+            FindingKind::BoxTooSmall => "box-too-small",
+            FindingKind::DuplicateImage => "duplicate-image",
+            FindingKind::ImageWithoutLabels => "image-without-labels",
+            FindingKind::LabelWithoutImage => "label-without-image",
+            FindingKind::ListedImageMissing => "listed-image-missing",
+            FindingKind::SizeMismatch => "size-mismatch",
+            FindingKind::LabelsNotRotated => "labels-not-rotated",
+            FindingKind::RareClass => "rare-class",
+            FindingKind::SimilarClassNames => "similar-class-names",
+            FindingKind::ImageFormatNotRead => "image-format-not-read",
+            FindingKind::TextEncoding => "text-encoding",
+            FindingKind::FractionsAsPixels => "fractions-as-pixels",
+            FindingKind::LabelsPassedOver => "labels-passed-over",
+            FindingKind::ClassNames => "class-names",
+            FindingKind::SizeMissing => "size-missing",
+            FindingKind::BoxWithoutAnchor => "box-without-anchor",
+            FindingKind::BackgroundImage => "background-image",
+            FindingKind::InvalidOrientation => "invalid-orientation",
+            FindingKind::PredictedLabels => "predicted-labels",
+            FindingKind::PolygonLabels => "polygon-labels",
+            FindingKind::UnusedCategory => "unused-category",
+            FindingKind::UnusedClassNames => "unused-class-names",
+            FindingKind::NoPhoto => "no-photo",
+            FindingKind::RepeatedLink => "repeated-link",
+            FindingKind::ImageInNoSplit => "image-in-no-split",
         }
     }
 
     /// True if training on such a set cannot mean well, unless a person accepts it by name.
     pub fn forbids_training(self) -> bool {
-        use Kind::*;
+        use FindingKind::*;
         matches!(
             self,
             XywhAsXyxy
@@ -259,15 +259,15 @@ impl Kind {
     }
 
     /// The kind of this name.
-    pub fn of_name(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|k| k.name() == name)
+    pub fn of_name(name: &str) -> Option<FindingKind> {
+        FindingKind::ALL.into_iter().find(|k| k.name() == name)
     }
 
     /// The severity a finding of this kind has where nothing speaks for another.
     pub fn severity(self) -> Severity {
         match self {
-            k if k <= Kind::NoObjects => Severity::Error,
-            k if k <= Kind::ClassNames => Severity::Warning,
+            k if k <= FindingKind::NoObjects => Severity::Error,
+            k if k <= FindingKind::ClassNames => Severity::Warning,
             _ => Severity::Info,
         }
     }
@@ -288,19 +288,19 @@ impl Severity {
     }
 }
 
-impl Action {
+impl FindingAction {
     pub fn name(self) -> &'static str {
         match self {
-            Action::Repaired => "repaired",
-            Action::Dropped => "dropped",
-            Action::Kept => "kept",
+            FindingAction::Repaired => "repaired",
+            FindingAction::Dropped => "dropped",
+            FindingAction::Kept => "kept",
         }
     }
 }
 
 impl Finding {
     /// A finding at its kind's usual severity.
-    pub fn new(kind: Kind, place: Place, action: Action, detail: impl Into<String>) -> Self {
+    pub fn new(kind: FindingKind, place: FilePlace, action: FindingAction, detail: impl Into<String>) -> Self {
         Self { kind, severity: kind.severity(), place, detail: detail.into(), action }
     }
 
@@ -311,7 +311,7 @@ impl Finding {
 
     /// True if this one finding forbids training: its kind does, and it is an error of the whole set.
     pub fn forbids_training(&self) -> bool {
-        let of_set = self.kind != Kind::XywhAsXyxy || self.place.is_whole_set();
+        let of_set = self.kind != FindingKind::XywhAsXyxy || self.place.is_whole_set();
         self.severity == Severity::Error && self.kind.forbids_training() && of_set
     }
 
@@ -337,17 +337,17 @@ mod tests {
 
     #[test]
     fn usual_severities_follow_the_order_of_the_table() {
-        assert_eq!(Kind::NoObjects.severity(), Severity::Error);
-        assert_eq!(Kind::ZeroAreaBox.severity(), Severity::Warning);
-        assert_eq!(Kind::ClassNames.severity(), Severity::Warning);
-        assert_eq!(Kind::SizeMissing.severity(), Severity::Info);
-        assert!(Kind::ALL.windows(2).all(|k| k[0] < k[1]), "every kind once, in order");
-        assert!(Kind::ALL.iter().all(|k| Kind::of_name(k.name()) == Some(*k)));
+        assert_eq!(FindingKind::NoObjects.severity(), Severity::Error);
+        assert_eq!(FindingKind::ZeroAreaBox.severity(), Severity::Warning);
+        assert_eq!(FindingKind::ClassNames.severity(), Severity::Warning);
+        assert_eq!(FindingKind::SizeMissing.severity(), Severity::Info);
+        assert!(FindingKind::ALL.windows(2).all(|k| k[0] < k[1]), "every kind once, in order");
+        assert!(FindingKind::ALL.iter().all(|k| FindingKind::of_name(k.name()) == Some(*k)));
     }
 
     #[test]
     fn names_are_the_serialised_names() {
-        for kind in [Kind::XywhAsXyxy, Kind::DuplicateImageAcrossSplits, Kind::ImageInNoSplit] {
+        for kind in [FindingKind::XywhAsXyxy, FindingKind::DuplicateImageAcrossSplits, FindingKind::ImageInNoSplit] {
             assert_eq!(serde_json::to_value(kind).expect("serialises"), kind.name());
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 
-use super::finding::{Action, Finding, Kind, Severity};
+use super::finding::{Finding, FindingAction, FindingKind, Severity};
 
 /// Findings of one kind that are kept.
 const KEPT_PER_KIND: usize = 1000;
@@ -16,10 +16,10 @@ const KEPT_PER_FILE: usize = 20;
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     kept: Vec<Finding>,
-    counts: BTreeMap<(Kind, Severity, Action), usize>,
+    counts: BTreeMap<(FindingKind, Severity, FindingAction), usize>,
     /// Kept so far, of a kind and of a kind in a file.
-    of_kind: HashMap<Kind, usize>,
-    of_file: HashMap<(Kind, String), usize>,
+    of_kind: HashMap<FindingKind, usize>,
+    of_file: HashMap<(FindingKind, String), usize>,
 }
 
 impl Findings {
@@ -39,7 +39,13 @@ impl Findings {
         self.kept.push(finding);
     }
 
-    pub fn note(&mut self, kind: Kind, place: super::annotation::Place, action: Action, detail: impl Into<String>) {
+    pub fn note(
+        &mut self,
+        kind: FindingKind,
+        place: super::annotation::FilePlace,
+        action: FindingAction,
+        detail: impl Into<String>,
+    ) {
         self.add(Finding::new(kind, place, action, detail));
     }
 
@@ -68,7 +74,7 @@ impl Findings {
     }
 
     /// All of this kind, kept or not.
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count(&self, kind: FindingKind) -> usize {
         self.counts.iter().filter(|((k, ..), _)| *k == kind).map(|(_, n)| n).sum()
     }
 
@@ -78,7 +84,7 @@ impl Findings {
     }
 
     /// Number by kind, severity and action.
-    pub fn counts(&self) -> &BTreeMap<(Kind, Severity, Action), usize> {
+    pub fn counts(&self) -> &BTreeMap<(FindingKind, Severity, FindingAction), usize> {
         &self.counts
     }
 
@@ -123,23 +129,28 @@ impl<'a> IntoIterator for &'a Findings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::annotation::Place;
+    use super::super::annotation::FilePlace;
     use super::*;
 
     #[test]
     fn a_flood_is_counted_and_not_kept() {
         let mut findings = Findings::default();
         for line in 0..100_000 {
-            findings.note(Kind::NearDuplicateBox, Place::line("a.xml", line), Action::Kept, "again");
-            findings.note(Kind::ImageWithoutLabels, Place::file(format!("{line}.jpg")), Action::Dropped, "none");
+            findings.note(FindingKind::NearDuplicateBox, FilePlace::line("a.xml", line), FindingAction::Kept, "again");
+            findings.note(
+                FindingKind::ImageWithoutLabels,
+                FilePlace::file(format!("{line}.jpg")),
+                FindingAction::Dropped,
+                "none",
+            );
         }
-        assert_eq!(findings.count(Kind::NearDuplicateBox), 100_000);
-        assert_eq!(findings.iter().filter(|f| f.kind == Kind::NearDuplicateBox).count(), KEPT_PER_FILE);
+        assert_eq!(findings.count(FindingKind::NearDuplicateBox), 100_000);
+        assert_eq!(findings.iter().filter(|f| f.kind == FindingKind::NearDuplicateBox).count(), KEPT_PER_FILE);
         assert_eq!(findings.len(), KEPT_PER_FILE + KEPT_PER_KIND);
         let mut sum = Findings::default();
         sum.append(findings.clone());
         sum.append(findings);
-        assert_eq!(sum.count(Kind::ImageWithoutLabels), 200_000);
+        assert_eq!(sum.count(FindingKind::ImageWithoutLabels), 200_000);
         assert_eq!(sum.count_of(Severity::Warning), 400_000);
     }
 }

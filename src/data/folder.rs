@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::archive;
 use super::error::DataError;
-use super::matcher::Matcher;
+use super::matcher::PhotoMatcher;
 use super::paths::{extension_of, is_image, join};
-use super::stored::Stored;
+use super::stored::StoredBytes;
 
-pub use super::entry::Entry;
+pub use super::entry::FileEntry;
 
 /// Deep enough for every layout in use, shallow enough to end.
 const MAX_DEPTH: usize = 12;
@@ -22,8 +22,8 @@ const MAX_FILES: usize = 2_000_000;
 pub struct Folder {
     pub root: PathBuf,
     /// Sorted by name.
-    entries: Vec<Entry>,
-    matcher: Matcher,
+    entries: Vec<FileEntry>,
+    matcher: PhotoMatcher,
     /// Links to folders that were listed already, or that lead out of the set in a circle.
     pub repeated_links: Vec<String>,
 }
@@ -51,39 +51,39 @@ impl Folder {
             });
         }
         walk.files.sort();
-        let entry = |(id, (name, stored))| Entry { name, id, stored };
-        let entries: Vec<Entry> = walk.files.into_iter().enumerate().map(entry).collect();
-        let matcher = Matcher::of(entries.iter().filter(|e| is_image(&e.name)).map(|e| (e.id, e.name.as_str())));
+        let entry = |(id, (name, stored))| FileEntry { name, id, stored };
+        let entries: Vec<FileEntry> = walk.files.into_iter().enumerate().map(entry).collect();
+        let matcher = PhotoMatcher::of(entries.iter().filter(|e| is_image(&e.name)).map(|e| (e.id, e.name.as_str())));
         Ok(Self { root: root.into(), entries, matcher, repeated_links: walk.repeated_links })
     }
 
     /// All files, sorted by name.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[FileEntry] {
         &self.entries
     }
 
     /// Files with this extension, in any case, sorted by name.
-    pub fn with_extension<'a>(&'a self, extension: &'a str) -> impl Iterator<Item = &'a Entry> {
+    pub fn with_extension<'a>(&'a self, extension: &'a str) -> impl Iterator<Item = &'a FileEntry> {
         self.entries.iter().filter(move |e| extension_of(&e.name).eq_ignore_ascii_case(extension))
     }
 
     /// All photos that can be decoded, sorted by name.
-    pub fn images(&self) -> impl Iterator<Item = &Entry> {
+    pub fn images(&self) -> impl Iterator<Item = &FileEntry> {
         self.entries.iter().filter(|e| is_image(&e.name))
     }
 
-    pub fn entry(&self, name: &str) -> Option<&Entry> {
+    pub fn entry(&self, name: &str) -> Option<&FileEntry> {
         let found = self.entries.binary_search_by(|e| e.name.as_str().cmp(name));
         found.ok().map(|i| &self.entries[i])
     }
 
     /// The photo of exactly this name.
-    pub fn image(&self, name: &str) -> Option<&Entry> {
+    pub fn image(&self, name: &str) -> Option<&FileEntry> {
         self.entry(name).filter(|e| is_image(&e.name))
     }
 
     /// Files in folder `name` or deeper; all for the root.
-    pub fn under(&self, name: &str) -> &[Entry] {
+    pub fn under(&self, name: &str) -> &[FileEntry] {
         if name.is_empty() {
             return &self.entries;
         }
@@ -99,7 +99,7 @@ impl Folder {
     }
 
     /// How label files' names find photos.
-    pub fn matcher(&self) -> &Matcher {
+    pub fn matcher(&self) -> &PhotoMatcher {
         &self.matcher
     }
 }
@@ -110,7 +110,7 @@ fn is_hidden(name: &str) -> bool {
 
 #[derive(Default)]
 struct Walk {
-    files: Vec<(String, Stored)>,
+    files: Vec<(String, StoredBytes)>,
     /// Folders by their true path, so that a link to a folder above or beside does not multiply its photos.
     seen: HashSet<PathBuf>,
     /// Links to folders, with the depth they stand at. They come last, so that a folder is listed under its own name.
@@ -137,7 +137,7 @@ impl Walk {
             // A dangling link is a missing file, and its labels will say so. Pipes and devices are no files.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             if metadata.is_file() {
-                self.files.push((name, Stored::Disk(path)));
+                self.files.push((name, StoredBytes::Disk(path)));
             } else if metadata.is_dir() && depth < MAX_DEPTH {
                 match item.file_type().is_ok_and(|t| t.is_symlink()) {
                     true => self.links.push((path, name, depth + 1)),

@@ -2,7 +2,7 @@
 
 use super::annotation::{Annotation, Units};
 use super::exif::Orientation;
-use super::finding::{Action, Finding, Kind, Severity};
+use super::finding::{Finding, FindingAction, FindingKind, Severity};
 use super::findings::Findings;
 
 /// A picture's frame, which labels do not tell: the picture's true size, upright and as stored in the file.
@@ -14,14 +14,14 @@ pub struct Picture {
 }
 
 /// The picture that boxes refer to.
-pub struct Frame {
+pub struct PictureFrame {
     /// Width and height.
     pub size: [f64; 2],
     /// How to turn the boxes to fit the upright picture.
     pub orientation: Orientation,
 }
 
-impl Frame {
+impl PictureFrame {
     fn upright([w, h]: [u32; 2]) -> Self {
         Self { size: [f64::from(w), f64::from(h)], orientation: Orientation::UPRIGHT }
     }
@@ -40,7 +40,7 @@ impl Frame {
         let Some(declared) = annotation.declared_size else {
             if !annotation.objects.is_empty() && annotation.form.sizes_given() {
                 let detail = format!("no usable image size; the image has {w}x{h} pixels");
-                findings.note(Kind::SizeMissing, annotation.place.clone(), Action::Kept, detail);
+                findings.note(FindingKind::SizeMissing, annotation.place.clone(), FindingAction::Kept, detail);
             }
             return Some(Self::upright(picture.size));
         };
@@ -50,7 +50,7 @@ impl Frame {
         Self::of_other_size(annotation, declared, picture, findings)
     }
 
-    /// As [`Frame::of`], where labels and picture do not agree on the size.
+    /// As [`PictureFrame::of`], where labels and picture do not agree on the size.
     fn of_other_size(
         annotation: &Annotation,
         declared: [u32; 2],
@@ -61,7 +61,7 @@ impl Frame {
         let mut find = |kind, action, detail| findings.note(kind, annotation.place.clone(), action, detail);
         if declared == picture.stored_size {
             let detail = format!("labelled at {dw}x{dh}, before the EXIF rotation to {w}x{h}; boxes are turned along");
-            find(Kind::LabelsNotRotated, Action::Repaired, detail);
+            find(FindingKind::LabelsNotRotated, FindingAction::Repaired, detail);
             return Some(Self { orientation: picture.orientation, ..Self::upright(declared) });
         }
         let fit = |[w, h]: [u32; 2]| {
@@ -77,17 +77,18 @@ impl Frame {
             let detail = format!(
                 "labelled at {dw}x{dh}, the image has {w}x{h} pixels: it was turned since, and nothing says to which side"
             );
-            let finding = Finding::new(Kind::SizeMismatch, annotation.place.clone(), Action::Dropped, detail);
+            let finding =
+                Finding::new(FindingKind::SizeMismatch, annotation.place.clone(), FindingAction::Dropped, detail);
             findings.add(finding.with_severity(Severity::Error));
             return None;
         }
         if fits && (is_same || !fit(picture.size)) {
             let detail = format!("labelled at {dw}x{dh}, the image has {w}x{h} pixels; boxes are scaled along");
-            find(Kind::SizeMismatch, Action::Repaired, detail);
+            find(FindingKind::SizeMismatch, FindingAction::Repaired, detail);
             return Some(Self::upright(declared));
         }
         let detail = format!("declared as {dw}x{dh}, the image has {w}x{h} pixels; boxes are taken as they are");
-        find(Kind::SizeMismatch, Action::Kept, detail);
+        find(FindingKind::SizeMismatch, FindingAction::Kept, detail);
         Some(Self::upright(picture.size))
     }
 }

@@ -15,7 +15,7 @@ use super::photo_memory::photo_memory;
 use super::reduced::{self, MAX_REDUCED_PIXELS, NotReduced, Reduction};
 use super::resize::resize;
 use super::sample::RgbImage;
-use super::stored::Stored;
+use super::stored::StoredBytes;
 use super::text::{NOT_FETCHED, is_lfs_pointer};
 
 /// Larger images are decoded at a fraction of their size: decoding takes three bytes per pixel and more, and boards are
@@ -47,14 +47,14 @@ impl Photo {
     /// # Errors
     /// If it cannot be read, is no image of a known format, is too large, or too much of it is missing.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        Self::of(&Stored::Disk(path.into()))
+        Self::of(&StoredBytes::Disk(path.into()))
     }
 
     /// Decodes the image wherever its bytes are.
     ///
     /// # Errors
     /// As [`Photo::read`].
-    pub fn of(stored: &Stored) -> Result<Self, DataError> {
+    pub fn of(stored: &StoredBytes) -> Result<Self, DataError> {
         let path = stored.on_disk();
         let size = stored.len().map_err(DataError::io(path, "read the image"))?;
         if size > MAX_FILE_BYTES {
@@ -65,7 +65,7 @@ impl Photo {
     }
 
     /// Width and height as stored, before any rotation, by the head of the file; `None` if there is no telling.
-    pub fn stored_size_of(stored: &Stored) -> Option<[u32; 2]> {
+    pub fn stored_size_of(stored: &StoredBytes) -> Option<[u32; 2]> {
         let bytes = stored.read(MAX_FILE_BYTES).ok()?;
         let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().ok()?;
         reader.into_dimensions().ok().map(|(w, h)| [w, h])

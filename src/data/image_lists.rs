@@ -1,11 +1,11 @@
 //! Text files that list the photos of a split: `ImageSets/Main/train.txt`, `val.txt` at the root, `trainval.txt`
 //! beside the annotations.
 
-use super::account::Fate;
-use super::annotation::Place;
+use super::account::FileFate;
+use super::annotation::FilePlace;
 use super::error::DataError;
-use super::finding::{Action, Kind};
-use super::folder::{Entry, Folder};
+use super::finding::{FindingAction, FindingKind};
+use super::folder::{FileEntry, Folder};
 use super::labels::Labels;
 use super::paths::{file_name, parent, stem};
 use super::roles::{split_in_file_name, split_name};
@@ -14,7 +14,7 @@ use super::roles::{split_in_file_name, split_name};
 const RESOLVED: f64 = 0.5;
 
 /// The photo that one line means: `name`, `name 1`, `folder/name`, `name.jpg`; names may hold spaces and dots.
-pub fn find<'a>(folder: &'a Folder, line: &str, list: &str) -> Option<&'a Entry> {
+pub fn find<'a>(folder: &'a Folder, line: &str, list: &str) -> Option<&'a FileEntry> {
     let line = line.trim();
     let first = line.split_whitespace().next().unwrap_or(line);
     let found = [line, first].into_iter().find_map(|name| folder.matcher().find(name, list, None).id());
@@ -25,15 +25,15 @@ pub fn find<'a>(folder: &'a Folder, line: &str, list: &str) -> Option<&'a Entry>
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn read(folder: &Folder, list: &Entry, split: &str, labels: &mut Labels) -> Result<(), DataError> {
-    let text = labels.text(list, Fate::List)?;
+pub fn read(folder: &Folder, list: &FileEntry, split: &str, labels: &mut Labels) -> Result<(), DataError> {
+    let text = labels.text(list, FileFate::List)?;
     for (line, name) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         match find(folder, name, &list.name) {
             Some(image) => labels.add_to_split(split, &image.name),
             None => {
                 let detail = format!("{:?} has no labelled image", name.trim());
-                let place = Place::line(&list.name, line + 1);
-                labels.findings.note(Kind::ListedImageMissing, place, Action::Dropped, detail);
+                let place = FilePlace::line(&list.name, line + 1);
+                labels.findings.note(FindingKind::ListedImageMissing, place, FindingAction::Dropped, detail);
             }
         }
     }
@@ -45,7 +45,7 @@ pub fn read(folder: &Folder, list: &Entry, split: &str, labels: &mut Labels) -> 
 /// # Errors
 /// If a file that was just listed cannot be read.
 pub fn read_all(folder: &Folder, labels: &mut Labels) -> Result<(), DataError> {
-    let lists: Vec<&Entry> = folder.with_extension("txt").filter(|e| is_list(folder, e)).collect();
+    let lists: Vec<&FileEntry> = folder.with_extension("txt").filter(|e| is_list(folder, e)).collect();
     let in_sets = lists.iter().any(|e| is_image_set(&e.name));
     for list in lists.into_iter().filter(|e| !in_sets || is_image_set(&e.name)) {
         let name = stem(&list.name);
@@ -69,7 +69,7 @@ fn is_image_set(name: &str) -> bool {
 }
 
 /// Elsewhere, a file must be named by a split and its lines must lead to photos.
-fn is_list(folder: &Folder, entry: &Entry) -> bool {
+fn is_list(folder: &Folder, entry: &FileEntry) -> bool {
     if is_image_set(&entry.name) {
         return true;
     }

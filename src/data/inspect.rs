@@ -1,14 +1,14 @@
 //! One image with its labels, opened and cleaned: what checking looks at and packing writes.
 
-use super::annotation::{Annotation, Place};
+use super::annotation::{Annotation, FilePlace};
 use super::clean::{ClassIndex, Cleaned, clean};
 use super::exif::Orientation;
-use super::finding::{Action, Finding, Kind, Severity};
+use super::finding::{Finding, FindingAction, FindingKind, Severity};
 use super::findings::Findings;
 use super::frame::Picture;
 use super::image::Photo;
 use super::sample::RgbImage;
-use super::seen::Seen;
+use super::seen::OpenedPhoto;
 use super::source::DataSet;
 
 /// The facts about an image that has been opened.
@@ -40,16 +40,17 @@ impl<'a> Inspector<'a> {
     }
 
     /// Cleans the labels of a photo that was opened, now or earlier.
-    pub fn judge(&self, annotation: &Annotation, seen: &Seen) -> Cleaned {
-        let place = Place::file(&annotation.source);
+    pub fn judge(&self, annotation: &Annotation, seen: &OpenedPhoto) -> Cleaned {
+        let place = FilePlace::file(&annotation.source);
         let (size, stored_size, orientation, invalid_orientation, truncated) = match seen {
-            Seen::Photo { size, stored_size, orientation, invalid_orientation, truncated } => {
+            OpenedPhoto::Photo { size, stored_size, orientation, invalid_orientation, truncated } => {
                 let orientation = Orientation::new(*orientation).unwrap_or(Orientation::UPRIGHT);
                 (*size, *stored_size, orientation, *invalid_orientation, *truncated)
             }
-            Seen::Failed { truncated, detail } => {
-                let kind = if *truncated { Kind::TruncatedImage } else { Kind::UnreadableImage };
-                let findings = Findings::from_iter([Finding::new(kind, place, Action::Dropped, detail.as_str())]);
+            OpenedPhoto::Failed { truncated, detail } => {
+                let kind = if *truncated { FindingKind::TruncatedImage } else { FindingKind::UnreadableImage };
+                let findings =
+                    Findings::from_iter([Finding::new(kind, place, FindingAction::Dropped, detail.as_str())]);
                 return Cleaned { findings, ..Cleaned::default() };
             }
         };
@@ -57,27 +58,27 @@ impl<'a> Inspector<'a> {
         let mut cleaned = clean(annotation, &picture, &self.dataset.classes, &self.classes);
         if let Some(missing) = truncated {
             let detail = format!("the file ends early; {:.0} % of the rows are missing", 100.0 * missing);
-            let finding = Finding::new(Kind::TruncatedImage, place.clone(), Action::Kept, detail);
+            let finding = Finding::new(FindingKind::TruncatedImage, place.clone(), FindingAction::Kept, detail);
             cleaned.findings.add(finding.with_severity(Severity::Warning));
         }
         if let Some(value) = invalid_orientation {
             let detail = format!("EXIF orientation {value}, expected 1 to 8; taken as upright");
-            cleaned.findings.note(Kind::InvalidOrientation, place.clone(), Action::Kept, detail);
+            cleaned.findings.note(FindingKind::InvalidOrientation, place.clone(), FindingAction::Kept, detail);
         }
         if annotation.objects.is_empty() {
-            cleaned.findings.note(Kind::BackgroundImage, place, Action::Kept, "an image without objects");
+            cleaned.findings.note(FindingKind::BackgroundImage, place, FindingAction::Kept, "an image without objects");
         }
         cleaned
     }
 }
 
 /// Decodes the image of an annotation; `None` if it cannot be used.
-pub fn open(annotation: &Annotation) -> (Option<RgbImage>, Seen) {
+pub fn open(annotation: &Annotation) -> (Option<RgbImage>, OpenedPhoto) {
     match Photo::of(&annotation.stored) {
         Ok(photo) => {
-            let seen = Seen::of(&photo);
+            let seen = OpenedPhoto::of(&photo);
             (Some(photo.image), seen)
         }
-        Err(error) => (None, Seen::failed(error)),
+        Err(error) => (None, OpenedPhoto::failed(error)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::entry::Entry;
+use super::entry::FileEntry;
 use super::folder::Folder;
 use super::kinship::is_derived;
 use super::paths::{extension_of, file_name, folded, parent, stem};
@@ -10,7 +10,7 @@ use super::paths::{extension_of, file_name, folded, parent, stem};
 /// The pictures of folders without any labelled photo, of which (nearly) each has the name of a labelled photo
 /// elsewhere; by folder. The folder's name must say what it holds, or the pictures be of another format: cameras count
 /// their photos alike.
-pub fn beside<'a>(folder: &'a Folder, is_labelled: &dyn Fn(&Entry) -> bool) -> BTreeMap<&'a str, Vec<&'a str>> {
+pub fn beside<'a>(folder: &'a Folder, is_labelled: &dyn Fn(&FileEntry) -> bool) -> BTreeMap<&'a str, Vec<&'a str>> {
     let mut labelled: HashSet<String> = HashSet::new();
     let mut extensions: HashSet<String> = HashSet::new();
     let mut by_folder: BTreeMap<&str, (Vec<&str>, usize)> = BTreeMap::new();

@@ -19,7 +19,7 @@ const MAX_CANDIDATES: usize = 64;
 
 /// Keys of all photos: hashes of path endings, and of names below each folder above them.
 #[derive(Debug, Default)]
-pub struct Matcher {
+pub struct PhotoMatcher {
     /// Sorted; the second number is a position in `photos`.
     keys: Vec<(u64, u32)>,
     photos: Vec<(usize, String)>,
@@ -27,7 +27,7 @@ pub struct Matcher {
 
 /// The photo that a name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Match<'a> {
+pub enum PhotoMatch<'a> {
     /// The entry's id.
     One(usize),
     /// The only photo of that name lies in a folder that does not agree with the label's.
@@ -37,10 +37,10 @@ pub enum Match<'a> {
     None,
 }
 
-impl Match<'_> {
+impl PhotoMatch<'_> {
     pub fn id(self) -> Option<usize> {
         match self {
-            Match::One(id) => Some(id),
+            PhotoMatch::One(id) => Some(id),
             _ => None,
         }
     }
@@ -48,26 +48,26 @@ impl Match<'_> {
     /// The reason to show where there is no photo, after `no image file "x"`.
     pub fn reason(self) -> String {
         match self {
-            Match::One(_) | Match::None => String::new(),
-            Match::Elsewhere(other) => format!("; {other:?} has the name, but lies in another folder"),
-            Match::Several(a, b) => format!("; {a:?} and {b:?} fit equally well"),
+            PhotoMatch::One(_) | PhotoMatch::None => String::new(),
+            PhotoMatch::Elsewhere(other) => format!("; {other:?} has the name, but lies in another folder"),
+            PhotoMatch::Several(a, b) => format!("; {a:?} and {b:?} fit equally well"),
         }
     }
 }
 
 #[derive(Clone, Copy, Hash)]
-enum Key {
+enum NameKey {
     Ending,
     Below,
 }
 
-fn key(kind: Key, folders: &str, stem: &str) -> u64 {
+fn key(kind: NameKey, folders: &str, stem: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (kind, folders, stem).hash(&mut hasher);
     hasher.finish()
 }
 
-impl Matcher {
+impl PhotoMatcher {
     /// Indexes photos by their id and name.
     pub fn of<'n>(photos: impl Iterator<Item = (usize, &'n str)>) -> Self {
         let mut photos: Vec<(usize, String)> = photos.map(|(id, name)| (id, name.to_string())).collect();
@@ -76,8 +76,8 @@ impl Matcher {
         for (i, (_, name)) in photos.iter().enumerate() {
             let (folders, stem) = (folded(parent(name)).into_owned(), folded(stem(name)).into_owned());
             let i = i as u32;
-            keys.extend(endings(&folders).map(|ending| (key(Key::Ending, ending, &stem), i)));
-            keys.extend(ancestors(&folders).map(|folder| (key(Key::Below, folder, &stem), i)));
+            keys.extend(endings(&folders).map(|ending| (key(NameKey::Ending, ending, &stem), i)));
+            keys.extend(ancestors(&folders).map(|folder| (key(NameKey::Below, folder, &stem), i)));
         }
         keys.sort_unstable();
         Self { keys, photos }
@@ -85,25 +85,25 @@ impl Matcher {
 
     /// The photo that a label file at `near` means by `wanted`: a path, an address, a file name, or a bare stem.
     /// `split` is the one that the label file speaks of.
-    pub fn find(&self, wanted: &str, near: &str, split: Option<&str>) -> Match<'_> {
-        let mut first = Match::None;
+    pub fn find(&self, wanted: &str, near: &str, split: Option<&str>) -> PhotoMatch<'_> {
+        let mut first = PhotoMatch::None;
         for spelling in spellings(wanted) {
             match self.find_spelled(&spelling, near, split) {
-                Match::One(id) => return Match::One(id),
-                other if first == Match::None => first = other,
+                PhotoMatch::One(id) => return PhotoMatch::One(id),
+                other if first == PhotoMatch::None => first = other,
                 _ => {}
             }
         }
         first
     }
 
-    fn find_spelled(&self, wanted: &str, near: &str, split: Option<&str>) -> Match<'_> {
+    fn find_spelled(&self, wanted: &str, near: &str, split: Option<&str>) -> PhotoMatch<'_> {
         if file_name(wanted).is_empty() {
-            return Match::None;
+            return PhotoMatch::None;
         }
         for exact in [join(parent(near), wanted), join("", wanted)] {
             if let Ok(i) = self.photos.binary_search_by(|(_, name)| name.as_str().cmp(&exact)) {
-                return Match::One(self.photos[i].0);
+                return PhotoMatch::One(self.photos[i].0);
             }
         }
         // `photo.jpg` may have become `photo.png`; `photo.final` is a stem with a dot in it.
@@ -112,14 +112,14 @@ impl Matcher {
             true => vec![(stem(name), true), (stem(name), false)],
             false => vec![(name, false), (stem(name), false)],
         };
-        let mut first = Match::None;
+        let mut first = PhotoMatch::None;
         for (stem, with_extension) in stems {
             // Masks and previews have the names of their photos.
             for derived in [false, true] {
-                let wish = Wish { wanted, near, split, stem: folded(stem).into_owned(), with_extension, derived };
+                let wish = WantedName { wanted, near, split, stem: folded(stem).into_owned(), with_extension, derived };
                 match self.by_ending(&wish).unwrap_or_else(|| self.nearest(&wish)) {
-                    Match::One(id) => return Match::One(id),
-                    other if first == Match::None => first = other,
+                    PhotoMatch::One(id) => return PhotoMatch::One(id),
+                    other if first == PhotoMatch::None => first = other,
                     _ => {}
                 }
             }
@@ -128,15 +128,15 @@ impl Matcher {
     }
 
     /// By the longest ending, of two parts at least, that any photo has.
-    fn by_ending(&self, wish: &Wish) -> Option<Match<'_>> {
+    fn by_ending(&self, wish: &WantedName) -> Option<PhotoMatch<'_>> {
         let path = wish.path();
         let folders = folded(&path).into_owned();
         let mut long: Vec<&str> = endings(&folders).filter(|e| !e.is_empty()).collect();
         long.reverse();
         long.into_iter().find_map(|ending| {
-            let range = self.candidates(Key::Ending, ending, &wish.stem);
+            let range = self.candidates(NameKey::Ending, ending, &wish.stem);
             if let (true, [a, b, ..]) = (range.len() > MAX_CANDIDATES, range) {
-                return Some(Match::Several(self.name(a.1), self.name(b.1)));
+                return Some(PhotoMatch::Several(self.name(a.1), self.name(b.1)));
             }
             let fitting = self.fitting(wish, range);
             (!fitting.is_empty()).then(|| self.best(wish, &fitting))
@@ -144,25 +144,25 @@ impl Matcher {
     }
 
     /// By the name alone, in the nearest folder above the label file.
-    fn nearest(&self, wish: &Wish) -> Match<'_> {
+    fn nearest(&self, wish: &WantedName) -> PhotoMatch<'_> {
         let near = folded(parent(wish.near)).into_owned();
         for folder in ancestors(&near) {
-            let range = self.candidates(Key::Below, folder, &wish.stem);
+            let range = self.candidates(NameKey::Below, folder, &wish.stem);
             if let (true, [a, b, ..]) = (range.len() > MAX_CANDIDATES, range) {
-                return Match::Several(self.name(a.1), self.name(b.1));
+                return PhotoMatch::Several(self.name(a.1), self.name(b.1));
             }
             let fitting = self.fitting(wish, range);
             let agreeing: Vec<u32> = fitting.iter().copied().filter(|i| wish.agrees(parent(self.name(*i)))).collect();
             match (agreeing.is_empty(), fitting.first()) {
                 (false, _) => return self.best(wish, &agreeing),
-                (true, Some(other)) if folder.is_empty() => return Match::Elsewhere(self.name(*other)),
+                (true, Some(other)) if folder.is_empty() => return PhotoMatch::Elsewhere(self.name(*other)),
                 _ => {}
             }
         }
-        Match::None
+        PhotoMatch::None
     }
 
-    fn candidates(&self, kind: Key, folders: &str, stem: &str) -> &[(u64, u32)] {
+    fn candidates(&self, kind: NameKey, folders: &str, stem: &str) -> &[(u64, u32)] {
         let key = key(kind, folders, stem);
         let from = self.keys.partition_point(|(k, _)| *k < key);
         let len = self.keys[from..].partition_point(|(k, _)| *k == key);
@@ -170,7 +170,7 @@ impl Matcher {
     }
 
     /// The entries of the wished split and kind, and with the wished extension if that counts.
-    fn fitting(&self, wish: &Wish, range: &[(u64, u32)]) -> Vec<u32> {
+    fn fitting(&self, wish: &WantedName, range: &[(u64, u32)]) -> Vec<u32> {
         let of_split = |name: &str| wish.split.is_none_or(|s| split_of(name).is_none_or(|other| other == s));
         let wanted = folded(file_name(wish.wanted));
         let named = |name: &str| !wish.with_extension || folded(file_name(name)) == wanted;
@@ -180,7 +180,7 @@ impl Matcher {
     }
 
     /// The candidate that shares most with the wanted path's end and with the label file's folders.
-    fn best(&self, wish: &Wish, candidates: &[u32]) -> Match<'_> {
+    fn best(&self, wish: &WantedName, candidates: &[u32]) -> PhotoMatch<'_> {
         let merit = |i: &u32| {
             let name = self.name(*i);
             let exact = file_name(name) == file_name(wish.wanted) || stem(name) == stem(wish.wanted);
@@ -189,12 +189,12 @@ impl Matcher {
             let tail = common(parent(wish.near).rsplit('/'), parent(name).rsplit('/'));
             (end, start, tail, exact)
         };
-        let Some(best) = candidates.iter().map(merit).max() else { return Match::None };
+        let Some(best) = candidates.iter().map(merit).max() else { return PhotoMatch::None };
         let mut equals = candidates.iter().filter(|i| merit(i) == best);
         match (equals.next(), equals.next()) {
-            (Some(a), Some(b)) => Match::Several(self.name(*a), self.name(*b)),
-            (Some(a), None) => Match::One(self.photos[*a as usize].0),
-            _ => Match::None,
+            (Some(a), Some(b)) => PhotoMatch::Several(self.name(*a), self.name(*b)),
+            (Some(a), None) => PhotoMatch::One(self.photos[*a as usize].0),
+            _ => PhotoMatch::None,
         }
     }
 
@@ -204,7 +204,7 @@ impl Matcher {
 }
 
 /// The name that is looked for.
-struct Wish<'a> {
+struct WantedName<'a> {
     wanted: &'a str,
     near: &'a str,
     split: Option<&'a str>,
@@ -215,7 +215,7 @@ struct Wish<'a> {
     derived: bool,
 }
 
-impl Wish<'_> {
+impl WantedName<'_> {
     /// The folders that the photo ought to be in: those of the wanted path, else of the label file.
     fn path(&self) -> String {
         match parent(self.wanted) {
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     fn find<'a>(names: &'a [&'a str], wanted: &str, near: &str) -> Option<&'a str> {
-        let matcher = Matcher::of(names.iter().copied().enumerate());
+        let matcher = PhotoMatcher::of(names.iter().copied().enumerate());
         matcher.find(wanted, near, split_of(near)).id().map(|id| names[id])
     }
 
@@ -315,14 +315,14 @@ mod tests {
         let pets = ["annotations/trimaps/Pet.png", "images/Pet.jpg"];
         assert_eq!(find(&pets, "Pet.jpg", "annotations/xmls/Pet.xml"), Some(pets[1]));
         assert_eq!(find(&pets, "Pet", "annotations/xmls/Pet.xml"), Some(pets[1]));
-        let matcher = Matcher::of(["images/cam1/1.jpg"].into_iter().enumerate());
-        assert_eq!(matcher.find("cam2/1.jpg", "a.json", None), Match::Elsewhere("images/cam1/1.jpg"));
+        let matcher = PhotoMatcher::of(["images/cam1/1.jpg"].into_iter().enumerate());
+        assert_eq!(matcher.find("cam2/1.jpg", "a.json", None), PhotoMatch::Elsewhere("images/cam1/1.jpg"));
     }
 
     #[test]
     fn equal_candidates_are_told_and_exact_case_decides() {
-        let matcher = Matcher::of(["a/1.jpg", "b/1.jpg"].into_iter().enumerate());
-        assert_eq!(matcher.find("1.jpg", "all.csv", None), Match::Several("a/1.jpg", "b/1.jpg"));
+        let matcher = PhotoMatcher::of(["a/1.jpg", "b/1.jpg"].into_iter().enumerate());
+        assert_eq!(matcher.find("1.jpg", "all.csv", None), PhotoMatch::Several("a/1.jpg", "b/1.jpg"));
         let case = ["JPEGImages/P0.jpg", "JPEGImages/p0.jpg"];
         assert_eq!(find(&case, "P0", "Annotations/P0.xml"), Some(case[0]));
         assert_eq!(find(&case, "p0", "Annotations/p0.xml"), Some(case[1]));
@@ -332,7 +332,7 @@ mod tests {
     fn a_hundred_thousand_photos_of_one_name_are_found_at_once() {
         let names: Vec<String> = (0..100_000).map(|i| format!("{i}/images/a.jpg")).collect();
         let start = std::time::Instant::now();
-        let matcher = Matcher::of(names.iter().map(String::as_str).enumerate());
+        let matcher = PhotoMatcher::of(names.iter().map(String::as_str).enumerate());
         for i in 0..names.len() {
             let near = format!("{i}/labels/a.txt");
             assert_eq!(matcher.find("a", &near, None).id(), Some(i));

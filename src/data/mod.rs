@@ -48,13 +48,13 @@ mod stored;
 mod text;
 mod twins;
 
-pub use account::{Account, BoxCount, Fate, Fates, LabelCount};
-pub use annotation::{Annotation, Place, RawObject, Spot, Units};
+pub use account::{Account, BoxCount, Fates, FileFate, LabelCount};
+pub use annotation::{Annotation, FilePlace, RawObject, Spot, Units};
 pub use augment::{AugmentOptions, Crop, augment, plain};
 pub use check::{CheckOptions, ClassCount, Report, check, check_with};
 pub use error::DataError;
 pub use export::{ExportFormat, export};
-pub use finding::{Action, Finding, Kind, Severity};
+pub use finding::{Finding, FindingAction, FindingKind, Severity};
 pub use findings::Findings;
 pub use formats::xml::{Element, parse as parse_xml};
 pub use formats::{Format, masked_crc32c};
@@ -64,8 +64,8 @@ pub use label_text::{CocoText, voc_text, yolo_names, yolo_text};
 pub use loader::{Epoch, Loader, LoaderOptions};
 pub use merge::open_all;
 pub use pack::{
-    Noted, Notes, Pack, PackAs, PackFor, PackOptions, PackReport, Split, is_current, is_partial_pack, pack_or_reuse,
-    pack_set_or_reuse, write_pack,
+    Noted, Pack, PackAs, PackFor, PackNotes, PackOptions, PackReport, Split, is_current, is_partial_pack,
+    pack_or_reuse, pack_set_or_reuse, write_pack,
 };
 pub use photo_memory::bound_photo_memory;
 pub use plan::EpochPlan;
@@ -74,5 +74,5 @@ pub use sample::{Batch, Object, Record, RgbImage, Sample};
 pub use scene::{SceneOptions, scene, write_voc};
 pub use source::DataSet;
 pub use split::{Roles, SplitList, SplitOptions};
-pub use stored::Stored;
+pub use stored::StoredBytes;
 pub use text::shown;

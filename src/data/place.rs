@@ -6,13 +6,13 @@ use super::text::shown;
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct FilePlace {
     /// Relative to the data set's root, `/` between folders.
     pub file: String,
     pub spot: Spot,
 }
 
-/// The part of a [`Place`] inside the file.
+/// The part of a [`FilePlace`] inside the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Spot {
     WholeFile,
@@ -25,7 +25,7 @@ pub enum Spot {
 /// The subject of a finding of no single file.
 const WHOLE_SET: &str = "the whole set";
 
-impl Place {
+impl FilePlace {
     /// All files of a set together.
     pub fn whole_set() -> Self {
         Self::entry("", WHOLE_SET)
@@ -58,7 +58,7 @@ impl fmt::Display for Spot {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.spot {
             Spot::WholeFile => f.write_str(&shown(&self.file)),

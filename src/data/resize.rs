@@ -56,8 +56,8 @@ pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
 pub fn resize_into(image: &RgbImage, source: Rect, canvas: &mut RgbImage, target: Rect) {
     assert!(source.is_within(image) && source.area() > 0, "source {source:?}");
     assert!(target.is_within(canvas) && target.area() > 0, "target {target:?}");
-    let columns = Taps::new(source.width, target.width);
-    let rows = Taps::new(source.height, target.height);
+    let columns = ResizeTaps::new(source.width, target.width);
+    let rows = ResizeTaps::new(source.height, target.height);
     let stride = image.width * 3;
     let row_of = |y: usize| &image.pixels[(source.y + y) * stride + source.x * 3..][..source.width * 3];
     // one element more, so that the last pixel too can be read as four values
@@ -91,13 +91,13 @@ pub fn normalised(pixels: Vec<u8>) -> Vec<f32> {
 
 /// For each output pixel of one axis, the source pixels it is made of and their weights, which sum to 1.
 /// All have the same number of weights, some of them zero.
-struct Taps {
+struct ResizeTaps {
     first: Vec<usize>,
     weights: Vec<f32>,
     window: usize,
 }
 
-impl Taps {
+impl ResizeTaps {
     fn new(source: usize, target: usize) -> Self {
         if source > target { Self::area(source, target) } else { Self::linear(source, target) }
     }
@@ -158,7 +158,7 @@ fn sum_rows<'a>(sum: &mut [f32], weights: &[f32], row: impl Fn(usize) -> &'a [u8
 
 /// One output row from one summed row of RGB triples followed by one spare element.
 /// Pixels are taken as four values of which the fourth is ignored: that is one vector.
-fn resample_row(row: &[f32], columns: &Taps, out: &mut [u8]) {
+fn resample_row(row: &[f32], columns: &ResizeTaps, out: &mut [u8]) {
     let weights = columns.weights.chunks_exact(columns.window);
     for ((out, &first), weights) in out.chunks_exact_mut(3).zip(&columns.first).zip(weights) {
         let run = &row[first * 3..][..weights.len() * 3 + 1];

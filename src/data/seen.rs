@@ -8,7 +8,7 @@ use super::image::Photo;
 
 /// The outcome of opening a photo.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Seen {
+pub enum OpenedPhoto {
     Photo {
         /// Width and height of the upright photo in the file's own pixels.
         size: [u32; 2],
@@ -24,7 +24,7 @@ pub enum Seen {
     Failed { truncated: bool, detail: String },
 }
 
-impl Seen {
+impl OpenedPhoto {
     pub fn of(photo: &Photo) -> Self {
         Self::Photo {
             size: photo.size,
@@ -57,7 +57,7 @@ impl Seen {
         serde_json::to_string(self).expect("numbers and texts are JSON")
     }
 
-    /// `None` if the text is none that [`Seen::to_text`] gives.
+    /// `None` if the text is none that [`OpenedPhoto::to_text`] gives.
     pub fn from_text(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -69,17 +69,17 @@ mod tests {
 
     #[test]
     fn outcomes_survive_the_text() {
-        let photo = Seen::Photo {
+        let photo = OpenedPhoto::Photo {
             size: [30, 20],
             stored_size: [20, 30],
             orientation: 6,
             invalid_orientation: Some(99),
             truncated: Some(0.01),
         };
-        let failed = Seen::Failed { truncated: true, detail: "a \"word\"\n".into() };
+        let failed = OpenedPhoto::Failed { truncated: true, detail: "a \"word\"\n".into() };
         for seen in [photo, failed] {
-            assert_eq!(Seen::from_text(&seen.to_text()), Some(seen));
+            assert_eq!(OpenedPhoto::from_text(&seen.to_text()), Some(seen));
         }
-        assert_eq!(Seen::from_text("{}"), None);
+        assert_eq!(OpenedPhoto::from_text("{}"), None);
     }
 }

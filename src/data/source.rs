@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::account::{Fate, Fates, LabelCount};
-use super::annotation::{Annotation, Place};
+use super::account::{Fates, FileFate, LabelCount};
+use super::annotation::{Annotation, FilePlace};
 use super::box_judge;
 use super::class_names;
-use super::entry::Entry;
+use super::entry::FileEntry;
 use super::error::DataError;
-use super::finding::{Action, Kind};
+use super::finding::{FindingAction, FindingKind};
 use super::findings::Findings;
 use super::folder::Folder;
 use super::formats::{self, Format, Opened};
@@ -22,7 +22,7 @@ use super::masks;
 use super::paths::{extension_of, unread_format};
 use super::roles::split_of;
 use super::split::{self, SplitList, SplitOptions};
-use super::stored::Stored;
+use super::stored::StoredBytes;
 
 /// The labels of a data set, free of their format; no image has been opened yet.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct DataSet {
     /// Boxes that could not be understood.
     pub lost_boxes: usize,
     /// Label and list files.
-    pub(super) files: Vec<Stored>,
+    pub(super) files: Vec<StoredBytes>,
 }
 
 impl DataSet {
@@ -153,7 +153,7 @@ impl DataSet {
     /// A hash over name, size and modification time of every image, label and list file.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
-        let mut add = |name: &str, stored: &Stored| {
+        let mut add = |name: &str, stored: &StoredBytes| {
             hasher.update((name.len() as u64).to_le_bytes());
             hasher.update(name.as_bytes());
             hasher.update(stored.len().unwrap_or(0).to_le_bytes());
@@ -187,20 +187,20 @@ fn settle_fates(folder: &Folder, labels: &mut Labels, fates: &mut Fates) {
     for annotation in &labels.annotations {
         let in_none = !in_splits.is_empty() && !in_splits.contains(annotation.source.as_str());
         let fate = match (in_none, annotation.objects.is_empty()) {
-            (true, _) => Fate::InNoSplit,
-            (_, true) => Fate::Background,
-            (_, false) => Fate::Used,
+            (true, _) => FileFate::InNoSplit,
+            (_, true) => FileFate::Background,
+            (_, false) => FileFate::Used,
         };
         fates.set(&annotation.source, fate);
-        if matches!(annotation.stored, Stored::Span { .. }) {
+        if matches!(annotation.stored, StoredBytes::Span { .. }) {
             fates.add_inside(&annotation.source, fate);
         }
     }
-    let is_labelled = |e: &Entry| !matches!(fates.get(&e.name), Some(Fate::WithoutLabels | Fate::NoPhoto));
+    let is_labelled = |e: &FileEntry| !matches!(fates.get(&e.name), Some(FileFate::WithoutLabels | FileFate::NoPhoto));
     for (of, pictures) in masks::beside(folder, &is_labelled) {
         let detail = format!("{} pictures are masks or previews of labelled photos, and no photos", pictures.len());
-        labels.findings.note(Kind::NoPhoto, Place::file(of), Action::Dropped, detail);
-        pictures.iter().for_each(|name| fates.set(name, Fate::NoPhoto));
+        labels.findings.note(FindingKind::NoPhoto, FilePlace::file(of), FindingAction::Dropped, detail);
+        pictures.iter().for_each(|name| fates.set(name, FileFate::NoPhoto));
     }
     let mut formats: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for entry in folder.entries() {
@@ -208,8 +208,8 @@ fn settle_fates(folder: &Folder, labels: &mut Labels, fates: &mut Fates) {
             formats.entry(format).or_default().push(&entry.name);
         }
         let labels_of_others = matches!(extension_of(&entry.name), "csv" | "xml" | "record" | "tfrecord");
-        if labels_of_others && fates.get(&entry.name) == Some(Fate::Other) {
-            fates.set(&entry.name, Fate::PassedOver);
+        if labels_of_others && fates.get(&entry.name) == Some(FileFate::Other) {
+            fates.set(&entry.name, FileFate::PassedOver);
         }
     }
     for (format, names) in formats {
@@ -218,11 +218,11 @@ fn settle_fates(folder: &Folder, labels: &mut Labels, fates: &mut Fates) {
             names.len(),
             names[0]
         );
-        labels.findings.note(Kind::ImageFormatNotRead, Place::file(""), Action::Dropped, detail);
+        labels.findings.note(FindingKind::ImageFormatNotRead, FilePlace::file(""), FindingAction::Dropped, detail);
     }
     for link in &folder.repeated_links {
         let detail = "a link to a folder of this set, or above it; not followed";
-        labels.findings.note(Kind::RepeatedLink, Place::file(link), Action::Dropped, detail);
+        labels.findings.note(FindingKind::RepeatedLink, FilePlace::file(link), FindingAction::Dropped, detail);
     }
 }
 

@@ -157,17 +157,17 @@ fn hold_back(annotations: &[Annotation], pool: &[usize], options: &SplitOptions)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::annotation::{Place, RawObject, Units};
-    use crate::data::entry::Entry;
-    use crate::data::stored::Stored;
+    use crate::data::annotation::{FilePlace, RawObject, Units};
+    use crate::data::entry::FileEntry;
+    use crate::data::stored::StoredBytes;
 
     fn annotations(dir: &std::path::Path, contents: &[(&str, &str)]) -> Vec<Annotation> {
         let one = |(i, (content, class)): (usize, &(&str, &str))| {
             let source = format!("{i}.jpg");
             std::fs::write(dir.join(&source), content).expect("writes");
-            let object = RawObject::new(*class, [0.0; 4], Place::file(&source));
-            let image = Entry { name: source, id: i, stored: Stored::Disk(dir.join(format!("{i}.jpg"))) };
-            let annotation = Annotation::new(&image, Units::Pixels, Place::file(&image.name));
+            let object = RawObject::new(*class, [0.0; 4], FilePlace::file(&source));
+            let image = FileEntry { name: source, id: i, stored: StoredBytes::Disk(dir.join(format!("{i}.jpg"))) };
+            let annotation = Annotation::new(&image, Units::Pixels, FilePlace::file(&image.name));
             Annotation { objects: vec![object], ..annotation }
         };
         contents.iter().enumerate().map(one).collect()

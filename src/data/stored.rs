@@ -12,18 +12,18 @@ use flate2::read::DeflateDecoder;
 
 /// The place of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stored {
+pub enum StoredBytes {
     /// A file of its own.
     Disk(PathBuf),
     /// Part of a file: a photo inside a record file.
     Span { file: Arc<Path>, start: u64, len: u64 },
     /// A member of a zip archive.
-    Zipped { archive: Arc<Path>, member: Member },
+    Zipped { archive: Arc<Path>, member: ZipMember },
 }
 
 /// One member of a zip archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
+pub struct ZipMember {
     /// The offset of its packed bytes in the archive.
     pub start: u64,
     pub packed_len: u64,
@@ -33,7 +33,7 @@ pub struct Member {
     pub deflated: bool,
 }
 
-impl Stored {
+impl StoredBytes {
     /// All bytes.
     ///
     /// # Errors
@@ -45,15 +45,15 @@ impl Stored {
         }
         let mut bytes = Vec::new();
         match self {
-            Stored::Disk(path) => {
+            StoredBytes::Disk(path) => {
                 File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
             }
-            Stored::Span { file, start, len } => {
+            StoredBytes::Span { file, start, len } => {
                 let mut file = File::open(file)?;
                 file.seek(SeekFrom::Start(*start))?;
                 file.take(*len).read_to_end(&mut bytes)?;
             }
-            Stored::Zipped { archive, member } => {
+            StoredBytes::Zipped { archive, member } => {
                 let mut file = File::open(archive)?;
                 file.seek(SeekFrom::Start(member.start))?;
                 let packed = file.take(member.packed_len);
@@ -76,22 +76,22 @@ impl Stored {
     /// If the file is gone, or is no regular file: reading a pipe would wait for ever.
     pub fn len(&self) -> io::Result<u64> {
         match self {
-            Stored::Disk(path) => {
+            StoredBytes::Disk(path) => {
                 let metadata = fs::metadata(path)?;
                 match metadata.is_file() {
                     true => Ok(metadata.len()),
                     false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
                 }
             }
-            Stored::Span { len, .. } => Ok(*len),
-            Stored::Zipped { member, .. } => Ok(member.len),
+            StoredBytes::Span { len, .. } => Ok(*len),
+            StoredBytes::Zipped { member, .. } => Ok(member.len),
         }
     }
 
     /// True if there are no bytes.
     ///
     /// # Errors
-    /// As [`Stored::len`].
+    /// As [`StoredBytes::len`].
     pub fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -104,18 +104,18 @@ impl Stored {
             time.and_then(|m| m.duration_since(UNIX_EPOCH).ok()).map_or(0, |m| m.as_nanos())
         };
         match self {
-            Stored::Disk(path) => changed(path),
-            Stored::Span { file, start, .. } => changed(file).wrapping_add(u128::from(*start)),
-            Stored::Zipped { member, .. } => u128::from(member.crc) << 64 | u128::from(member.start),
+            StoredBytes::Disk(path) => changed(path),
+            StoredBytes::Span { file, start, .. } => changed(file).wrapping_add(u128::from(*start)),
+            StoredBytes::Zipped { member, .. } => u128::from(member.crc) << 64 | u128::from(member.start),
         }
     }
 
     /// The file on disk, for messages.
     pub fn on_disk(&self) -> &Path {
         match self {
-            Stored::Disk(path) => path,
-            Stored::Span { file, .. } => file,
-            Stored::Zipped { archive, .. } => archive,
+            StoredBytes::Disk(path) => path,
+            StoredBytes::Span { file, .. } => file,
+            StoredBytes::Zipped { archive, .. } => archive,
         }
     }
 }

@@ -16,7 +16,7 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Decoded text, and what was guessed on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text {
+pub struct DecodedText {
     /// Without byte order mark.
     pub text: String,
     /// The guess where neither the file's own statement nor its bytes decide; `None` where nothing was guessed.
@@ -24,18 +24,18 @@ pub struct Text {
 }
 
 /// The text of a file, with the line ends of today and without the fillers that old programs put at the end.
-pub fn decode(bytes: &[u8]) -> Text {
-    let Text { mut text, guess } = decoded(bytes);
+pub fn decode(bytes: &[u8]) -> DecodedText {
+    let DecodedText { mut text, guess } = decoded(bytes);
     text.truncate(text.trim_end_matches(FILLERS).len());
     // Lines of the old Mac end in a carriage return alone.
     if text.contains('\r') && !text.contains('\n') {
         text = text.replace('\r', "\n");
     }
-    Text { text, guess }
+    DecodedText { text, guess }
 }
 
-fn decoded(bytes: &[u8]) -> Text {
-    let certain = |text: String| Text { text, guess: None };
+fn decoded(bytes: &[u8]) -> DecodedText {
+    let certain = |text: String| DecodedText { text, guess: None };
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         let (text, _) = encoding.decode_without_bom_handling(&bytes[mark..]);
         return certain(text.into_owned());
@@ -56,7 +56,7 @@ fn decoded(bytes: &[u8]) -> Text {
         Err(_) => {
             let encoding = declared.unwrap_or(WINDOWS_1252);
             let text = encoding.decode_without_bom_handling(bytes).0.into_owned();
-            Text { text, guess: Some(format!("not UTF-8; read as {}", encoding.name())) }
+            DecodedText { text, guess: Some(format!("not UTF-8; read as {}", encoding.name())) }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use sha2::{Digest, Sha256};
 
 use super::annotation::Annotation;
-use super::stored::Stored;
+use super::stored::StoredBytes;
 
 /// Groups the images by content: every index once, groups and members in ascending order, most groups of one.
 ///
@@ -42,7 +42,7 @@ pub fn groups(annotations: &[&Annotation]) -> Vec<Vec<usize>> {
 fn content_hash(annotation: &Annotation) -> io::Result<[u8; 32]> {
     let mut hasher = Sha256::new();
     match &annotation.stored {
-        Stored::Disk(path) => {
+        StoredBytes::Disk(path) => {
             io::copy(&mut File::open(path)?, &mut hasher)?;
         }
         other => hasher.update(other.read(u64::MAX)?),

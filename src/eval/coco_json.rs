@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{EvalError, ImageDetections, ImageTruth, PixelBox, ScoredBox, TruthBox};
+use super::{CocoBox, EvalError, ImageDetections, ImageTruth, ScoredBox, TruthBox};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Category {
@@ -101,14 +101,14 @@ struct RawResult {
 /// does not have.
 pub fn read_truth(path: &Path) -> Result<CocoTruth, EvalError> {
     let raw: RawTruth = read(path, TRUTH_HELP)?;
-    let file = Place { path, place: "top level".into(), help: TRUTH_HELP };
+    let file = JsonPlace { path, place: "top level".into(), help: TRUTH_HELP };
     let raw_images = file.required(raw.images, "images")?;
     let raw_categories = file.required(raw.categories, "categories")?;
     let annotations = file.required(raw.annotations, "annotations")?;
 
     let mut image_ids = Vec::with_capacity(raw_images.len());
     for (i, image) in raw_images.into_iter().enumerate() {
-        let place = Place { path, place: format!("images[{i}]"), help: TRUTH_HELP };
+        let place = JsonPlace { path, place: format!("images[{i}]"), help: TRUTH_HELP };
         image_ids.push(place.id(image.id, "id")?);
     }
     let image_index = sorted_index(&mut image_ids).map_err(|id| file.repeated("image", id))?;
@@ -116,7 +116,7 @@ pub fn read_truth(path: &Path) -> Result<CocoTruth, EvalError> {
     let mut names = HashMap::new();
     let mut category_ids = Vec::with_capacity(raw_categories.len());
     for (i, category) in raw_categories.into_iter().enumerate() {
-        let place = Place { path, place: format!("categories[{i}]"), help: TRUTH_HELP };
+        let place = JsonPlace { path, place: format!("categories[{i}]"), help: TRUTH_HELP };
         let id = place.id(category.id, "id")?;
         let name = match place.required(category.name, "name")? {
             Value::String(name) => name,
@@ -129,7 +129,7 @@ pub fn read_truth(path: &Path) -> Result<CocoTruth, EvalError> {
 
     let mut images = vec![ImageTruth::default(); image_ids.len()];
     for (i, annotation) in annotations.into_iter().enumerate() {
-        let place = Place { path, place: format!("annotations[{i}]"), help: TRUTH_HELP };
+        let place = JsonPlace { path, place: format!("annotations[{i}]"), help: TRUTH_HELP };
         let image = place.known(annotation.image_id, "image_id", &image_index, "`images`")?;
         let class = place.known(annotation.category_id, "category_id", &class_index, "`categories`")?;
         let bbox = place.bbox(annotation.bbox)?;
@@ -158,7 +158,7 @@ pub fn read_results(path: &Path, truth: &CocoTruth) -> Result<CocoResults, EvalE
     let mut unknown_categories = BTreeMap::new();
     let mut known = 0;
     for (i, result) in raw.into_iter().enumerate() {
-        let place = Place { path, place: format!("detection [{i}]"), help: RESULTS_HELP };
+        let place = JsonPlace { path, place: format!("detection [{i}]"), help: RESULTS_HELP };
         let image = place.known(result.image_id, "image_id", &image_index, "the ground truth")?;
         let category = place.id(result.category_id, "category_id")?;
         let bbox = place.bbox(result.bbox)?;
@@ -222,13 +222,13 @@ fn unique_names(ids: &[i64], names: &HashMap<i64, String>) -> Vec<Category> {
 }
 
 /// The place of a value, for its error message.
-struct Place<'a> {
+struct JsonPlace<'a> {
     path: &'a Path,
     place: String,
     help: &'static str,
 }
 
-impl Place<'_> {
+impl JsonPlace<'_> {
     fn required<T>(&self, value: Option<T>, key: &'static str) -> Result<T, EvalError> {
         value.ok_or_else(|| EvalError::MissingKey {
             path: self.path.into(),
@@ -281,13 +281,13 @@ impl Place<'_> {
         })
     }
 
-    fn bbox(&self, value: Option<Value>) -> Result<PixelBox, EvalError> {
-        let place = Place { path: self.path, place: self.place.clone(), help: BOX_HELP };
+    fn bbox(&self, value: Option<Value>) -> Result<CocoBox, EvalError> {
+        let place = JsonPlace { path: self.path, place: self.place.clone(), help: BOX_HELP };
         let value = place.required(value, "bbox")?;
         let numbers: Option<Vec<f64>> =
             value.as_array().and_then(|list| list.iter().map(|n| n.as_f64().filter(|f| f.is_finite())).collect());
         match numbers.as_deref() {
-            Some(&[x, y, w, h]) if w >= 0.0 && h >= 0.0 => Ok(PixelBox { x, y, w, h }),
+            Some(&[x, y, w, h]) if w >= 0.0 && h >= 0.0 => Ok(CocoBox { x, y, w, h }),
             Some(&[_, _, _, _]) => Err(place.bad(&value, "bbox", "a width and a height of at least 0")),
             _ => Err(place.bad(&value, "bbox", "four finite numbers")),
         }

@@ -40,7 +40,7 @@ pub fn coco_eval(ground_truth: &[ImageTruth], detections: &[ImageDetections], cl
     let pairs = by_class(ground_truth, detections, classes.len());
     let curves: Vec<ClassCurves> = pairs.iter().map(|pairs| ClassCurves::new(pairs)).collect();
 
-    let mean_precision = |size: fn(&ClassCurves) -> &Option<Curves>, thresholds: std::ops::Range<usize>| {
+    let mean_precision = |size: fn(&ClassCurves) -> &Option<PrecisionCurves>, thresholds: std::ops::Range<usize>| {
         mean(
             curves
                 .iter()
@@ -48,7 +48,7 @@ pub fn coco_eval(ground_truth: &[ImageTruth], detections: &[ImageDetections], cl
                 .flat_map(|c| c.precision[thresholds.clone()].iter().flatten()),
         )
     };
-    let mean_recall = |size: fn(&ClassCurves) -> &Option<Curves>| {
+    let mean_recall = |size: fn(&ClassCurves) -> &Option<PrecisionCurves>| {
         mean(curves.iter().filter_map(|c| size(c).as_ref()).flat_map(|c| &c.recall))
     };
     CocoMetrics {
@@ -206,20 +206,20 @@ fn overlap(detection: &ScoredBox, object: &TruthBox) -> f64 {
 }
 
 /// Precision at every IoU threshold and recall, and the recall reached, of one class.
-struct Curves {
+struct PrecisionCurves {
     precision: Box<[[f64; RECALLS]; THRESHOLDS]>,
     recall: [f64; THRESHOLDS],
 }
 
 /// The curves of one class, by size of the object and by detections per image; `None` without objects that count.
 struct ClassCurves {
-    all: Option<Curves>,
-    small: Option<Curves>,
-    medium: Option<Curves>,
-    large: Option<Curves>,
+    all: Option<PrecisionCurves>,
+    small: Option<PrecisionCurves>,
+    medium: Option<PrecisionCurves>,
+    large: Option<PrecisionCurves>,
     /// Of the highest detection of each image only.
-    first: Option<Curves>,
-    first_ten: Option<Curves>,
+    first: Option<PrecisionCurves>,
+    first_ten: Option<PrecisionCurves>,
 }
 
 impl ClassCurves {
@@ -227,12 +227,12 @@ impl ClassCurves {
         let judged = |range| -> Vec<_> { pairs.iter().map(|pair| pair.judge(range)).collect() };
         let all = judged(ALL);
         Self {
-            first: Curves::new(pairs, &all, 1),
-            first_ten: Curves::new(pairs, &all, 10),
-            all: Curves::new(pairs, &all, MAX_DETECTIONS),
-            small: Curves::new(pairs, &judged(SMALL), MAX_DETECTIONS),
-            medium: Curves::new(pairs, &judged(MEDIUM), MAX_DETECTIONS),
-            large: Curves::new(pairs, &judged(LARGE), MAX_DETECTIONS),
+            first: PrecisionCurves::new(pairs, &all, 1),
+            first_ten: PrecisionCurves::new(pairs, &all, 10),
+            all: PrecisionCurves::new(pairs, &all, MAX_DETECTIONS),
+            small: PrecisionCurves::new(pairs, &judged(SMALL), MAX_DETECTIONS),
+            medium: PrecisionCurves::new(pairs, &judged(MEDIUM), MAX_DETECTIONS),
+            large: PrecisionCurves::new(pairs, &judged(LARGE), MAX_DETECTIONS),
         }
     }
 
@@ -248,7 +248,7 @@ impl ClassCurves {
     }
 }
 
-impl Curves {
+impl PrecisionCurves {
     /// From the judgement of every pair, `limit` detections of each image counted.
     fn new(pairs: &[Pair], judged: &[(Vec<[MatchVerdict; THRESHOLDS]>, usize)], limit: usize) -> Option<Self> {
         let objects: usize = judged.iter().map(|(_, objects)| objects).sum();

@@ -65,11 +65,11 @@ pub fn confusion(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PixelBox, ScoredBox};
+    use super::super::{CocoBox, ScoredBox};
     use super::*;
 
-    fn at(x: f64) -> PixelBox {
-        PixelBox { x, y: 0.0, w: 10.0, h: 10.0 }
+    fn at(x: f64) -> CocoBox {
+        CocoBox { x, y: 0.0, w: 10.0, h: 10.0 }
     }
 
     fn object(class: usize, x: f64, crowd: bool) -> TruthBox {

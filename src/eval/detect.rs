@@ -31,7 +31,7 @@ pub enum Suppression {
 
 /// Everything that turns the raw outputs for one image into detections.
 #[derive(Clone, Debug)]
-pub struct Detector {
+pub struct PostProcessor {
     pub anchors: Anchors,
     pub coder: BoxCoder,
     pub scores: ScoreFunction,
@@ -49,13 +49,13 @@ pub struct Detector {
 }
 
 /// A score before decoding.
-struct Candidate {
+struct CandidateScore {
     anchor: usize,
     class: usize,
     score: f64,
 }
 
-impl Detector {
+impl PostProcessor {
     /// The settings of COCO evaluation: scores above 0.01, suppression at IoU 0.5, 2000 candidates, 100 detections.
     pub fn new(anchors: Anchors, scores: ScoreFunction) -> Self {
         Self {
@@ -88,10 +88,11 @@ impl Detector {
         self.suppress(&candidates, columns, &decoded)
     }
 
-    /// As [`Detector::detect`], from scores `[A, K]` and corners x1, y1, x2, y2 `[A, 4]`, in fractions of the image.
+    /// As [`PostProcessor::detect`], from scores `[A, K]` and corners x1, y1, x2, y2 `[A, 4]`, in fractions of the
+    /// image.
     ///
     /// # Panics
-    /// As [`Detector::detect`].
+    /// As [`PostProcessor::detect`].
     pub fn detect_decoded(&self, scores: &[f32], corners: &[f32]) -> Vec<Detection> {
         let columns = self.columns(scores, corners);
         let widened = |row: &[f32], scores: &mut [f64]| {
@@ -115,11 +116,11 @@ impl Detector {
 
     fn suppress(
         &self,
-        candidates: &[Candidate],
+        candidates: &[CandidateScore],
         columns: usize,
         corners: &dyn Fn(usize) -> CornerBox,
     ) -> Vec<Detection> {
-        let visible = |&Candidate { anchor, class, score }: &Candidate| {
+        let visible = |&CandidateScore { anchor, class, score }: &CandidateScore| {
             let bbox = corners(anchor).clipped();
             // Comparisons with NaN are false, so a box that is not finite does not pass either.
             (bbox.width() > 0.0 && bbox.height() > 0.0).then_some(Detection { class, score, bbox, anchor })
@@ -149,14 +150,14 @@ impl Detector {
     }
 
     /// In (anchor, class) order.
-    fn best_candidates(&self, rows: &[f32], columns: usize, score: &dyn Fn(&[f32], &mut [f64])) -> Vec<Candidate> {
+    fn best_candidates(&self, rows: &[f32], columns: usize, score: &dyn Fn(&[f32], &mut [f64])) -> Vec<CandidateScore> {
         let mut candidates = Vec::new();
         let mut scores = vec![0.0; columns];
         for (anchor, row) in rows.chunks_exact(columns.max(1)).enumerate() {
             score(row, &mut scores);
             for (column, &score) in scores.iter().enumerate().skip(1) {
                 if score > self.threshold(column - 1) {
-                    candidates.push(Candidate { anchor, class: column - 1, score });
+                    candidates.push(CandidateScore { anchor, class: column - 1, score });
                 }
             }
         }
@@ -175,12 +176,12 @@ mod tests {
 
     const COLUMNS: usize = 3;
 
-    fn detector(mode: ScoreFunction) -> Detector {
-        Detector::new(Anchors::tf_ssd(&[[2, 2], [1, 1]]), mode)
+    fn detector(mode: ScoreFunction) -> PostProcessor {
+        PostProcessor::new(Anchors::tf_ssd(&[[2, 2], [1, 1]]), mode)
     }
 
     /// Background everywhere, boxes on their anchors.
-    fn outputs(detector: &Detector) -> (Vec<f32>, Vec<f32>) {
+    fn outputs(detector: &PostProcessor) -> (Vec<f32>, Vec<f32>) {
         let anchors = detector.anchors.len();
         ([9.0, 0.0, 0.0].repeat(anchors), vec![0.0; anchors * 4])
     }

@@ -9,7 +9,7 @@
 //!
 //! Crowds count neither way.
 
-use super::{ImageDetections, ImageTruth, PixelBox};
+use super::{CocoBox, ImageDetections, ImageTruth};
 
 /// IoU from which on a detection is in place, and from which on it is about an object at all.
 const IN_PLACE: f64 = 0.5;
@@ -52,7 +52,7 @@ pub struct Mistakes {
 
 /// The fate of a detection.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+enum DetectionFate {
     Right(usize),
     Repeated,
     Named(usize),
@@ -61,16 +61,16 @@ enum Fate {
 }
 
 /// A detection with its fate; the place of an object is counted over all images.
-struct Mark {
+struct JudgedDetection {
     class: usize,
     score: f64,
-    fate: Fate,
+    fate: DetectionFate,
 }
 
 /// All detections and objects of a split.
 struct Marked {
     /// By falling score.
-    marks: Vec<Mark>,
+    marks: Vec<JudgedDetection>,
     /// Class of every object, crowds left out, and whether it is small.
     objects: Vec<(usize, bool)>,
     classes: usize,
@@ -84,16 +84,16 @@ struct Marked {
 pub fn mistakes(truth: &[ImageTruth], detections: &[ImageDetections], classes: usize, small: &[Vec<bool>]) -> Mistakes {
     assert!(truth.len() == detections.len() && truth.len() == small.len(), "labels and detections of the same images");
     let marked = Marked::of(truth, detections, classes, small);
-    let nothing: fn(Fate) -> bool = |_| false;
-    let gain = |mended: fn(Fate) -> bool, forgiven: &dyn Fn(bool) -> bool| {
+    let nothing: fn(DetectionFate) -> bool = |_| false;
+    let gain = |mended: fn(DetectionFate) -> bool, forgiven: &dyn Fn(bool) -> bool| {
         let now = marked.ap(nothing, &|_| false)?;
         Some((marked.ap(mended, forgiven)? - now).max(0.0))
     };
-    let mended = |mended: fn(Fate) -> bool| gain(mended, &|_| false).unwrap_or(0.0);
+    let mended = |mended: fn(DetectionFate) -> bool| gain(mended, &|_| false).unwrap_or(0.0);
     Mistakes {
-        naming: mended(|fate| matches!(fate, Fate::Named(_))),
-        placing: mended(|fate| matches!(fate, Fate::Loose(_))),
-        phantoms: mended(|fate| fate == Fate::Phantom),
+        naming: mended(|fate| matches!(fate, DetectionFate::Named(_))),
+        placing: mended(|fate| matches!(fate, DetectionFate::Loose(_))),
+        phantoms: mended(|fate| fate == DetectionFate::Phantom),
         missed: gain(nothing, &|_| true).unwrap_or(0.0),
         missed_small: gain(nothing, &|small| small).unwrap_or(0.0),
         found_small: marked.found(true),
@@ -107,11 +107,11 @@ impl Marked {
         let (mut marks, mut objects) = (Vec::new(), Vec::new());
         for ((truth, found), small) in truth.iter().zip(detections).zip(small) {
             let first = objects.len();
-            let own: Vec<(usize, PixelBox)> =
+            let own: Vec<(usize, CocoBox)> =
                 truth.objects.iter().filter(|o| !o.crowd).map(|o| (o.class, o.bbox)).collect();
             let kept = truth.objects.iter().zip(small).filter(|(o, _)| !o.crowd);
             objects.extend(kept.map(|(o, small)| (o.class, *small)));
-            let crowded = |class: usize, b: &PixelBox| {
+            let crowded = |class: usize, b: &CocoBox| {
                 let crowds = truth.objects.iter().filter(|o| o.crowd && o.class == class);
                 crowds.into_iter().any(|o| o.bbox.intersection(b) >= IN_PLACE * b.area())
             };
@@ -125,12 +125,12 @@ impl Marked {
                 }
                 let fate = fate(&own, &mut taken, detection.class, &detection.bbox);
                 let placed = match fate {
-                    Fate::Right(g) => Fate::Right(first + g),
-                    Fate::Named(g) => Fate::Named(first + g),
-                    Fate::Loose(g) => Fate::Loose(first + g),
+                    DetectionFate::Right(g) => DetectionFate::Right(first + g),
+                    DetectionFate::Named(g) => DetectionFate::Named(first + g),
+                    DetectionFate::Loose(g) => DetectionFate::Loose(first + g),
                     other => other,
                 };
-                marks.push(Mark { class: detection.class, score: detection.score, fate: placed });
+                marks.push(JudgedDetection { class: detection.class, score: detection.score, fate: placed });
             }
         }
         marks.sort_by(|p, q| q.score.total_cmp(&p.score));
@@ -141,7 +141,7 @@ impl Marked {
     fn taken(&self) -> Vec<bool> {
         let mut taken = vec![false; self.objects.len()];
         for mark in &self.marks {
-            if let Fate::Right(g) = mark.fate {
+            if let DetectionFate::Right(g) = mark.fate {
                 taken[g] = true;
             }
         }
@@ -150,18 +150,18 @@ impl Marked {
 
     /// AP50 with fates mended, and with objects forgiven that no detection is about; `forgiven` is asked whether an
     /// object is small. `None` without objects.
-    fn ap(&self, mended: fn(Fate) -> bool, forgiven: &dyn Fn(bool) -> bool) -> Option<f64> {
+    fn ap(&self, mended: fn(DetectionFate) -> bool, forgiven: &dyn Fn(bool) -> bool) -> Option<f64> {
         let mut taken = self.taken();
         let mut about = taken.clone();
         let mut ranked: Vec<Vec<bool>> = vec![Vec::new(); self.classes];
         for mark in &self.marks {
-            if let Fate::Named(g) | Fate::Loose(g) = mark.fate {
+            if let DetectionFate::Named(g) | DetectionFate::Loose(g) = mark.fate {
                 about[g] = true;
             }
             match mark.fate {
-                Fate::Right(_) => ranked[mark.class].push(true),
+                DetectionFate::Right(_) => ranked[mark.class].push(true),
                 fate if !mended(fate) => ranked[mark.class].push(false),
-                Fate::Named(g) | Fate::Loose(g) if !std::mem::replace(&mut taken[g], true) => {
+                DetectionFate::Named(g) | DetectionFate::Loose(g) if !std::mem::replace(&mut taken[g], true) => {
                     ranked[self.objects[g].0].push(true);
                 }
                 _ => {}
@@ -186,7 +186,7 @@ impl Marked {
     fn found(&self, small: bool) -> [usize; 2] {
         let mut found = vec![false; self.objects.len()];
         for mark in self.marks.iter().filter(|m| m.score >= ANSWER) {
-            if let Fate::Right(g) = mark.fate {
+            if let DetectionFate::Right(g) = mark.fate {
                 found[g] = true;
             }
         }
@@ -196,20 +196,20 @@ impl Marked {
 }
 
 /// The fate of a detection, and the object that it takes.
-fn fate(objects: &[(usize, PixelBox)], taken: &mut [bool], class: usize, bbox: &PixelBox) -> Fate {
-    let best = |able: &dyn Fn(usize, &(usize, PixelBox)) -> bool, least: f64| {
+fn fate(objects: &[(usize, CocoBox)], taken: &mut [bool], class: usize, bbox: &CocoBox) -> DetectionFate {
+    let best = |able: &dyn Fn(usize, &(usize, CocoBox)) -> bool, least: f64| {
         let overlaps = objects.iter().enumerate().filter(|(g, o)| able(*g, o)).map(|(g, o)| (g, o.1.iou(bbox)));
         overlaps.filter(|(_, iou)| *iou >= least).max_by(|p, q| p.1.total_cmp(&q.1)).map(|(g, _)| g)
     };
     if let Some(g) = best(&|g, o| o.0 == class && !taken[g], IN_PLACE) {
         taken[g] = true;
-        return Fate::Right(g);
+        return DetectionFate::Right(g);
     }
     if best(&|_, o| o.0 == class, IN_PLACE).is_some() {
-        return Fate::Repeated;
+        return DetectionFate::Repeated;
     }
-    let other = best(&|_, o| o.0 != class, IN_PLACE).map(Fate::Named);
-    other.or_else(|| best(&|_, o| o.0 == class, NEAR).map(Fate::Loose)).unwrap_or(Fate::Phantom)
+    let other = best(&|_, o| o.0 != class, IN_PLACE).map(DetectionFate::Named);
+    other.or_else(|| best(&|_, o| o.0 == class, NEAR).map(DetectionFate::Loose)).unwrap_or(DetectionFate::Phantom)
 }
 
 /// The area under the precision-recall curve of detections by falling score, each right or not, as COCO takes it.
@@ -256,12 +256,12 @@ mod tests {
     use rand_pcg::Pcg64Mcg;
 
     fn object(class: usize, x: f64) -> TruthBox {
-        let bbox = PixelBox { x, y: 0.0, w: 10.0, h: 10.0 };
+        let bbox = CocoBox { x, y: 0.0, w: 10.0, h: 10.0 };
         TruthBox { class, bbox, area: 100.0, crowd: false, difficult: false }
     }
 
     fn detection(class: usize, x: f64, score: f64) -> ScoredBox {
-        ScoredBox { class, bbox: PixelBox { x, y: 0.0, w: 10.0, h: 10.0 }, score }
+        ScoredBox { class, bbox: CocoBox { x, y: 0.0, w: 10.0, h: 10.0 }, score }
     }
 
     fn of(objects: &[TruthBox], detections: &[ScoredBox], small: &[bool]) -> Mistakes {

@@ -6,14 +6,14 @@ use crate::data::Object;
 
 /// A box as COCO writes it: its corner of least x and y, and its size, in pixels of the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PixelBox {
+pub struct CocoBox {
     pub x: f64,
     pub y: f64,
     pub w: f64,
     pub h: f64,
 }
 
-impl PixelBox {
+impl CocoBox {
     /// The box of fractions `b` on an image of `[width, height]` pixels.
     pub fn on_image(b: &CornerBox, [width, height]: [u32; 2]) -> Self {
         let (width, height) = (f64::from(width), f64::from(height));
@@ -43,7 +43,7 @@ impl PixelBox {
 pub struct TruthBox {
     /// 0 is the first real class.
     pub class: usize,
-    pub bbox: PixelBox,
+    pub bbox: CocoBox,
     /// In square pixels; COCO's area is that of the segmentation, which is smaller than the box.
     pub area: f64,
     /// A crowd: detections on it count neither for nor against (COCO metrics only).
@@ -63,7 +63,7 @@ pub struct ImageTruth {
 pub struct ScoredBox {
     /// 0 is the first real class.
     pub class: usize,
-    pub bbox: PixelBox,
+    pub bbox: CocoBox,
     pub score: f64,
 }
 
@@ -78,7 +78,7 @@ impl ImageTruth {
     pub fn on_image(objects: &[Object], size: [u32; 2]) -> Self {
         let image_area = f64::from(size[0]) * f64::from(size[1]);
         let objects = objects.iter().map(|object| {
-            let bbox = PixelBox::on_image(&object.bbox, size);
+            let bbox = CocoBox::on_image(&object.bbox, size);
             TruthBox {
                 class: object.class,
                 bbox,
@@ -96,7 +96,7 @@ impl ImageDetections {
     pub fn on_image(detections: &[Detection], size: [u32; 2]) -> Self {
         let detections = detections.iter().map(|d| ScoredBox {
             class: d.class,
-            bbox: PixelBox::on_image(&d.bbox, size),
+            bbox: CocoBox::on_image(&d.bbox, size),
             score: d.score,
         });
         Self { detections: detections.collect() }

@@ -57,18 +57,18 @@ const SCORES: usize = 101;
 /// If labels and detections are not of the same number of images.
 pub fn score_curves(truth: &[ImageTruth], detections: &[ImageDetections], classes: &[usize]) -> Vec<Vec<ScorePoint>> {
     assert_eq!(truth.len(), detections.len(), "labels and detections of the same images");
-    let mut verdicts: Vec<Verdict> = truth.iter().zip(detections).flat_map(|(t, d)| judged(t, d)).collect();
+    let mut verdicts: Vec<CountedDetection> = truth.iter().zip(detections).flat_map(|(t, d)| judged(t, d)).collect();
     verdicts.sort_by(|p, q| q.score.total_cmp(&p.score));
     let objects = || truth.iter().flat_map(|t| &t.objects).filter(|o| !o.crowd);
     let of_class = |class: &usize| {
-        let own: Vec<Verdict> = verdicts.iter().filter(|v| v.class == *class).copied().collect();
+        let own: Vec<CountedDetection> = verdicts.iter().filter(|v| v.class == *class).copied().collect();
         curve(&own, objects().filter(|o| o.class == *class).count())
     };
     std::iter::once(curve(&verdicts, objects().count())).chain(classes.iter().map(of_class)).collect()
 }
 
 /// Of detections in falling score.
-fn curve(verdicts: &[Verdict], objects: usize) -> Vec<ScorePoint> {
+fn curve(verdicts: &[CountedDetection], objects: usize) -> Vec<ScorePoint> {
     let (mut shown, mut right) = (0, 0);
     let mut points: Vec<ScorePoint> = (0..SCORES)
         .rev()
@@ -88,7 +88,7 @@ fn curve(verdicts: &[Verdict], objects: usize) -> Vec<ScorePoint> {
 
 /// A detection that counts.
 #[derive(Clone, Copy)]
-struct Verdict {
+struct CountedDetection {
     class: usize,
     score: f64,
     right: bool,
@@ -101,24 +101,25 @@ impl Thresholds {
     /// If labels and detections are not of the same number of images.
     pub fn of(truth: &[ImageTruth], detections: &[ImageDetections], classes: usize) -> Self {
         assert_eq!(truth.len(), detections.len(), "labels and detections of the same images");
-        let mut verdicts: Vec<Verdict> = truth.iter().zip(detections).flat_map(|(t, d)| judged(t, d)).collect();
+        let mut verdicts: Vec<CountedDetection> =
+            truth.iter().zip(detections).flat_map(|(t, d)| judged(t, d)).collect();
         verdicts.sort_by(|p, q| q.score.total_cmp(&p.score));
         let objects = || truth.iter().flat_map(|t| &t.objects).filter(|o| !o.crowd);
         let of_class = |class: usize| {
-            let own: Vec<Verdict> = verdicts.iter().filter(|v| v.class == class).copied().collect();
+            let own: Vec<CountedDetection> = verdicts.iter().filter(|v| v.class == class).copied().collect();
             best(&own, objects().filter(|o| o.class == class).count())
         };
         Self { overall: best(&verdicts, objects().count()), classes: (0..classes).map(of_class).collect() }
     }
 }
 
-fn judged(truth: &ImageTruth, found: &ImageDetections) -> Vec<Verdict> {
-    let verdict = |c: Compared| Verdict { class: c.class, score: c.score, right: c.object.is_some() };
+fn judged(truth: &ImageTruth, found: &ImageDetections) -> Vec<CountedDetection> {
+    let verdict = |c: Compared| CountedDetection { class: c.class, score: c.score, right: c.object.is_some() };
     compare(truth, found, 0.0).into_iter().map(verdict).collect()
 }
 
 /// The cut of best F1 through detections in falling score; of equal ones the highest.
-fn best(verdicts: &[Verdict], objects: usize) -> Option<Threshold> {
+fn best(verdicts: &[CountedDetection], objects: usize) -> Option<Threshold> {
     let mut best: Option<(f64, Threshold)> = None;
     let mut right = 0;
     for (i, verdict) in verdicts.iter().enumerate() {
@@ -140,11 +141,11 @@ fn best(verdicts: &[Verdict], objects: usize) -> Option<Threshold> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PixelBox, ScoredBox, TruthBox};
+    use super::super::{CocoBox, ScoredBox, TruthBox};
     use super::*;
 
-    fn at(x: f64) -> PixelBox {
-        PixelBox { x, y: 0.0, w: 10.0, h: 10.0 }
+    fn at(x: f64) -> CocoBox {
+        CocoBox { x, y: 0.0, w: 10.0, h: 10.0 }
     }
 
     fn image(objects: &[(usize, f64, bool)], found: &[(usize, f64, f64)]) -> (ImageTruth, ImageDetections) {

@@ -116,16 +116,16 @@ fn area(curve: &[(f64, f64)]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PixelBox;
+    use super::super::CocoBox;
     use super::*;
 
     fn object(x: f64, difficult: bool) -> TruthBox {
-        let bbox = PixelBox { x, y: 0.0, w: 10.0, h: 10.0 };
+        let bbox = CocoBox { x, y: 0.0, w: 10.0, h: 10.0 };
         TruthBox { class: 0, bbox, area: bbox.area(), crowd: false, difficult }
     }
 
     fn detection(x: f64, score: f64) -> ScoredBox {
-        ScoredBox { class: 0, bbox: PixelBox { x, y: 0.0, w: 10.0, h: 10.0 }, score }
+        ScoredBox { class: 0, bbox: CocoBox { x, y: 0.0, w: 10.0, h: 10.0 }, score }
     }
 
     fn ap(objects: &[TruthBox], detections: &[ScoredBox], rule: VocRule) -> Option<f64> {

@@ -12,14 +12,14 @@ pub enum ArrayData {
 
 /// An array of any number of dimensions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Array {
+pub struct FleetArray {
     /// As many numbers as their product; an empty shape is a single number.
     pub shape: Vec<usize>,
     pub data: ArrayData,
 }
 
 /// Arrays by name, in order. The names are those of the ONNX initialisers that `best.onnx` has.
-pub type ArrayRecord = Vec<(String, Array)>;
+pub type ArrayRecord = Vec<(String, FleetArray)>;
 
 impl ArrayData {
     /// The count of numbers.
@@ -46,7 +46,7 @@ impl ArrayData {
     }
 }
 
-impl Array {
+impl FleetArray {
     pub fn floats(shape: &[usize], values: Vec<f32>) -> Self {
         Self { shape: shape.to_vec(), data: ArrayData::F32(values) }
     }
@@ -63,10 +63,10 @@ mod tests {
 
     #[test]
     fn lengths_follow_the_kind_and_the_shape() {
-        let array = Array { shape: vec![2, 3], data: ArrayData::I8(vec![0; 6]) };
+        let array = FleetArray { shape: vec![2, 3], data: ArrayData::I8(vec![0; 6]) };
         assert_eq!((array.shape_len(), array.data.len(), array.data.byte_len()), (Some(6), 6, 6));
         assert_eq!(ArrayData::F16(vec![f16::ONE; 3]).byte_len(), 6);
-        assert_eq!(Array::floats(&[], vec![1.0]).shape_len(), Some(1));
-        assert_eq!(Array::floats(&[usize::MAX, 2], Vec::new()).shape_len(), None);
+        assert_eq!(FleetArray::floats(&[], vec![1.0]).shape_len(), Some(1));
+        assert_eq!(FleetArray::floats(&[usize::MAX, 2], Vec::new()).shape_len(), None);
     }
 }

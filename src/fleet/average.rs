@@ -5,14 +5,14 @@
 //! class as the node has: a node without any has seen what the class is not, and has no say in what it is.
 
 use super::array::ArrayRecord;
-use super::participant::{Settings, Update, Value};
+use super::participant::{SettingValue, Settings, Update};
 use super::update::{Encoding, decode};
 use crate::interchange::NamedArray;
 use crate::model::Stage;
 use anyhow::{Context, Result, bail};
 
 /// The mean of a round so far.
-pub struct Average<'a> {
+pub struct RoundMean<'a> {
     layout: &'a [NamedArray],
     /// Numbers of each array as the round began.
     start: &'a [Vec<f32>],
@@ -26,7 +26,7 @@ pub struct Average<'a> {
     objects: Vec<f64>,
 }
 
-impl<'a> Average<'a> {
+impl<'a> RoundMean<'a> {
     pub fn new(layout: &'a [NamedArray], start: &'a [Vec<f32>], columns: usize) -> Self {
         let sums = start.iter().map(|values| vec![0.0; values.len()]).collect();
         Self { layout, start, columns, sums, photos: vec![0.0; layout.len()], objects: vec![0.0; columns] }
@@ -39,7 +39,7 @@ impl<'a> Average<'a> {
     pub fn add(&mut self, update: &Update) -> Result<()> {
         let photos = photos(&update.metrics)?;
         let encoding = match update.metrics.get("update") {
-            Some(Value::Text(name)) => Encoding::of_name(name)?,
+            Some(SettingValue::Text(name)) => Encoding::of_name(name)?,
             _ => Encoding::Float32,
         };
         let by_class = self.column_weights(&update.metrics, photos)?;
@@ -72,7 +72,7 @@ impl<'a> Average<'a> {
     fn column_weights(&self, metrics: &Settings, photos: f64) -> Result<Vec<f64>> {
         match metrics.get("class-examples") {
             None => Ok(vec![photos; self.columns]),
-            Some(Value::I64s(counts)) if counts.len() + 1 == self.columns && counts.iter().all(|n| *n >= 0) => {
+            Some(SettingValue::I64s(counts)) if counts.len() + 1 == self.columns && counts.iter().all(|n| *n >= 0) => {
                 Ok(std::iter::once(photos).chain(counts.iter().map(|n| *n as f64)).collect())
             }
             Some(_) => bail!("class-examples: expected {} counts", self.columns - 1),
@@ -104,7 +104,7 @@ fn is_by_class(place: &NamedArray) -> bool {
 
 fn photos(metrics: &Settings) -> Result<f64> {
     match metrics.get("num-examples").context("an answer without num-examples")? {
-        Value::I64(n) if *n > 0 => Ok(*n as f64),
+        SettingValue::I64(n) if *n > 0 => Ok(*n as f64),
         other => bail!("num-examples = {other:?}, expected a whole number above 0"),
     }
 }
@@ -113,7 +113,7 @@ fn photos(metrics: &Settings) -> Result<f64> {
 mod tests {
     use super::*;
     use crate::boxes::InputSize;
-    use crate::fleet::array::Array;
+    use crate::fleet::array::FleetArray;
     use crate::model::{initialise_network, ssdlite_mobilenet_v2};
     use rand::SeedableRng;
 
@@ -127,9 +127,9 @@ mod tests {
 
     fn answer(arrays: ArrayRecord, photos: i64, objects: &[i64], update: &str) -> Update {
         let metrics = [
-            ("num-examples", Value::I64(photos)),
-            ("class-examples", Value::I64s(objects.to_vec())),
-            ("update", Value::Text(update.into())),
+            ("num-examples", SettingValue::I64(photos)),
+            ("class-examples", SettingValue::I64s(objects.to_vec())),
+            ("update", SettingValue::Text(update.into())),
         ];
         Update { arrays, metrics: metrics.map(|(k, v)| (k.to_string(), v)).into() }
     }
@@ -139,9 +139,9 @@ mod tests {
         let layout = layout();
         let start: Vec<Vec<f32>> = layout.iter().map(|p| vec![1.0; p.count()]).collect();
         let moved = |by: f32| -> ArrayRecord {
-            layout.iter().map(|p| (p.name.clone(), Array::floats(&p.dims, vec![1.0 + by; p.count()]))).collect()
+            layout.iter().map(|p| (p.name.clone(), FleetArray::floats(&p.dims, vec![1.0 + by; p.count()]))).collect()
         };
-        let mut average = Average::new(&layout, &start, COLUMNS);
+        let mut average = RoundMean::new(&layout, &start, COLUMNS);
         average.add(&answer(moved(1.0), 30, &[6, 0], "float32")).unwrap();
         average.add(&answer(moved(-1.0), 10, &[2, 0], "float32")).unwrap();
         for (place, values) in layout.iter().zip(average.finish()) {
@@ -161,7 +161,7 @@ mod tests {
         let start: Vec<Vec<f32>> = layout.iter().map(|p| vec![2.0; p.count()]).collect();
         let mut arrays = ArrayRecord::new();
         Encoding::Float16.encode(&layout[0].name, &layout[0].dims, &vec![0.5; layout[0].count()], &mut arrays);
-        let mut average = Average::new(&layout, &start, COLUMNS);
+        let mut average = RoundMean::new(&layout, &start, COLUMNS);
         average.add(&answer(arrays, 5, &[1, 1], "float16")).unwrap();
         let after = average.finish();
         assert!(after[0].iter().all(|v| *v == 2.5) && after[1..] == start[1..]);
@@ -176,9 +176,9 @@ mod tests {
             answer(Vec::new(), 1, &[1], "float32"),
             answer(Vec::new(), 1, &[1, -1], "float32"),
             answer(Vec::new(), 1, &[1, 1], "float8"),
-            answer(vec![(layout[0].name.clone(), Array::floats(&[1], vec![0.0]))], 1, &[1, 1], "float32"),
+            answer(vec![(layout[0].name.clone(), FleetArray::floats(&[1], vec![0.0]))], 1, &[1, 1], "float32"),
         ] {
-            assert!(Average::new(&layout, &start, COLUMNS).add(&bad).is_err());
+            assert!(RoundMean::new(&layout, &start, COLUMNS).add(&bad).is_err());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A node's answer, listed in a file instead of being sent.
 
-use super::array::{Array, ArrayData, ArrayRecord};
-use super::participant::{Participant, RoundId, Settings, Value};
-use super::wire::{Answer, Metadata, now, reply_to, write};
+use super::array::{ArrayData, ArrayRecord, FleetArray};
+use super::participant::{Participant, RoundId, SettingValue, Settings};
+use super::wire::{AnswerContent, MessageMetadata, now, reply_to, write};
 use crate::boxes::InputSize;
 use crate::interchange::{NamedArray, import};
 use crate::train::replace_file;
@@ -21,15 +21,16 @@ pub fn dry_run(participant: &mut dyn Participant, start: &Path, size: InputSize,
     let layout = NamedArray::all(&network, size)?;
     let arrays: ArrayRecord = layout
         .iter()
-        .map(|array| (array.name.clone(), Array::floats(&array.dims, array.read(convs[array.position].1))))
+        .map(|array| (array.name.clone(), FleetArray::floats(&array.dims, array.read(convs[array.position].1))))
         .collect();
     // A round of its own: a message of a server has a hash for a name.
     let round = RoundId { run: 0, message: "dry-run".into() };
-    let config = Settings::from([("local-epochs".to_string(), Value::I64(1))]);
+    let config = Settings::from([("local-epochs".to_string(), SettingValue::I64(1))]);
     let update = participant.train(&round, arrays, &config)?;
     let mut bytes = 0;
-    let answer = Answer::Trained { arrays_key: "arrays", arrays: &update.arrays, metrics: &update.metrics };
-    let asked = Metadata { ttl: 3600.0, created_at: now(), message_type: "train".into(), ..Metadata::default() };
+    let answer = AnswerContent::Trained { arrays_key: "arrays", arrays: &update.arrays, metrics: &update.metrics };
+    let asked =
+        MessageMetadata { ttl: 3600.0, created_at: now(), message_type: "train".into(), ..MessageMetadata::default() };
     write(reply_to(&asked, now()), &answer, &mut |_, object| {
         bytes += object.len() as u64;
         Ok(())
@@ -48,20 +49,20 @@ pub fn dry_run(participant: &mut dyn Participant, start: &Path, size: InputSize,
     Ok(bytes)
 }
 
-fn shown(value: &Value) -> Json {
+fn shown(value: &SettingValue) -> Json {
     match value {
-        Value::F64(v) => json!(v),
-        Value::I64(v) => json!(v),
-        Value::Bool(v) => json!(v),
-        Value::Text(v) => json!(v),
-        Value::Bytes(v) => json!(v),
-        Value::F64s(v) => json!(v),
-        Value::I64s(v) => json!(v),
-        Value::Texts(v) => json!(v),
+        SettingValue::F64(v) => json!(v),
+        SettingValue::I64(v) => json!(v),
+        SettingValue::Bool(v) => json!(v),
+        SettingValue::Text(v) => json!(v),
+        SettingValue::Bytes(v) => json!(v),
+        SettingValue::F64s(v) => json!(v),
+        SettingValue::I64s(v) => json!(v),
+        SettingValue::Texts(v) => json!(v),
     }
 }
 
-fn described(name: &str, array: &Array) -> Json {
+fn described(name: &str, array: &FleetArray) -> Json {
     let (kind, values): (&str, Vec<f32>) = match &array.data {
         ArrayData::F32(values) => ("float32", values.clone()),
         ArrayData::F16(values) => ("float16", values.iter().map(|v| v.to_f32()).collect()),

@@ -2,7 +2,7 @@
 
 use super::heartbeat::Heartbeat;
 use super::patience::{Patience, sleep};
-use super::wire::{Metadata, RUN_NOT_RUNNING, SuperLink, WireError, now};
+use super::wire::{MessageMetadata, RUN_NOT_RUNNING, SuperLink, WireError, now};
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ const LONGEST_ABSENCE: Duration = Duration::from_secs(5);
 
 /// The outcome of a step.
 #[derive(Debug)]
-pub enum Step<T> {
+pub enum FederationStep<T> {
     Done(T),
     /// The message is of no use any more, for this reason.
     Over(String),
@@ -21,12 +21,12 @@ pub enum Step<T> {
     Stopped,
 }
 
-impl<T> Step<T> {
-    pub fn map<U>(self, then: impl FnOnce(T) -> U) -> Step<U> {
+impl<T> FederationStep<T> {
+    pub fn map<U>(self, then: impl FnOnce(T) -> U) -> FederationStep<U> {
         match self {
-            Self::Done(value) => Step::Done(then(value)),
-            Self::Over(reason) => Step::Over(reason),
-            Self::Stopped => Step::Stopped,
+            Self::Done(value) => FederationStep::Done(then(value)),
+            Self::Over(reason) => FederationStep::Over(reason),
+            Self::Stopped => FederationStep::Stopped,
         }
     }
 }
@@ -139,20 +139,20 @@ impl Federation {
     /// If the server cannot be trusted.
     pub fn ask<T>(
         &mut self,
-        message: Option<&Metadata>,
+        message: Option<&MessageMetadata>,
         mut request: impl FnMut(&SuperLink, u64) -> Result<T, WireError>,
-    ) -> Result<Step<T>> {
+    ) -> Result<FederationStep<T>> {
         let mut patience = Patience::new(self.pace);
         while !self.is_stopping() {
             if let Some(message) = message
                 && message.created_at + message.ttl <= now()
             {
-                return Ok(Step::Over("its time is over".into()));
+                return Ok(FederationStep::Over("its time is over".into()));
             }
             match request(&self.superlink, self.node) {
                 Ok(answer) => {
                     self.settle();
-                    return Ok(Step::Done(answer));
+                    return Ok(FederationStep::Done(answer));
                 }
                 // The server itself waits for it; nothing is wrong.
                 Err(error @ WireError::Absent { .. }) => {
@@ -167,19 +167,21 @@ impl Federation {
                     let node = self.node;
                     log::warn!("{}: it does not know node {node} any more, such as after a restart", self.server());
                     if !self.join(Some(node))? {
-                        return Ok(Step::Stopped);
+                        return Ok(FederationStep::Stopped);
                     }
                     if message.is_some() && self.node != node {
-                        return Ok(Step::Over("the server that asked for it has forgotten it".into()));
+                        return Ok(FederationStep::Over("the server that asked for it has forgotten it".into()));
                     }
                     sleep(patience.wait(), &self.stop);
                 }
                 Err(error @ WireError::Certificate { .. }) => return Err(error.into()),
-                Err(error) if error.code() == Some(RUN_NOT_RUNNING) => return Ok(Step::Over("its run is over".into())),
-                Err(error) => return Ok(Step::Over(error.to_string())),
+                Err(error) if error.code() == Some(RUN_NOT_RUNNING) => {
+                    return Ok(FederationStep::Over("its run is over".into()));
+                }
+                Err(error) => return Ok(FederationStep::Over(error.to_string())),
             }
         }
-        Ok(Step::Stopped)
+        Ok(FederationStep::Stopped)
     }
 
     /// Says why nothing goes on, once for each reason.

@@ -4,12 +4,14 @@
 //! worked on, the answer kept on disk, sent, and both forgotten. Before the answer is on disk, the server is not told that
 //! the message arrived: its content can be fetched again then, and need not be written to the card.
 
-use super::federation::{Federation, Step};
+use super::federation::{Federation, FederationStep};
 use super::mailbox::Mailbox;
 use super::participant::{Participant, RoundId};
 use super::patience::{scattered, sleep};
 use super::reply_file::ReplyFile;
-use super::wire::{Answer, Content, Fault, Metadata, ObjectId, SuperLink, WireError, now, read, reply_to, write};
+use super::wire::{
+    AnswerContent, Content, MessageFault, MessageMetadata, ObjectId, SuperLink, WireError, now, read, reply_to, write,
+};
 use anyhow::{Result, anyhow, bail};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,7 +30,7 @@ const ANNOUNCEMENTS: usize = 5;
 const LONGEST_WORD: usize = 64;
 
 /// A node at work.
-pub struct Member<'a> {
+pub struct WorkingNode<'a> {
     federation: Federation,
     mailbox: Mailbox,
     participant: &'a mut dyn Participant,
@@ -36,7 +38,7 @@ pub struct Member<'a> {
     poll: Duration,
 }
 
-impl<'a> Member<'a> {
+impl<'a> WorkingNode<'a> {
     /// A node that has not joined yet, and that asks for messages once in `poll` while there are some; `stop` ends it.
     ///
     /// # Errors
@@ -79,26 +81,26 @@ impl<'a> Member<'a> {
                 continue;
             }
             match self.federation.ask(None, SuperLink::pull_message)? {
-                Step::Done(Some(message)) => {
+                FederationStep::Done(Some(message)) => {
                     self.take(message.metadata)?;
                     last_message = Instant::now();
                 }
-                Step::Done(None) => {
+                FederationStep::Done(None) => {
                     let poll = self.poll * if last_message.elapsed() < QUIET { 1 } else { RARER };
                     sleep(scattered(poll), self.federation.stop());
                 }
-                Step::Over(reason) => {
+                FederationStep::Over(reason) => {
                     log::warn!("{reason}");
                     sleep(scattered(self.poll * RARER), self.federation.stop());
                 }
-                Step::Stopped => {}
+                FederationStep::Stopped => {}
             }
         }
         Ok(())
     }
 
     /// Keeps a message that came, if it is for this node and new.
-    fn take(&mut self, metadata: Option<Metadata>) -> Result<()> {
+    fn take(&mut self, metadata: Option<MessageMetadata>) -> Result<()> {
         let server = self.federation.server();
         let Some(message) = metadata else {
             log::warn!("{server}: it sent a message without a head; left out");
@@ -118,7 +120,7 @@ impl<'a> Member<'a> {
     }
 
     /// Brings a kept message to its end.
-    fn serve(&mut self, message: &Metadata) -> Result<()> {
+    fn serve(&mut self, message: &MessageMetadata) -> Result<()> {
         if self.mailbox.was_answered(&message.message_id) {
             // Forgetting it was cut off.
             return self.mailbox.close(&message.message_id);
@@ -129,18 +131,18 @@ impl<'a> Member<'a> {
         }
         let before = self.federation.traffic();
         let outcome = match self.mailbox.reply()?.filter(|reply| is_answer_to(reply, message)) {
-            Some(reply) => Step::Done(reply),
+            Some(reply) => FederationStep::Done(reply),
             None => self.answer(message)?,
         };
         let outcome = match outcome {
-            Step::Done(reply) => self.send(message, &reply)?.map(|()| reply.seconds),
-            Step::Over(reason) => Step::Over(reason),
-            Step::Stopped => Step::Stopped,
+            FederationStep::Done(reply) => self.send(message, &reply)?.map(|()| reply.seconds),
+            FederationStep::Over(reason) => FederationStep::Over(reason),
+            FederationStep::Stopped => FederationStep::Stopped,
         };
         match outcome {
-            Step::Stopped => return Ok(()),
-            Step::Over(reason) => log::info!("{}: left out: {reason}", told(message)),
-            Step::Done(seconds) => {
+            FederationStep::Stopped => return Ok(()),
+            FederationStep::Over(reason) => log::info!("{}: left out: {reason}", told(message)),
+            FederationStep::Done(seconds) => {
                 self.confirm(message);
                 let after = self.federation.traffic();
                 let (sent, received) = (megabytes(after.0 - before.0), megabytes(after.1 - before.1));
@@ -151,21 +153,21 @@ impl<'a> Member<'a> {
     }
 
     /// Tells the server that the message's content may go; a courtesy, as its answer is there.
-    fn confirm(&mut self, message: &Metadata) {
+    fn confirm(&mut self, message: &MessageMetadata) {
         let confirmed = self
             .federation
             .ask(Some(message), |superlink, node| Ok(superlink.confirm(node, message.run_id, &message.message_id)));
-        if let Ok(Step::Done(Err(error))) = confirmed {
+        if let Ok(FederationStep::Done(Err(error))) = confirmed {
             log::debug!("{}: not confirmed: {error}", told(message));
         }
     }
 
     /// Fetches a message's content, has it worked on, and keeps the answer.
-    fn answer(&mut self, message: &Metadata) -> Result<Step<ReplyFile>> {
+    fn answer(&mut self, message: &MessageMetadata) -> Result<FederationStep<ReplyFile>> {
         let content = match self.fetch(message)? {
-            Step::Done(content) => content,
-            Step::Over(reason) => return Ok(Step::Over(reason)),
-            Step::Stopped => return Ok(Step::Stopped),
+            FederationStep::Done(content) => content,
+            FederationStep::Over(reason) => return Ok(FederationStep::Over(reason)),
+            FederationStep::Stopped => return Ok(FederationStep::Stopped),
         };
         let started = Instant::now();
         let round = RoundId { run: message.run_id, message: message.message_id.clone() };
@@ -179,7 +181,7 @@ impl<'a> Member<'a> {
         });
         if answered.is_err() && self.federation.is_stopping() {
             // Whatever ended early, the message is worked on at the next start.
-            return Ok(Step::Stopped);
+            return Ok(FederationStep::Stopped);
         }
         let reason = answered.as_ref().err().map(|error| {
             log::error!("{}: {error:#}", told(message));
@@ -187,43 +189,45 @@ impl<'a> Member<'a> {
             format!("{error:#}").lines().next().unwrap_or_default().to_string()
         });
         let answer = match &answered {
-            Ok((metrics, Some((arrays_key, arrays)))) => Answer::Trained { arrays_key, arrays, metrics },
-            Ok((metrics, None)) => Answer::Evaluated { metrics },
-            Err(_) => Answer::Failed { reason: reason.as_deref().unwrap_or_default() },
+            Ok((metrics, Some((arrays_key, arrays)))) => AnswerContent::Trained { arrays_key, arrays, metrics },
+            Ok((metrics, None)) => AnswerContent::Evaluated { metrics },
+            Err(_) => AnswerContent::Failed { reason: reason.as_deref().unwrap_or_default() },
         };
         let (metadata, seconds) = (reply_to(message, now()), started.elapsed().as_secs_f64());
         if metadata.ttl <= 0.0 {
-            return Ok(Step::Over("its time was over before the work was done".into()));
+            return Ok(FederationStep::Over("its time was over before the work was done".into()));
         }
         let path = self.mailbox.reply_path();
-        ReplyFile::write(&path, seconds, |sink| write(metadata, &answer, sink)).map(Step::Done)
+        ReplyFile::write(&path, seconds, |sink| write(metadata, &answer, sink)).map(FederationStep::Done)
     }
 
     /// Fetches a message's content. That it makes no sense is no error here: the server is to be told.
-    fn fetch(&mut self, message: &Metadata) -> Result<Step<Result<Content>>> {
+    fn fetch(&mut self, message: &MessageMetadata) -> Result<FederationStep<Result<Content>>> {
         let federation = &mut self.federation;
         let mut object = |id: &ObjectId| {
             let pull = |superlink: &SuperLink, node| superlink.pull_object(node, message.run_id, id);
             match federation.ask(Some(message), pull) {
-                Ok(Step::Done(bytes)) => Ok(bytes),
-                Ok(Step::Over(reason)) => Err(Ok(Step::Over(reason))),
-                Ok(Step::Stopped) => Err(Ok(Step::Stopped)),
+                Ok(FederationStep::Done(bytes)) => Ok(bytes),
+                Ok(FederationStep::Over(reason)) => Err(Ok(FederationStep::Over(reason))),
+                Ok(FederationStep::Stopped) => Err(Ok(FederationStep::Stopped)),
                 Err(error) => Err(Err(error)),
             }
         };
         match read(message, &mut object) {
-            Ok(content) => Ok(Step::Done(Ok(content))),
-            Err(Fault::Content(found)) => Ok(Step::Done(Err(anyhow!("{}: it sent {found}", self.federation.server())))),
-            Err(Fault::Fetch(ended)) => ended,
+            Ok(content) => Ok(FederationStep::Done(Ok(content))),
+            Err(MessageFault::Content(found)) => {
+                Ok(FederationStep::Done(Err(anyhow!("{}: it sent {found}", self.federation.server()))))
+            }
+            Err(MessageFault::Fetch(ended)) => ended,
         }
     }
 
     /// Sends a kept answer until the server has all of it.
-    fn send(&mut self, message: &Metadata, reply: &ReplyFile) -> Result<Step<()>> {
+    fn send(&mut self, message: &MessageMetadata, reply: &ReplyFile) -> Result<FederationStep<()>> {
         for _ in 0..ANNOUNCEMENTS {
             let announce = |superlink: &SuperLink, node| superlink.push_message(node, &reply.outgoing, reply.seconds);
             let pushed = match self.federation.ask(Some(message), announce)? {
-                Step::Done(pushed) => pushed,
+                FederationStep::Done(pushed) => pushed,
                 step => return Ok(step.map(drop)),
             };
             if pushed.missing.is_empty() {
@@ -236,25 +240,25 @@ impl<'a> Member<'a> {
                     superlink.push_object(node, message.run_id, &pushed.session, id, bytes.clone())
                 };
                 match self.federation.ask(Some(message), send)? {
-                    Step::Done(stored) => refused |= !stored,
+                    FederationStep::Done(stored) => refused |= !stored,
                     step => return Ok(step.map(drop)),
                 }
             }
             if !refused {
-                return Ok(Step::Done(()));
+                return Ok(FederationStep::Done(()));
             }
             // The session ended meanwhile: announced again, what is there is not asked for any more.
         }
-        Ok(Step::Over("the server did not take the answer's objects".into()))
+        Ok(FederationStep::Over("the server did not take the answer's objects".into()))
     }
 }
 
-fn is_answer_to(reply: &ReplyFile, message: &Metadata) -> bool {
+fn is_answer_to(reply: &ReplyFile, message: &MessageMetadata) -> bool {
     reply.outgoing.message.metadata.as_ref().is_some_and(|own| own.reply_to_message_id == message.message_id)
 }
 
 /// A message, for the log.
-fn told(message: &Metadata) -> String {
+fn told(message: &MessageMetadata) -> String {
     let id: String = message.message_id.chars().take(8).collect();
     format!("run {}, {} {id}", message.run_id, message.message_type)
 }

@@ -4,7 +4,7 @@
 //! after a power cut the node goes on with it. A message that was answered is not worked on again.
 
 use super::reply_file::ReplyFile;
-use super::wire::Metadata;
+use super::wire::MessageMetadata;
 use crate::train::replace_file;
 use anyhow::{Context, Result};
 use prost::Message as _;
@@ -21,7 +21,7 @@ const LONGEST_FILE: u64 = 1 << 20;
 
 /// The facts that outlast a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Notes {
+struct MailboxNotes {
     /// This node's number at its server as text, as TOML has no numbers above 2^63; empty before it has one.
     node: String,
     /// Ids of messages, the newest last.
@@ -32,7 +32,7 @@ struct Notes {
 #[derive(Debug)]
 pub struct Mailbox {
     folder: PathBuf,
-    notes: Notes,
+    notes: MailboxNotes,
 }
 
 impl Mailbox {
@@ -43,11 +43,11 @@ impl Mailbox {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("node.toml");
         let notes = match read(&path)? {
-            None => Notes::default(),
+            None => MailboxNotes::default(),
             Some(bytes) => {
                 std::str::from_utf8(&bytes).ok().and_then(|text| toml::from_str(text).ok()).unwrap_or_else(|| {
                     log::warn!("{}: damaged; the node joins as a new one", path.display());
-                    Notes::default()
+                    MailboxNotes::default()
                 })
             }
         };
@@ -77,7 +77,7 @@ impl Mailbox {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn keep(&self, message: &Metadata) -> Result<()> {
+    pub fn keep(&self, message: &MessageMetadata) -> Result<()> {
         let bytes = message.encode_to_vec();
         Ok(replace_file(&self.pending_path(), |path| fs::write(path, &bytes), |_| Ok(()))?)
     }
@@ -86,10 +86,10 @@ impl Mailbox {
     ///
     /// # Errors
     /// If it cannot be read. A damaged one is told and left out.
-    pub fn pending(&self) -> Result<Option<Metadata>> {
+    pub fn pending(&self) -> Result<Option<MessageMetadata>> {
         let path = self.pending_path();
         let Some(bytes) = read(&path)? else { return Ok(None) };
-        match Metadata::decode(&bytes[..]) {
+        match MessageMetadata::decode(&bytes[..]) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) => {
                 log::warn!("{}: damaged ({error}); its round is left out", path.display());
@@ -165,7 +165,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut mailbox = Mailbox::open(folder.path()).unwrap();
         mailbox.set_node(u64::MAX).unwrap();
-        let message = Metadata { message_id: "a".into(), run_id: 7, ..Metadata::default() };
+        let message = MessageMetadata { message_id: "a".into(), run_id: 7, ..MessageMetadata::default() };
         mailbox.keep(&message).unwrap();
         let mut again = Mailbox::open(folder.path()).unwrap();
         assert_eq!((again.node(), again.pending().unwrap()), (Some(u64::MAX), Some(message)));

@@ -1,8 +1,8 @@
 //! Membership: what a command or a job file says of a fleet, as a node that joins it and works.
 
-use super::join::Member;
+use super::join::WorkingNode;
 use super::mailbox::Mailbox;
-use super::node::{Node, NodeOptions};
+use super::node::{FleetNode, NodeOptions};
 use super::privacy::Privacy;
 use super::wire::{Client, Connection, NodeKey, SuperLink};
 use crate::config::FleetFile;
@@ -59,9 +59,9 @@ pub fn take_part(fleet: &FleetFile, options: &NodeOptions, stop: &Arc<AtomicBool
         .with_context(|| format!("{}: cannot make the node's folder", options.folder.display()))?;
     // Errors of the connection are told before the photos are read.
     let superlink = connect(fleet, &options.folder)?;
-    let mut node = Node::open(options, Arc::clone(stop))?;
+    let mut node = FleetNode::open(options, Arc::clone(stop))?;
     let poll = Duration::from_secs_f64(fleet.poll_s);
-    Member::new(superlink, Mailbox::open(&options.folder)?, &mut node, Arc::clone(stop), poll)?.run()
+    WorkingNode::new(superlink, Mailbox::open(&options.folder)?, &mut node, Arc::clone(stop), poll)?.run()
 }
 
 #[cfg(test)]

@@ -22,6 +22,6 @@ pub mod update;
 pub mod wire;
 
 pub use dry_run::dry_run;
-pub use join::Member;
+pub use join::WorkingNode;
 pub use mailbox::Mailbox;
 pub use membership::{check_settings, connect, privacy_of, take_part};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// A value of a message's settings or metrics.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum SettingValue {
     F64(f64),
     I64(i64),
     Bool(bool),
@@ -17,7 +17,7 @@ pub enum Value {
 }
 
 /// A message's "config" or "metrics".
-pub type Settings = BTreeMap<String, Value>;
+pub type Settings = BTreeMap<String, SettingValue>;
 
 /// A node's answer after training.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! The objects' bytes one after the other, then a trailer that lists them, its checksum and its length. The file is
 //! replaced in one step, so it is whole or not there; each object is checked against its id when it is read.
 
-use super::wire::{Message, ObjectId, ObjectTree, Outgoing, Sink};
+use super::wire::{FleetMessage, ObjectId, ObjectSink, ObjectTree, Outgoing};
 use crate::train::replace_file;
 use anyhow::{Context, Result, bail};
 use prost::Message as _;
@@ -26,17 +26,17 @@ const LARGEST_OBJECT: u64 = 8 << 20;
 #[derive(Clone, PartialEq, prost::Message)]
 struct Trailer {
     #[prost(message, optional, tag = "1")]
-    message: Option<Message>,
+    message: Option<FleetMessage>,
     #[prost(message, optional, tag = "2")]
     tree: Option<ObjectTree>,
     #[prost(double, tag = "3")]
     seconds: f64,
     #[prost(message, repeated, tag = "4")]
-    objects: Vec<Stored>,
+    objects: Vec<StoredReply>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Stored {
+struct StoredReply {
     #[prost(string, tag = "1")]
     id: String,
     #[prost(uint64, tag = "2")]
@@ -59,7 +59,11 @@ impl ReplyFile {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn write(path: &Path, seconds: f64, make: impl FnOnce(&mut Sink) -> io::Result<Outgoing>) -> Result<Self> {
+    pub fn write(
+        path: &Path,
+        seconds: f64,
+        make: impl FnOnce(&mut ObjectSink) -> io::Result<Outgoing>,
+    ) -> Result<Self> {
         let mut kept = None;
         let write = |temporary: &Path| {
             let mut file = BufWriter::new(File::create(temporary)?);
@@ -72,7 +76,7 @@ impl ReplyFile {
                 end += length;
                 Ok(())
             })?;
-            let stored = objects.iter().map(|(id, _, length)| Stored { id: id.as_str().into(), length: *length });
+            let stored = objects.iter().map(|(id, _, length)| StoredReply { id: id.as_str().into(), length: *length });
             let trailer = Trailer {
                 message: Some(outgoing.message.clone()),
                 tree: Some(outgoing.tree.clone()),
@@ -136,7 +140,7 @@ impl ReplyFile {
             bail!("a kept answer without a message")
         };
         let (mut objects, mut end) = (Vec::with_capacity(trailer.objects.len()), 0_u64);
-        for Stored { id, length } in trailer.objects {
+        for StoredReply { id, length } in trailer.objects {
             let id = ObjectId::parse(&id).context("a kept answer with an object without an id")?;
             objects.push((id, end, length));
             end = end.checked_add(length).filter(|end| *end <= body).context("a kept answer that is cut off")?;

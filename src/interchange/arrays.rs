@@ -4,7 +4,7 @@
 //! As in a file, a depthwise kernel is cut where the map has a side of 1: the other taps only ever see padding.
 
 use super::InterchangeError;
-use super::export::{Layout, Step};
+use super::export::{ExportStep, Layout};
 use super::onnx::builder::inner_channels;
 use crate::boxes::InputSize;
 use crate::model::{ConvWeights, Ssd, Stage};
@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// The numbers of a convolution that an array has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbers {
+pub enum ArrayNumbers {
     /// `[O, I, kh, kw]`, the scale multiplied in; `I` is 1 for a depthwise kernel.
     Weights,
     /// `[O]`.
@@ -27,7 +27,7 @@ pub struct NamedArray {
     pub stage: Stage,
     /// Of its convolution, in walk order.
     pub position: usize,
-    pub numbers: Numbers,
+    pub numbers: ArrayNumbers,
     /// Row and column of the first tap in the network's own kernel.
     first_tap: [usize; 2],
 }
@@ -40,8 +40,8 @@ impl NamedArray {
     pub fn all(network: &Ssd<ConvWeights>, size: InputSize) -> Result<Vec<Self>, InterchangeError> {
         let layout = Layout::of(network, size.dims(), Path::new("the network"))?;
         let convs = layout.steps.iter().filter_map(|step| match step {
-            Step::Conv { scope, conv, first_tap, .. } => Some((scope, conv, *first_tap)),
-            Step::Add { .. } => None,
+            ExportStep::Conv { scope, conv, first_tap, .. } => Some((scope, conv, *first_tap)),
+            ExportStep::Add { .. } => None,
         });
         let mut all = Vec::new();
         // A layout draws the convolutions in walk order.
@@ -49,7 +49,7 @@ impl NamedArray {
             let (spec, [kh, kw]) = (&conv.spec, conv.spec.kernel);
             let weights = vec![spec.out_channels, inner_channels(spec), kh, kw];
             for (numbers, word, dims) in
-                [(Numbers::Weights, "weights", weights), (Numbers::Biases, "biases", vec![spec.out_channels])]
+                [(ArrayNumbers::Weights, "weights", weights), (ArrayNumbers::Biases, "biases", vec![spec.out_channels])]
             {
                 all.push(Self { name: format!("{scope}/{word}"), dims, stage, position, numbers, first_tap });
             }
@@ -65,8 +65,8 @@ impl NamedArray {
     /// Its numbers of the convolution that it stands for.
     pub fn read(&self, conv: &ConvWeights) -> Vec<f32> {
         match self.numbers {
-            Numbers::Weights => self.taps(conv).map(|(place, o)| conv.weight[place] * conv.scale[o]).collect(),
-            Numbers::Biases => conv.bias.clone(),
+            ArrayNumbers::Weights => self.taps(conv).map(|(place, o)| conv.weight[place] * conv.scale[o]).collect(),
+            ArrayNumbers::Biases => conv.bias.clone(),
         }
     }
 
@@ -78,11 +78,11 @@ impl NamedArray {
         assert_eq!(values.len(), self.count(), "{}", self.name);
         assert!(conv.scale.iter().all(|s| *s == 1.0), "{}: not folded", self.name);
         match self.numbers {
-            Numbers::Weights => {
+            ArrayNumbers::Weights => {
                 let places: Vec<usize> = self.taps(conv).map(|(place, _)| place).collect();
                 places.into_iter().zip(values).for_each(|(place, v)| conv.weight[place] = *v);
             }
-            Numbers::Biases => conv.bias.copy_from_slice(values),
+            ArrayNumbers::Biases => conv.bias.copy_from_slice(values),
         }
     }
 

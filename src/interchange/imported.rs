@@ -1,8 +1,8 @@
 //! A network as it came out of a file, with all that the file says about its use.
 
-use super::graph::Stored;
+use super::graph::StoredTensor;
 use super::metadata::Metadata;
-use super::table::{Match, place};
+use super::table::{ConvMatch, place};
 use crate::model::{ConvWeights, Ssd};
 
 /// The part of the detector that a file holds.
@@ -33,7 +33,7 @@ pub struct Imported {
     pub network: Ssd<ConvWeights>,
     pub scope: Scope,
     /// Which tensor went where, in walk order: one entry per convolution.
-    pub matched: Vec<Match>,
+    pub matched: Vec<ConvMatch>,
     /// Height and width of the input in pixels; `None` where the file leaves them open.
     pub input_size: Option<[usize; 2]>,
     pub normalisation: Normalisation,
@@ -42,7 +42,7 @@ pub struct Imported {
     /// Names of the classes behind the background, one for each column but the first, where the file has them.
     pub class_names: Option<Vec<String>>,
     /// Weights of convolutions that the network has no place for (a classifier, foreign heads).
-    pub unused: Vec<Stored>,
+    pub unused: Vec<StoredTensor>,
     /// The changes undone without an effect on what the network computes: trimmed kernels, folded arithmetic.
     pub repairs: Vec<String>,
     /// The warnings for the user: assumptions made, parts left out.

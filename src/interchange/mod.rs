@@ -22,18 +22,18 @@ mod tflite;
 mod torch;
 mod written;
 
-pub use arrays::{NamedArray, Numbers as ArrayNumbers};
+pub use arrays::{ArrayNumbers, NamedArray};
 pub use error::InterchangeError;
 pub use export::{
-    ByteInput, Calibration, Clipping, Detections, Document, ExportOptions, Form, Images, Numbers, Opset, TfliteOptions,
-    export, export_tflite,
+    ByteInput, Calibration, Clipping, Document, ExportOptions, Form, Images, Opset, TfliteNumbers, TfliteOptions,
+    TfliteOutputs, export, export_tflite,
 };
-pub use graph::Stored;
+pub use graph::StoredTensor;
 pub use import::import;
 pub use imported::{Imported, Normalisation, Scope};
 pub use interpreter::Interpreter;
 pub use metadata::{Metadata, TrainedOn};
 pub use outputs::Outputs;
 pub use prove::{Difference, Verifier, largest_difference, verify};
-pub use table::{Match, Role};
-pub use written::{Answer, FoundRow, WrittenFile};
+pub use table::{ConvMatch, Role};
+pub use written::{FileAnswer, FoundRow, WrittenFile};

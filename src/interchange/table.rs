@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::graph::Stored;
+use super::graph::StoredTensor;
 use super::recognise::layers::{LayerId, Layers};
 use crate::model::{Ssd, Stage};
 
@@ -22,16 +22,16 @@ pub enum Role {
 
 /// One convolution of the network and where it came from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Match {
+pub struct ConvMatch {
     pub stage: Stage,
     pub role: Role,
     /// The file's Conv node.
     pub node: String,
     /// Everything folded into it: weight, bias, batch norm, quantisation parameters.
-    pub tensors: Vec<Stored>,
+    pub tensors: Vec<StoredTensor>,
 }
 
-impl Match {
+impl ConvMatch {
     pub(super) fn of(stage: Stage, role: Role, layers: &Layers, id: LayerId) -> Self {
         let tensors = layers.conv(id).map_or(vec![], |c| c.tensors.clone());
         Self { stage, role, node: layers.all[id].node.clone(), tensors }

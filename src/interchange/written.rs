@@ -24,7 +24,7 @@ pub struct WrittenFile {
 
 /// The answer of a file on one image.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum FileAnswer {
     Raw(Outputs),
     /// Scores `[A, K]`, and corners x1, y1, x2, y2 `[A, 4]` in fractions of the image.
     Decoded {
@@ -63,7 +63,7 @@ impl WrittenFile {
     ///
     /// # Panics
     /// If the image has another size.
-    pub fn run(&self, pixels: &[u8]) -> Result<Answer, InterchangeError> {
+    pub fn run(&self, pixels: &[u8]) -> Result<FileAnswer, InterchangeError> {
         assert_eq!(pixels.len(), self.size.numbers(), "an image of the input's size");
         let number = |&p: &u8| if self.form.takes_pixels() { f32::from(p) } else { f32::from(p) / 127.5 - 1.0 };
         let image: Vec<f32> = pixels.iter().map(number).collect();
@@ -81,26 +81,28 @@ impl WrittenFile {
     }
 
     /// The outputs in the form's own order.
-    fn answer(&self, values: &[Vec<f32>]) -> Answer {
+    fn answer(&self, values: &[Vec<f32>]) -> FileAnswer {
         match (self.form, values) {
             (Form::RawHeads, [deltas, logits]) => {
-                Answer::Raw(Outputs { logits: logits.clone(), deltas: deltas.clone() })
+                FileAnswer::Raw(Outputs { logits: logits.clone(), deltas: deltas.clone() })
             }
-            (Form::Jetson, [scores, corners]) => Answer::Decoded { scores: scores.clone(), corners: corners.clone() },
+            (Form::Jetson, [scores, corners]) => {
+                FileAnswer::Decoded { scores: scores.clone(), corners: corners.clone() }
+            }
             (Form::Detections, [boxes, scores, classes, count]) => {
                 let count = count.first().map_or(0, |&n| n.max(0.0) as usize);
                 let rows = boxes.as_chunks().0.iter().zip(scores).zip(classes).take(count);
-                Answer::Rows(rows.map(|((&[y1, x1, y2, x2], &s), &c)| row(c - 1.0, s, [x1, y1, x2, y2])).collect())
+                FileAnswer::Rows(rows.map(|((&[y1, x1, y2, x2], &s), &c)| row(c - 1.0, s, [x1, y1, x2, y2])).collect())
             }
             (Form::Ssd, [rows]) => {
                 let rows = rows.as_chunks::<7>().0.iter().take_while(|[image, ..]| *image >= 0.0);
-                Answer::Rows(rows.map(|&[_, c, s, x1, y1, x2, y2]| row(c - 1.0, s, [x1, y1, x2, y2])).collect())
+                FileAnswer::Rows(rows.map(|&[_, c, s, x1, y1, x2, y2]| row(c - 1.0, s, [x1, y1, x2, y2])).collect())
             }
             (Form::Flat, [rows]) => {
                 let [h, w] = self.size.dims().map(|side| side as f32);
                 let rows = rows.as_chunks::<7>().0.iter().take_while(|[.., class]| *class >= 0.0);
                 let one = |&[_, x1, y1, x2, y2, s, c]: &[f32; 7]| row(c, s, [x1 / w, y1 / h, x2 / w, y2 / h]);
-                Answer::Rows(rows.map(one).collect())
+                FileAnswer::Rows(rows.map(one).collect())
             }
             (form, _) => panic!("{form:?} has other outputs than {}", values.len()),
         }

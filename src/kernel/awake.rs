@@ -21,7 +21,7 @@ pub fn awake<R>(work: impl FnOnce() -> R) -> R {
                 wait(&over);
             }
         });
-        let _end = End(&over);
+        let _end = WaitingEnd(&over);
         work()
     })
 }
@@ -42,9 +42,9 @@ fn wait(over: &AtomicBool) {
 }
 
 /// Ends the waiting, also when the work panics.
-struct End<'a>(&'a AtomicBool);
+struct WaitingEnd<'a>(&'a AtomicBool);
 
-impl Drop for End<'_> {
+impl Drop for WaitingEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! One convolution layer, forward and backward, whatever its kind.
 
 use super::isa::Isa;
-use super::shape::{ConvGeometry, Gradients, Kind, Layer};
+use super::shape::{ConvGeometry, Gradients, KernelKind, LayerValues};
 use super::{activation, dense, depthwise, pointwise};
 
 /// `y = act(scale·conv(x, w) + bias) + residual`. Overwrites `y`.
@@ -9,21 +9,21 @@ use super::{activation, dense, depthwise, pointwise};
 /// # Panics
 /// If a buffer's length disagrees with the geometry, a residual is given to a layer that is not pointwise, or a
 /// depthwise kernel has more than 7x7 taps.
-pub fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+pub fn forward(isa: Isa, layer: &LayerValues, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
     let g = layer.geometry;
     check_layer(layer);
     assert_eq!(x.len(), g.input_len(), "input of {g:?}");
     assert_eq!(y.len(), g.output_len(), "output of {g:?}");
     match g.kind {
-        Kind::Pointwise => {
+        KernelKind::Pointwise => {
             assert!(residual.is_none_or(|r| r.len() == y.len()), "residual of {g:?}");
             pointwise::forward(isa, layer, x, residual, y);
         }
-        Kind::Depthwise => {
+        KernelKind::Depthwise => {
             assert!(residual.is_none(), "a depthwise layer takes no residual");
             depthwise::forward(isa, layer, x, y);
         }
-        Kind::Dense => {
+        KernelKind::Dense => {
             assert!(residual.is_none(), "a dense layer takes no residual");
             dense::forward(isa, layer, x, y);
         }
@@ -37,7 +37,7 @@ pub fn forward(isa: Isa, layer: &Layer, x: &[f32], residual: Option<&[f32]>, y: 
 ///
 /// # Panics
 /// If a buffer's length disagrees with the geometry.
-pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut [f32], out: Gradients) {
+pub fn backward(isa: Isa, layer: &LayerValues, x: &[f32], y: Option<&[f32]>, dy: &mut [f32], out: Gradients) {
     let g = layer.geometry;
     check_layer(layer);
     assert_eq!(x.len(), g.input_len(), "input of {g:?}");
@@ -50,7 +50,7 @@ pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut 
     assert!(db.as_ref().is_none_or(|d| d.len() == g.cout), "bias gradient of {g:?}");
     activation::backward(isa, dy, y, db, g.cout);
     match g.kind {
-        Kind::Pointwise => {
+        KernelKind::Pointwise => {
             if let Some(dw) = dw {
                 pointwise::backward_weight(isa, layer, x, dy, dw);
             }
@@ -58,7 +58,7 @@ pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut 
                 pointwise::backward_input(isa, layer, dy, dx);
             }
         }
-        Kind::Depthwise => {
+        KernelKind::Depthwise => {
             if let Some(dw) = dw {
                 depthwise::backward_weight(isa, layer, x, dy, dw);
             }
@@ -66,7 +66,7 @@ pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut 
                 depthwise::backward_input(isa, layer, dy, dx);
             }
         }
-        Kind::Dense => {
+        KernelKind::Dense => {
             if let Some(dw) = dw {
                 dense::backward_weight(isa, layer, x, dy, dw);
             }
@@ -77,15 +77,15 @@ pub fn backward(isa: Isa, layer: &Layer, x: &[f32], y: Option<&[f32]>, dy: &mut 
     }
 }
 
-fn check_layer(layer: &Layer) {
+fn check_layer(layer: &LayerValues) {
     let g: ConvGeometry = layer.geometry;
     assert_eq!(layer.weight.len(), g.weight_len(), "weight of {g:?}");
     assert_eq!(layer.scale.len(), g.cout, "scale of {g:?}");
     assert_eq!(layer.bias.len(), g.cout, "bias of {g:?}");
-    if g.kind == Kind::Depthwise {
+    if g.kind == KernelKind::Depthwise {
         assert!(g.kh * g.kw <= depthwise::MAX_TAPS, "a depthwise kernel has at most 7x7 taps: {g:?}");
     }
-    if g.kind == Kind::Pointwise {
+    if g.kind == KernelKind::Pointwise {
         assert_eq!((g.kh, g.kw, g.stride, g.oh, g.ow), (1, 1, 1, g.h, g.w), "a pointwise layer is 1x1 at stride 1");
     }
 }

@@ -30,7 +30,8 @@ mod workspace;
 
 pub use awake::awake;
 pub use block::{
-    Block, BlockGradients, BlockWorkspace, Input, Keep, LayerSums, block_backward, block_forward, block_workspace,
+    BlockGradients, BlockInput, BlockLayers, BlockWorkspace, Keep, LayerSums, block_backward, block_forward,
+    block_workspace,
 };
 pub use buffer::overwritten;
 pub use channel_sums::ChannelSums;
@@ -38,7 +39,7 @@ pub use conv::{backward, forward};
 pub use half_float::{narrow, widen};
 pub use isa::Isa;
 pub use peak::{memory_gb_per_s, peak_gflops};
-pub use shape::{ConvGeometry, Gradients, Kind, Layer};
+pub use shape::{ConvGeometry, Gradients, KernelKind, LayerValues};
 pub use squares::{squared_sum, squared_sums};
 pub use state_slice::StateSlice;
-pub use update::{AdamwParameter, AdamwStep, Average, SgdStep, adamw, follow, sgd};
+pub use update::{AdamwParameter, AdamwStep, MovingAverage, SgdStep, adamw, follow, sgd};

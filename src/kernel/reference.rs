@@ -1,6 +1,6 @@
 //! The obvious loops in `f64`: what every kernel is proven against.
 
-use super::shape::{ConvGeometry, Kind, Layer};
+use super::shape::{ConvGeometry, KernelKind, LayerValues};
 
 /// Calls `f(output index, input index, weight index)` for every multiply-accumulate of the convolution.
 fn each_mac(g: &ConvGeometry, mut f: impl FnMut(usize, usize, usize)) {
@@ -16,8 +16,8 @@ fn each_mac(g: &ConvGeometry, mut f: impl FnMut(usize, usize, usize)) {
                 let tap = i * g.kw + j;
                 for co in 0..g.cout {
                     match g.kind {
-                        Kind::Depthwise => f(out + co, input + co, tap * g.cout + co),
-                        Kind::Pointwise | Kind::Dense => {
+                        KernelKind::Depthwise => f(out + co, input + co, tap * g.cout + co),
+                        KernelKind::Pointwise | KernelKind::Dense => {
                             (0..g.cin).for_each(|ci| f(out + co, input + ci, (tap * g.cin + ci) * g.cout + co));
                         }
                     }
@@ -28,7 +28,7 @@ fn each_mac(g: &ConvGeometry, mut f: impl FnMut(usize, usize, usize)) {
 }
 
 /// `act(scale·conv(x, w) + bias) + residual`.
-pub fn forward(layer: &Layer, x: &[f32], residual: Option<&[f32]>) -> Vec<f64> {
+pub fn forward(layer: &LayerValues, x: &[f32], residual: Option<&[f32]>) -> Vec<f64> {
     let g = layer.geometry;
     let mut y = vec![0f64; g.output_len()];
     each_mac(&g, |o, i, w| y[o] += f64::from(x[i]) * f64::from(layer.weight[w]));
@@ -44,7 +44,7 @@ pub fn forward(layer: &Layer, x: &[f32], residual: Option<&[f32]>) -> Vec<f64> {
 }
 
 /// Gradients of the input, the weight and the bias: `[dx, dw, db]`. `y` decides the ReLU6 mask.
-pub fn backward(layer: &Layer, x: &[f32], y: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+pub fn backward(layer: &LayerValues, x: &[f32], y: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
     let g = layer.geometry;
     let masked: Vec<f64> =
         y.iter().zip(dy).map(|(&y, &dy)| if !g.relu6 || (y > 0.0 && y < 6.0) { f64::from(dy) } else { 0.0 }).collect();

@@ -2,7 +2,7 @@
 
 /// The kind of sum that a convolution is; decides the kernel and the weight layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KernelKind {
     /// 1x1, stride 1, no padding. Weight `[Cin, Cout]`.
     Pointwise,
     /// One filter per channel. Weight `[kh, kw, C]`.
@@ -14,7 +14,7 @@ pub enum Kind {
 /// Sizes of a convolution: input `[n, h, w, cin]`, output `[n, oh, ow, cout]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvGeometry {
-    pub kind: Kind,
+    pub kind: KernelKind,
     pub n: usize,
     pub h: usize,
     pub w: usize,
@@ -43,8 +43,8 @@ impl ConvGeometry {
 
     pub fn weight_len(&self) -> usize {
         match self.kind {
-            Kind::Depthwise => self.kh * self.kw * self.cout,
-            Kind::Pointwise | Kind::Dense => self.kh * self.kw * self.cin * self.cout,
+            KernelKind::Depthwise => self.kh * self.kw * self.cout,
+            KernelKind::Pointwise | KernelKind::Dense => self.kh * self.kw * self.cin * self.cout,
         }
     }
 
@@ -71,7 +71,7 @@ impl ConvGeometry {
 
 /// The numbers of a layer: `y = act(scale·conv(x, weight) + bias)`.
 #[derive(Clone, Copy, Debug)]
-pub struct Layer<'a> {
+pub struct LayerValues<'a> {
     pub geometry: ConvGeometry,
     pub weight: &'a [f32],
     /// `[cout]`, frozen.

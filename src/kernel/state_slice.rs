@@ -33,14 +33,14 @@ impl<'a> StateSlice<'a> {
 }
 
 /// How a number of the state is held.
-pub(super) trait Stored: Copy {
+pub(super) trait StoredNumber: Copy {
     fn number(self) -> f32;
 
     /// Rounded away from zero where `dither` carries the dropped bits over.
     fn rounded(number: f32, dither: u16) -> Self;
 }
 
-impl Stored for f32 {
+impl StoredNumber for f32 {
     #[inline(always)]
     fn number(self) -> f32 {
         self
@@ -53,7 +53,7 @@ impl Stored for f32 {
 }
 
 // Bit by bit: the crate's own conversions ask every number whether it is one.
-impl Stored for bf16 {
+impl StoredNumber for bf16 {
     #[inline(always)]
     fn number(self) -> f32 {
         f32::from_bits(u32::from(self.to_bits()) << 16)

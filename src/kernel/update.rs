@@ -1,7 +1,7 @@
 //! The arithmetic of an optimiser step over one parameter, in a single pass.
 
 use super::isa::{Isa, fma, per_isa};
-use super::state_slice::{StateSlice, Stored};
+use super::state_slice::{StateSlice, StoredNumber};
 use half::bf16;
 
 /// One step of AdamW (Loshchilov & Hutter 2019, decoupled weight decay), bias corrections already worked in.
@@ -32,7 +32,7 @@ pub struct SgdStep {
 /// An exponential moving average of a parameter, held as how far it lags behind: parameter minus average. That is small
 /// where the parameter is large, so that few bits tell it well.
 #[derive(Debug)]
-pub struct Average<'a> {
+pub struct MovingAverage<'a> {
     pub lag: StateSlice<'a>,
     /// Share of the old average kept: `lag = keep·(lag + move)`.
     pub keep: f32,
@@ -48,7 +48,7 @@ pub struct AdamwParameter<'a> {
     pub m: StateSlice<'a>,
     /// Running second moment.
     pub v: StateSlice<'a>,
-    pub average: Option<Average<'a>>,
+    pub average: Option<MovingAverage<'a>>,
 }
 
 /// Numbers of a parameter that one task moves: below, a fork costs more than it gains.
@@ -61,7 +61,7 @@ impl AdamwParameter<'_> {
         let ([w, w_rest], (g, g_rest)) = (self.w.split_at_mut(at).into(), self.g.split_at(at));
         let ([m, m_rest], [v, v_rest]) = (self.m.split_at(at), self.v.split_at(at));
         let [average, average_rest] = match self.average {
-            Some(Average { lag, keep }) => lag.split_at(at).map(|lag| Some(Average { lag, keep })),
+            Some(MovingAverage { lag, keep }) => lag.split_at(at).map(|lag| Some(MovingAverage { lag, keep })),
             None => [None, None],
         };
         [Self { w, g, m, v, average }, Self { w: w_rest, g: g_rest, m: m_rest, v: v_rest, average: average_rest }]
@@ -72,26 +72,32 @@ impl AdamwParameter<'_> {
 #[derive(Clone, Copy)]
 struct Move<T> {
     step: T,
-    /// As in [`Average`].
+    /// As in [`MovingAverage`].
     keep: f32,
     /// As for [`StateSlice`].
     dither: u16,
 }
 
 /// The lag, empty where there is no average, and the share kept.
-fn parts<'a>(average: Option<Average<'a>>, like: &StateSlice) -> (StateSlice<'a>, f32) {
-    average.map_or((like.nothing(), 0.0), |Average { lag, keep }| (lag, keep))
+fn parts<'a>(average: Option<MovingAverage<'a>>, like: &StateSlice) -> (StateSlice<'a>, f32) {
+    average.map_or((like.nothing(), 0.0), |MovingAverage { lag, keep }| (lag, keep))
 }
 
 /// How far an average lags behind a number that moved.
 #[inline(always)]
-fn lagging<S: Stored>(lag: S, moved: f32, keep: f32, dither: u16) -> S {
+fn lagging<S: StoredNumber>(lag: S, moved: f32, keep: f32, dither: u16) -> S {
     S::rounded(keep * (lag.number() + moved), dither)
 }
 
 /// Makes of every number what `moved` makes of it by its place, and the average follows where there is one.
 #[inline(always)]
-fn move_all(w: &mut [f32], mut moved: impl FnMut(usize, f32) -> f32, lag: &mut [impl Stored], keep: f32, dither: u16) {
+fn move_all(
+    w: &mut [f32],
+    mut moved: impl FnMut(usize, f32) -> f32,
+    lag: &mut [impl StoredNumber],
+    keep: f32,
+    dither: u16,
+) {
     if lag.is_empty() {
         for (i, w) in w.iter_mut().enumerate() {
             *w = moved(i, *w);
@@ -149,9 +155,9 @@ fn adamw_body<const FUSED: bool>(
     Move { step, keep, dither }: Move<AdamwStep>,
     w: &mut [f32],
     g: &[f32],
-    m: &mut [impl Stored],
-    v: &mut [impl Stored],
-    lag: &mut [impl Stored],
+    m: &mut [impl StoredNumber],
+    v: &mut [impl StoredNumber],
+    lag: &mut [impl StoredNumber],
 ) {
     let n = w.len();
     let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
@@ -159,8 +165,8 @@ fn adamw_body<const FUSED: bool>(
         let d = g[i] * step.gradient_scale;
         let first = fma::<FUSED>(step.beta1, m[i].number() - d, d);
         let second = fma::<FUSED>(step.beta2, v[i].number(), (1.0 - step.beta2) * d * d);
-        m[i] = Stored::rounded(first, dither);
-        v[i] = Stored::rounded(second, dither);
+        m[i] = StoredNumber::rounded(first, dither);
+        v[i] = StoredNumber::rounded(second, dither);
         let root = fma::<FUSED>(second.sqrt(), step.root_correction, step.epsilon);
         w * step.keep - step.step_size * first / root
     };
@@ -171,7 +177,15 @@ fn adamw_body<const FUSED: bool>(
 ///
 /// # Panics
 /// If anything is shorter than the parameter, or not held alike.
-pub fn sgd(isa: Isa, step: SgdStep, w: &mut [f32], g: &[f32], v: StateSlice, average: Option<Average>, dither: u16) {
+pub fn sgd(
+    isa: Isa,
+    step: SgdStep,
+    w: &mut [f32],
+    g: &[f32],
+    v: StateSlice,
+    average: Option<MovingAverage>,
+    dither: u16,
+) {
     let (lag, keep) = parts(average, &v);
     let step = Move { step, keep, dither };
     match (v, lag) {
@@ -194,15 +208,15 @@ fn sgd_body<const FUSED: bool>(
     Move { step, keep, dither }: Move<SgdStep>,
     w: &mut [f32],
     g: &[f32],
-    v: &mut [impl Stored],
-    lag: &mut [impl Stored],
+    v: &mut [impl StoredNumber],
+    lag: &mut [impl StoredNumber],
 ) {
     let n = w.len();
     let (g, v) = (&g[..n], &mut v[..n]);
     let moved = |i: usize, w: f32| {
         let d = fma::<FUSED>(step.weight_decay, w, g[i] * step.gradient_scale);
         let velocity = fma::<FUSED>(step.momentum, v[i].number(), d);
-        v[i] = Stored::rounded(velocity, dither);
+        v[i] = StoredNumber::rounded(velocity, dither);
         fma::<FUSED>(-step.lr, velocity, w)
     };
     move_all(w, moved, lag, keep, dither);
@@ -212,8 +226,8 @@ fn sgd_body<const FUSED: bool>(
 ///
 /// # Panics
 /// If anything is shorter than `after`.
-pub fn follow(isa: Isa, average: Average, before: &[f32], after: &[f32], dither: u16) {
-    let Average { lag, keep } = average;
+pub fn follow(isa: Isa, average: MovingAverage, before: &[f32], after: &[f32], dither: u16) {
+    let MovingAverage { lag, keep } = average;
     match lag {
         StateSlice::F32(lag) => follow_f32(isa, lag, before, after, keep, dither),
         StateSlice::Bf16(lag) => follow_bf16(isa, lag, before, after, keep, dither),
@@ -229,7 +243,13 @@ per_isa! {
 }
 
 #[inline(always)]
-fn follow_body<const FUSED: bool>(lag: &mut [impl Stored], before: &[f32], after: &[f32], keep: f32, dither: u16) {
+fn follow_body<const FUSED: bool>(
+    lag: &mut [impl StoredNumber],
+    before: &[f32],
+    after: &[f32],
+    keep: f32,
+    dither: u16,
+) {
     let n = after.len();
     let (lag, before) = (&mut lag[..n], &before[..n]);
     for i in 0..n {

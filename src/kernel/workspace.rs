@@ -4,7 +4,7 @@
 //! that a run's memory is settled after its first step. Each purpose has a pool of its own: a set of buffers that
 //! served as tiles would otherwise come back as packed weights and grow for both.
 
-use super::depthwise::Weights;
+use super::depthwise::PackedTaps;
 use super::gemm::Panels;
 use super::line_buffer::LineBuffer;
 use std::ops::{Deref, DerefMut};
@@ -41,9 +41,9 @@ pub(super) struct Stages {
 
 /// The weights of one kernel call, packed for all its threads.
 #[derive(Debug, Default)]
-pub(super) struct Packed {
+pub(super) struct PackedWeights {
     pub panels: [Panels; 3],
-    pub taps: [Weights; 2],
+    pub taps: [PackedTaps; 2],
 }
 
 /// A thread's share of weight gradients.
@@ -76,7 +76,7 @@ macro_rules! pooled {
     )*};
 }
 
-pooled!(Workspace, Stages, Packed, Partial);
+pooled!(Workspace, Stages, PackedWeights, Partial);
 
 /// On loan from a pool until it is dropped.
 pub(super) struct Loan<T: Pooled>(Option<T>);

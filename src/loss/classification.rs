@@ -56,7 +56,7 @@ impl Classification {
             Classification::Mining { scores, negatives_per_positive, min_negatives } => {
                 let positives = labels.iter().filter(|&&l| l > 0).count();
                 let wanted = if positives > 0 { negatives_per_positive * positives } else { min_negatives };
-                let rows = Rows { logits, labels, weights };
+                let rows = AnchorRows { logits, labels, weights };
                 match scores {
                     ScoreFunction::Softmax => mined(&Softmax::of(rows), rows, wanted, d),
                     ScoreFunction::Sigmoid => mined(&Sigmoids(rows), rows, wanted, d),
@@ -75,13 +75,13 @@ fn log_sum_exp(row: &[f32]) -> f64 {
 
 /// The anchors of an image.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct AnchorRows<'a> {
     logits: &'a [f32],
     labels: &'a [u32],
     weights: &'a [f32],
 }
 
-impl<'a> Rows<'a> {
+impl<'a> AnchorRows<'a> {
     fn row(&self, anchor: usize) -> &'a [f32] {
         let k = self.weights.len();
         &self.logits[anchor * k..][..k]
@@ -100,12 +100,12 @@ trait CrossEntropy {
 
 /// Of the softmax over all columns.
 struct Softmax<'a> {
-    rows: Rows<'a>,
+    rows: AnchorRows<'a>,
     normalisers: Vec<f64>,
 }
 
 impl<'a> Softmax<'a> {
-    fn of(rows: Rows<'a>) -> Self {
+    fn of(rows: AnchorRows<'a>) -> Self {
         Self { rows, normalisers: rows.logits.chunks_exact(rows.weights.len()).map(log_sum_exp).collect() }
     }
 }
@@ -127,7 +127,7 @@ impl CrossEntropy for Softmax<'_> {
 }
 
 /// Of a sigmoid for each column but the background's.
-struct Sigmoids<'a>(Rows<'a>);
+struct Sigmoids<'a>(AnchorRows<'a>);
 
 impl CrossEntropy for Sigmoids<'_> {
     fn loss(&self, a: usize) -> f64 {
@@ -162,8 +162,8 @@ fn naming_of_sigmoids(row: &[f32], label: u32) -> f64 {
     (row[1..].iter().map(|&z| sigmoid(z)).sum::<f64>() / sigmoid(row[label as usize])).ln()
 }
 
-fn mined(entropy: &impl CrossEntropy, rows: Rows, wanted: usize, d: &mut [f32]) -> ClassLoss {
-    let Rows { labels, weights, .. } = rows;
+fn mined(entropy: &impl CrossEntropy, rows: AnchorRows, wanted: usize, d: &mut [f32]) -> ClassLoss {
+    let AnchorRows { labels, weights, .. } = rows;
     let mut negatives: Vec<(f64, usize)> =
         labels.iter().enumerate().filter(|(_, l)| **l == 0).map(|(a, _)| (entropy.loss(a), a)).collect();
     // Hardest first; the lower anchor first among equals.

@@ -19,7 +19,7 @@ impl Ssd<ConvWeights> {
         let before = self.classes;
         assert!(before > 1 && classes.iter().flatten().all(|&i| i + 1 < before), "{classes:?} of {before} columns");
         for head in &mut self.heads {
-            let columns = |anchor: usize| Columns { first: anchor * before, count: before };
+            let columns = |anchor: usize| AnchorColumns { first: anchor * before, count: before };
             let new = (0..head.anchors_per_cell).flat_map(|anchor| columns(anchor).chosen(classes)).collect::<Vec<_>>();
             head.class_predictor = of_columns(&head.class_predictor, &new);
         }
@@ -29,33 +29,33 @@ impl Ssd<ConvWeights> {
 
 /// The class columns of one anchor among a predictor's output channels.
 #[derive(Clone, Copy)]
-struct Columns {
+struct AnchorColumns {
     first: usize,
     count: usize,
 }
 
 /// The source of a new output channel.
-enum Source {
+enum ColumnSource {
     Channel(usize),
     /// The mean of channels `from..to`.
     Mean(usize, usize),
 }
 
-impl Columns {
-    fn chosen(self, classes: &[Option<usize>]) -> Vec<Source> {
-        let mean = || Source::Mean(self.first + 1, self.first + self.count);
-        let of = |class: &Option<usize>| class.map_or_else(mean, |i| Source::Channel(self.first + 1 + i));
-        [Source::Channel(self.first)].into_iter().chain(classes.iter().map(of)).collect()
+impl AnchorColumns {
+    fn chosen(self, classes: &[Option<usize>]) -> Vec<ColumnSource> {
+        let mean = || ColumnSource::Mean(self.first + 1, self.first + self.count);
+        let of = |class: &Option<usize>| class.map_or_else(mean, |i| ColumnSource::Channel(self.first + 1 + i));
+        [ColumnSource::Channel(self.first)].into_iter().chain(classes.iter().map(of)).collect()
     }
 }
 
 /// A convolution with the output channels `sources`. The output channel stands last in every layout of weights.
-fn of_columns(conv: &ConvWeights, sources: &[Source]) -> ConvWeights {
+fn of_columns(conv: &ConvWeights, sources: &[ColumnSource]) -> ConvWeights {
     let out = conv.spec.out_channels;
     let row = |values: &[f32], scale: &dyn Fn(usize) -> f32| -> Vec<f32> {
-        let value = |source: &Source| match *source {
-            Source::Channel(c) => values[c],
-            Source::Mean(from, to) => (from..to).map(|c| values[c] * scale(c)).sum::<f32>() / (to - from) as f32,
+        let value = |source: &ColumnSource| match *source {
+            ColumnSource::Channel(c) => values[c],
+            ColumnSource::Mean(from, to) => (from..to).map(|c| values[c] * scale(c)).sum::<f32>() / (to - from) as f32,
         };
         sources.iter().map(value).collect()
     };
@@ -65,8 +65,8 @@ fn of_columns(conv: &ConvWeights, sources: &[Source]) -> ConvWeights {
         weight.extend(row(taps, &|c| conv.scale[c]));
     }
     let scale = sources.iter().map(|source| match *source {
-        Source::Channel(c) => conv.scale[c],
-        Source::Mean(..) => 1.0,
+        ColumnSource::Channel(c) => conv.scale[c],
+        ColumnSource::Mean(..) => 1.0,
     });
     ConvWeights {
         spec: ConvSpec { out_channels: sources.len(), ..conv.spec },

@@ -4,7 +4,7 @@
 //! Not counted are the network's numbers and the sums of their gradients.
 
 use super::forward::SsdModel;
-use super::program::{Program, Step, geometries};
+use super::program::{Program, ProgramStep, geometries};
 use crate::boxes::InputSize;
 use crate::kernel::{BlockWorkspace, ConvGeometry, block_workspace};
 use crate::ops;
@@ -56,7 +56,7 @@ impl Alive {
 
 /// The numbers that a step of a training pass keeps for its backward pass.
 #[derive(Clone, Debug, Default)]
-struct Kept {
+struct KeptNumbers {
     /// True if anything flows back through it.
     tracked: bool,
     values: Vec<usize>,
@@ -74,12 +74,12 @@ impl SsdModel {
         let kept = self.kept(&program);
         let mut workspace = BlockWorkspace::default();
         for (step, kept) in program.steps.iter().zip(&kept) {
-            if let Step::Fused { positions, input, .. } = step {
+            if let ProgramStep::Fused { positions, input, .. } = step {
                 let geometries = geometries(&self.layers, positions, program.dims[*input]);
                 workspace = workspace.max(block_workspace(&geometries, kept.tracked, kept.expansion, threads));
             }
         }
-        let nothing = vec![Kept::default(); kept.len()];
+        let nothing = vec![KeptNumbers::default(); kept.len()];
         let [training, looking] = [&kept, &nothing].map(|kept| most(&program, kept) * size_of::<f32>());
         Footprint { training, looking, workspace: workspace.numbers(threads) * size_of::<f32>() }
     }
@@ -90,7 +90,7 @@ impl SsdModel {
         let program = Program::of(&self.tree, &self.layers, [1, height, width, 3]);
         let mut all: Vec<Option<ConvGeometry>> = vec![None; self.layers.len()];
         for step in &program.steps {
-            if let Step::Fused { positions, input, .. } = step {
+            if let ProgramStep::Fused { positions, input, .. } = step {
                 for (&position, g) in positions.iter().zip(geometries(&self.layers, positions, program.dims[*input])) {
                     all[position] = Some(g);
                 }
@@ -100,14 +100,14 @@ impl SsdModel {
     }
 
     /// The numbers that each step keeps in training.
-    fn kept(&self, program: &Program) -> Vec<Kept> {
-        let mut kept: Vec<Kept> = Vec::with_capacity(program.steps.len());
+    fn kept(&self, program: &Program) -> Vec<KeptNumbers> {
+        let mut kept: Vec<KeptNumbers> = Vec::with_capacity(program.steps.len());
         for (i, step) in program.steps.iter().enumerate() {
             // Nothing flows back into the images.
             let tracked = |value: usize| value > 0 && kept[value - 1].tracked;
             let of_step = match step {
-                Step::Sum(a, b) => Kept { tracked: tracked(*a) || tracked(*b), ..Kept::default() },
-                Step::Fused { positions, input, .. } => {
+                ProgramStep::Sum(a, b) => KeptNumbers { tracked: tracked(*a) || tracked(*b), ..KeptNumbers::default() },
+                ProgramStep::Fused { positions, input, .. } => {
                     let geometries = geometries(&self.layers, positions, program.dims[*input]);
                     let learns = positions.iter().any(|&p| self.layers[p].learns());
                     if learns || tracked(*input) {
@@ -121,9 +121,9 @@ impl SsdModel {
                         let half = if halves { geometries[0].input_len() } else { 0 }
                             + if expansion { geometries[0].output_len() } else { 0 };
                         let values = (!halves).then_some(*input).into_iter().chain(output).collect();
-                        Kept { tracked: true, values, half: half.div_ceil(2), expansion }
+                        KeptNumbers { tracked: true, values, half: half.div_ceil(2), expansion }
                     } else {
-                        Kept::default()
+                        KeptNumbers::default()
                     }
                 }
             };
@@ -134,7 +134,7 @@ impl SsdModel {
 }
 
 /// The most numbers alive at once, where each step keeps this.
-fn most(program: &Program, kept: &[Kept]) -> usize {
+fn most(program: &Program, kept: &[KeptNumbers]) -> usize {
     let mut alive = Alive { holders: vec![0; program.dims.len()], ..Alive::default() };
     alive.hold(program, 0);
     for (i, (step, kept)) in program.steps.iter().zip(kept).enumerate() {
@@ -169,7 +169,7 @@ fn depths(program: &Program) -> Vec<usize> {
 
 /// The backward pass: a step takes the gradient of its output and what it kept, and leaves the gradient of its input.
 /// As burn does, the deepest steps go first: a head's turn comes with that of the layers beside it.
-fn back(program: &Program, kept: &[Kept], alive: &mut Alive, predictors: &[usize]) {
+fn back(program: &Program, kept: &[KeptNumbers], alive: &mut Alive, predictors: &[usize]) {
     let tracked = |value: usize| value > 0 && kept[value - 1].tracked;
     let mut flowing = vec![false; program.dims.len()];
     let mut flow = |alive: &mut Alive, value: usize| {
@@ -186,7 +186,8 @@ fn back(program: &Program, kept: &[Kept], alive: &mut Alive, predictors: &[usize
         flow(&mut *alive, value);
     }
     let depths = depths(program);
-    let mut steps: Vec<(usize, &Step)> = program.steps.iter().enumerate().filter(|(i, _)| kept[*i].tracked).collect();
+    let mut steps: Vec<(usize, &ProgramStep)> =
+        program.steps.iter().enumerate().filter(|(i, _)| kept[*i].tracked).collect();
     steps.sort_by_key(|(i, _)| std::cmp::Reverse(depths[i + 1]));
     for (i, step) in steps {
         for value in step.inputs() {
@@ -210,8 +211,8 @@ mod tests {
     fn model(learns: impl Fn(bool) -> bool) -> SsdModel {
         let network = initialise_network(&ssdlite_mobilenet_v2(0.35, 3, false), &mut Pcg64Mcg::seed_from_u64(3));
         SsdModel::new(&network, |stage| match learns(stage.is_backbone()) {
-            true => crate::model::Training::Trained,
-            false => crate::model::Training::Frozen,
+            true => crate::model::LayerTraining::Trained,
+            false => crate::model::LayerTraining::Frozen,
         })
     }
 

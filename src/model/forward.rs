@@ -1,8 +1,8 @@
 //! The detector as a burn module: forward pass for training and for inference.
 
 use super::convention::Convention;
-use super::layer::{ConvLayer, Training};
-use super::program::{Program, Step};
+use super::layer::{ConvLayer, LayerTraining};
+use super::program::{Program, ProgramStep};
 use super::ssd::{Ssd, Stage};
 use super::weights::{ConvSpec, ConvWeights};
 use super::wiring::{LayerStep, LayerWalk};
@@ -34,11 +34,11 @@ pub struct Predictions {
 }
 
 /// Sees the input of every layer, by its position, on the way through the network.
-pub type Observer<'a> = &'a mut dyn FnMut(usize, &Tensor<4>);
+pub type LayerObserver<'a> = &'a mut dyn FnMut(usize, &Tensor<4>);
 
 impl SsdModel {
     /// The network that runs, each layer trained or not as `training` says for its stage.
-    pub fn new(network: &Ssd<ConvWeights>, training: impl Fn(Stage) -> Training) -> Self {
+    pub fn new(network: &Ssd<ConvWeights>, training: impl Fn(Stage) -> LayerTraining) -> Self {
         let convs = network.convs();
         Self {
             layers: convs.iter().map(|(stage, weights)| ConvLayer::new(weights, training(*stage))).collect(),
@@ -50,7 +50,7 @@ impl SsdModel {
 
     /// The network that only looks: nothing is trained.
     pub fn for_inference(network: &Ssd<ConvWeights>) -> Self {
-        Self::new(network, |_| Training::Frozen)
+        Self::new(network, |_| LayerTraining::Frozen)
     }
 
     /// As [`SsdModel::for_inference`], without a second copy of the numbers.
@@ -158,10 +158,11 @@ impl SsdModel {
     fn outputs_of(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<4>> {
         let mut program = Program::of(&self.tree, &self.layers, images.dims());
         let output = |position: &usize| {
-            let is_it = |s: &Step| matches!(s, Step::Fused { positions, .. } if positions.contains(position));
+            let is_it =
+                |s: &ProgramStep| matches!(s, ProgramStep::Fused { positions, .. } if positions.contains(position));
             let value = 1 + program.steps.iter().position(is_it).expect("every layer is part of the program");
             // The residual of a block that does not run as one operation is a step of its own.
-            let is_added = matches!(program.steps.get(value), Some(Step::Sum(a, _)) if *a == value);
+            let is_added = matches!(program.steps.get(value), Some(ProgramStep::Sum(a, _)) if *a == value);
             value + usize::from(is_added)
         };
         let outputs: Vec<usize> = layers.iter().map(output).collect();
@@ -182,11 +183,11 @@ impl SsdModel {
                 value.expect("a value lives until its last use")
             };
             let out = match step {
-                Step::Fused { positions, residual, input } => {
+                ProgramStep::Fused { positions, residual, input } => {
                     let input = value(*input);
                     self.operation(positions, *residual, input, pass)
                 }
-                Step::Sum(a, b) => {
+                ProgramStep::Sum(a, b) => {
                     let a = value(*a);
                     a.plus(value(*b))
                 }
@@ -233,7 +234,7 @@ impl SsdModel {
     }
 
     /// As [`SsdModel::forward`] layer by layer, and `observe` sees the input of every layer. Not for training.
-    pub fn forward_observed(&self, images: Tensor<4>, observe: Observer) -> Predictions {
+    pub fn forward_observed(&self, images: Tensor<4>, observe: LayerObserver) -> Predictions {
         let outputs = LayerWalk::of(&self.tree).run(images, |step| match step {
             LayerStep::Layer { position, input } => {
                 observe(position, &input);

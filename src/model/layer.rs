@@ -1,7 +1,7 @@
 //! One convolution as a burn module.
 
 use super::weights::{Activation, ConvKind, ConvSpec, ConvWeights};
-use crate::kernel::{ConvGeometry, Kind};
+use crate::kernel::{ConvGeometry, KernelKind};
 use crate::ops::{self, Call, CallLayer, Flow, GradientSums};
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
@@ -16,7 +16,7 @@ pub struct ConvLayer {
     #[module(skip)]
     spec: ConvSpec,
     #[module(skip)]
-    training: Training,
+    training: LayerTraining,
     /// Trained, but not now.
     #[module(skip)]
     held: bool,
@@ -31,14 +31,14 @@ pub enum Origin {
 
 /// The part that a layer takes in learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Training {
+pub enum LayerTraining {
     Trained,
     /// No gradient, no optimizer state, nothing kept for the backward pass.
     Frozen,
 }
 
 impl ConvLayer {
-    pub fn new(weights: &ConvWeights, training: Training) -> Self {
+    pub fn new(weights: &ConvWeights, training: LayerTraining) -> Self {
         let cout = weights.spec.out_channels;
         let weight = ops::tensor(weights.weight.clone(), [weights.weight.len() / cout, cout]);
         let bias = ops::tensor(weights.bias.clone(), [cout]);
@@ -63,7 +63,7 @@ impl ConvLayer {
             bias: Param::initialized(ParamId::new(), ops::tensor(weights.bias, [cout]).set_require_grad(false)),
             scale: ops::tensor(weights.scale, [cout]),
             spec,
-            training: Training::Frozen,
+            training: LayerTraining::Frozen,
             held: false,
         }
     }
@@ -73,7 +73,7 @@ impl ConvLayer {
     }
 
     pub fn is_trained(&self) -> bool {
-        self.training == Training::Trained
+        self.training == LayerTraining::Trained
     }
 
     /// True if it is trained and not held.
@@ -167,9 +167,9 @@ impl ConvSpec {
         let [oh, ow] = self.output_size([h, w]);
         ConvGeometry {
             kind: match self.kind {
-                ConvKind::Pointwise => Kind::Pointwise,
-                ConvKind::Depthwise => Kind::Depthwise,
-                ConvKind::Dense => Kind::Dense,
+                ConvKind::Pointwise => KernelKind::Pointwise,
+                ConvKind::Depthwise => KernelKind::Depthwise,
+                ConvKind::Dense => KernelKind::Dense,
             },
             n,
             h,

@@ -16,9 +16,9 @@ mod wiring;
 
 pub use convention::Convention;
 pub use footprint::Footprint;
-pub use forward::{Observer, Predictions, SsdModel};
+pub use forward::{LayerObserver, Predictions, SsdModel};
 pub use init::{initialise, initialise_network};
-pub use layer::{ConvLayer, Origin, Training};
+pub use layer::{ConvLayer, LayerTraining, Origin};
 pub use mobilenet_v2::{extras, head, ssd_mobilenet_v2, ssdlite_mobilenet_v2};
 pub use ssd::{Block, Extra, Head, Ssd, Stage};
 pub use weights::{Activation, ConvKind, ConvSpec, ConvWeights, Padding};

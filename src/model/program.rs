@@ -4,11 +4,11 @@
 use super::layer::ConvLayer;
 use super::ssd::Ssd;
 use super::wiring::Wiring;
-use crate::kernel::{Block, ConvGeometry};
+use crate::kernel::{BlockLayers, ConvGeometry};
 
 /// One operation; its output is the value after those before it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum ProgramStep {
     /// Layers (by position) as one operation on the value `input`.
     Fused {
         positions: Vec<usize>,
@@ -21,7 +21,7 @@ pub(super) enum Step {
 /// The operations in order. Value 0 is the images, value i + 1 the output of step i.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Program {
-    pub steps: Vec<Step>,
+    pub steps: Vec<ProgramStep>,
     /// `[N,H,W,C]` of each value.
     pub dims: Vec<[usize; 4]>,
     /// The step that uses each value last; beyond all steps for what predictors put out.
@@ -57,9 +57,11 @@ impl ProgramBuilder<'_> {
     fn unit(&mut self, positions: &[usize], input: usize, added: Option<usize>) -> usize {
         let geometries = geometries(self.layers, positions, self.program.dims[input]);
         let (out, added) = match &geometries[..] {
-            [before @ .., depthwise, last] if self.learn_alike(positions) && Block::fits(before.first(), depthwise) => {
+            [before @ .., depthwise, last]
+                if self.learn_alike(positions) && BlockLayers::fits(before.first(), depthwise) =>
+            {
                 let residual = added == Some(input);
-                let step = Step::Fused { positions: positions.to_vec(), residual, input };
+                let step = ProgramStep::Fused { positions: positions.to_vec(), residual, input };
                 (self.program.push(step, [last.n, last.oh, last.ow, last.cout]), added.filter(|_| !residual))
             }
             _ => (positions.iter().fold(input, |x, &position| self.single(position, x)), added),
@@ -75,12 +77,12 @@ impl ProgramBuilder<'_> {
 
     fn single(&mut self, position: usize, input: usize) -> usize {
         let g = self.layers[position].spec().geometry(self.program.dims[input]);
-        let step = Step::Fused { positions: vec![position], residual: false, input };
+        let step = ProgramStep::Fused { positions: vec![position], residual: false, input };
         self.program.push(step, [g.n, g.oh, g.ow, g.cout])
     }
 
     fn sum(&mut self, a: usize, b: usize) -> usize {
-        self.program.push(Step::Sum(a, b), self.program.dims[b])
+        self.program.push(ProgramStep::Sum(a, b), self.program.dims[b])
     }
 }
 
@@ -95,7 +97,7 @@ pub(super) fn geometries(layers: &[ConvLayer], positions: &[usize], mut at: [usi
 }
 
 impl Program {
-    fn push(&mut self, step: Step, dims: [usize; 4]) -> usize {
+    fn push(&mut self, step: ProgramStep, dims: [usize; 4]) -> usize {
         self.steps.push(step);
         self.dims.push(dims);
         self.dims.len() - 1
@@ -114,12 +116,12 @@ impl Program {
     }
 }
 
-impl Step {
+impl ProgramStep {
     /// The values it works on.
     pub(super) fn inputs(&self) -> Vec<usize> {
         match *self {
-            Step::Fused { input, .. } => vec![input],
-            Step::Sum(a, b) => vec![a, b],
+            ProgramStep::Fused { input, .. } => vec![input],
+            ProgramStep::Sum(a, b) => vec![a, b],
         }
     }
 }

@@ -7,11 +7,11 @@
 
 #![allow(deprecated)] // burn-ndarray is deprecated upstream in favour of burn-flex; see ARCHITECTURE.md
 
-use super::gradient_sums::{Cell, GradientSums};
+use super::gradient_sums::{GradientSums, SumsCell};
 use super::slice::{modify, primitive, with, wrap};
 use crate::kernel::{
-    self, Block, BlockGradients, ChannelSums, ConvGeometry, Gradients, Input, Isa, Keep, Kind, Layer, LayerSums,
-    overwritten,
+    self, BlockGradients, BlockInput, BlockLayers, ChannelSums, ConvGeometry, Gradients, Isa, Keep, KernelKind,
+    LayerSums, LayerValues, overwritten,
 };
 use burn::backend::autodiff::{
     Autodiff, NodeId,
@@ -27,20 +27,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One layer's part in a call.
 #[derive(Clone, Debug)]
-struct Part {
+struct LayerPart {
     geometry: ConvGeometry,
     weight: NdArrayTensor,
     bias: NdArrayTensor,
     scale: NdArrayTensor,
     /// The destination of its gradients; `None` where it does not learn.
-    sums: Option<Cell>,
+    sums: Option<SumsCell>,
 }
 
 /// The operands of one use of the operation besides its input.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// One layer; or depthwise and project; or expand, depthwise and project.
-    parts: Vec<Part>,
+    parts: Vec<LayerPart>,
     residual: bool,
     /// True if anybody upstream wants a gradient.
     input_gradient: bool,
@@ -51,12 +51,12 @@ pub struct Call {
     /// True if the producer keeps this tensor for its own backward pass: a 16-bit copy would save no memory.
     shared: bool,
     /// Takes what is kept in 16 bits.
-    kept: Option<Arc<Mutex<Kept>>>,
+    kept: Option<Arc<Mutex<KeptHalves>>>,
 }
 
 /// The values kept for the backward pass in 16 bits; empty where there are none.
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptHalves {
     input: Vec<u16>,
     /// The expanded tensor.
     expansion: Vec<u16>,
@@ -75,13 +75,13 @@ const KEEP_BYTES: usize = 7 << 19;
 
 /// True if the output of such an expansion is kept for the backward pass, where its block learns.
 pub fn keeps_expansion(expand: &ConvGeometry) -> bool {
-    let cheap = expand.kind == Kind::Pointwise && size_of::<f32>() * expand.output_len() <= KEEP_BYTES;
+    let cheap = expand.kind == KernelKind::Pointwise && size_of::<f32>() * expand.output_len() <= KEEP_BYTES;
     expand.cin >= KEEP_FROM_CHANNELS || cheap
 }
 
 /// True if a block with such an expansion keeps its input in 16 bits, where whoever made it does not keep it anyway.
 pub fn halves_input(expand: &ConvGeometry) -> bool {
-    expand.kind == Kind::Pointwise
+    expand.kind == KernelKind::Pointwise
 }
 
 /// A layer as [`Call::add`] takes it: its numbers and where it stands.
@@ -105,7 +105,7 @@ impl Call {
     /// Appends a layer. It learns where there are sums for its position.
     pub fn add(&mut self, layer: CallLayer, sums: Option<&GradientSums>) {
         let sums = sums.and_then(|s| s.cell(layer.position));
-        self.parts.push(Part {
+        self.parts.push(LayerPart {
             geometry: layer.geometry,
             weight: primitive(layer.weight.clone()),
             bias: primitive(layer.bias.clone()),
@@ -133,11 +133,15 @@ impl Call {
     }
 
     /// Runs `f` on the layers' numbers.
-    fn with_layers<R>(&self, f: impl FnOnce(&[Layer]) -> R) -> R {
-        fn descend<'a, R>(parts: &'a [Part], layers: &mut Vec<Layer<'a>>, f: impl FnOnce(&[Layer]) -> R) -> R {
+    fn with_layers<R>(&self, f: impl FnOnce(&[LayerValues]) -> R) -> R {
+        fn descend<'a, R>(
+            parts: &'a [LayerPart],
+            layers: &mut Vec<LayerValues<'a>>,
+            f: impl FnOnce(&[LayerValues]) -> R,
+        ) -> R {
             let Some((part, rest)) = parts.split_first() else { return f(layers) };
             let (weight, scale, bias) = (values(&part.weight), values(&part.scale), values(&part.bias));
-            layers.push(Layer { geometry: part.geometry, weight, scale, bias });
+            layers.push(LayerValues { geometry: part.geometry, weight, scale, bias });
             descend(rest, layers, f)
         }
         descend(&self.parts, &mut Vec::with_capacity(self.parts.len()), f)
@@ -167,10 +171,10 @@ pub trait FusedBackward: Fused {
     ) -> Option<FloatTensor<Self>>;
 }
 
-fn block<'a>(layers: &[Layer<'a>], residual: bool) -> Block<'a> {
+fn block<'a>(layers: &[LayerValues<'a>], residual: bool) -> BlockLayers<'a> {
     match *layers {
-        [depthwise, project] => Block { expand: None, depthwise, project, residual },
-        [expand, depthwise, project] => Block { expand: Some(expand), depthwise, project, residual },
+        [depthwise, project] => BlockLayers { expand: None, depthwise, project, residual },
+        [expand, depthwise, project] => BlockLayers { expand: Some(expand), depthwise, project, residual },
         _ => panic!("a block has two or three layers, found {}", layers.len()),
     }
 }
@@ -192,7 +196,7 @@ impl Fused for NdArray {
                     let mut kept = call.kept.as_ref().map(|k| k.lock().unwrap_or_else(PoisonError::into_inner));
                     let mut keep = Keep::default();
                     if let Some(kept) = &mut kept {
-                        let Kept { input, expansion } = &mut **kept;
+                        let KeptHalves { input, expansion } = &mut **kept;
                         if call.halves_input() {
                             *input = overwritten(x.len());
                             keep.input = Some(input);
@@ -219,12 +223,13 @@ impl FusedBackward for NdArray {
     ) -> Option<NdArrayTensor> {
         let g = call.parts[0].geometry;
         let mut dx = call.input_gradient.then(|| overwritten(g.input_len()));
-        let mut sums: Vec<Option<MutexGuard<_>>> = call.parts.iter().map(|p| p.sums.as_ref().map(Cell::lock)).collect();
+        let mut sums: Vec<Option<MutexGuard<_>>> =
+            call.parts.iter().map(|p| p.sums.as_ref().map(SumsCell::lock)).collect();
         let y = y.as_ref().map(|y| super::slice::values(y).expect("an operation's own output is contiguous"));
         let kept = call.kept.as_ref().map(|k| k.lock().unwrap_or_else(PoisonError::into_inner));
-        let back = |x: Input| {
+        let back = |x: BlockInput| {
             call.with_layers(|layers| {
-                if let ([layer], Input::Whole(x)) = (layers, x) {
+                if let ([layer], BlockInput::Whole(x)) = (layers, x) {
                     let (dw, db) = match &mut sums[0] {
                         Some(sums) => {
                             let sums = &mut **sums;
@@ -253,8 +258,8 @@ impl FusedBackward for NdArray {
             })
         };
         match (&x, &kept) {
-            (Some(x), _) => with(x, |x| back(Input::Whole(x))),
-            (None, Some(kept)) => back(Input::Half(&kept.input)),
+            (Some(x), _) => with(x, |x| back(BlockInput::Whole(x))),
+            (None, Some(kept)) => back(BlockInput::Half(&kept.input)),
             (None, None) => panic!("an operation keeps its input"),
         }
         dx.map(|dx| wrap(dx, &[g.n, g.h, g.w, g.cin]))

@@ -18,9 +18,9 @@ pub struct LayerGradients {
 
 /// One layer's sums, shared with the operations under way.
 #[derive(Clone, Debug)]
-pub(super) struct Cell(Arc<Mutex<LayerGradients>>);
+pub(super) struct SumsCell(Arc<Mutex<LayerGradients>>);
 
-impl Cell {
+impl SumsCell {
     fn new([w, b]: [usize; 2]) -> Self {
         Self(Arc::new(Mutex::new(LayerGradients { dw: vec![0.0; w], db: vec![0.0; b], over: false })))
     }
@@ -51,7 +51,7 @@ fn zero(numbers: &mut [f32]) {
 /// Gradient sums by layer position; none for a layer that does not learn.
 #[derive(Debug, Default)]
 pub struct GradientSums {
-    layers: Vec<Option<Cell>>,
+    layers: Vec<Option<SumsCell>>,
 }
 
 impl GradientSums {
@@ -62,14 +62,14 @@ impl GradientSums {
             .into_iter()
             .map(|size| {
                 let there = old.next().flatten();
-                size.map(|size| there.unwrap_or_else(|| Cell::new(size)))
+                size.map(|size| there.unwrap_or_else(|| SumsCell::new(size)))
             })
             .collect();
     }
 
     /// Back to zero, memory kept.
     pub fn clear(&mut self) {
-        for Cell(cell) in self.layers.iter().flatten() {
+        for SumsCell(cell) in self.layers.iter().flatten() {
             cell.lock().unwrap_or_else(PoisonError::into_inner).over = true;
         }
     }
@@ -88,7 +88,7 @@ impl GradientSums {
         Some(self.layers.get(position)?.as_ref()?.lock())
     }
 
-    pub(super) fn cell(&self, position: usize) -> Option<Cell> {
+    pub(super) fn cell(&self, position: usize) -> Option<SumsCell> {
         self.layers.get(position)?.clone()
     }
 }

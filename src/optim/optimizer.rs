@@ -2,7 +2,7 @@
 
 use super::centring::InputMean;
 use super::state_vec::{StateVec, dither};
-use crate::kernel::{self, AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, sgd};
+use crate::kernel::{self, AdamwParameter, AdamwStep, Isa, MovingAverage, SgdStep, adamw, sgd};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -51,9 +51,9 @@ impl OptimizerKind {
 /// # Errors
 /// If it is neither, or has an unknown word, or lacks a number.
 pub fn word_or_table<'de, D: Deserializer<'de>>(from: D) -> Result<OptimizerKind, D::Error> {
-    struct Written;
+    struct WordOrTable;
 
-    impl<'de> Visitor<'de> for Written {
+    impl<'de> Visitor<'de> for WordOrTable {
         type Value = OptimizerKind;
 
         fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -73,7 +73,7 @@ pub fn word_or_table<'de, D: Deserializer<'de>>(from: D) -> Result<OptimizerKind
         }
     }
 
-    from.deserialize_any(Written)
+    from.deserialize_any(WordOrTable)
 }
 
 /// Learning rates and decay of one layer at one step.
@@ -123,7 +123,7 @@ pub struct LayerUpdate<'a> {
     /// Present where the layer's updates are centred; `dw` is centred already.
     pub mean: Option<&'a InputMean>,
     /// The averages of weight and bias.
-    pub averages: Option<[Average<'a>; 2]>,
+    pub averages: Option<[MovingAverage<'a>; 2]>,
 }
 
 impl Optimizer {
@@ -150,7 +150,8 @@ impl LayerSlots {
         let (step, dither) = (*steps, dither(*steps));
         let [weight_average, bias_average] = layer.averages.map_or([None, None], |averages| averages.map(Some));
         let apply =
-            |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64, average: Option<Average>| match kind {
+            |slot: &mut Slot, w: &mut [f32], g: &[f32], lr: f64, decay: f64, average: Option<MovingAverage>| match kind
+            {
                 OptimizerKind::Adamw { beta1, beta2, epsilon } => {
                     let step = AdamwStep {
                         gradient_scale: gradient_scale as f32,

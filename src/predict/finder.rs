@@ -16,7 +16,7 @@ pub struct Finder {
 
 /// A picture that was looked at.
 #[derive(Debug)]
-pub struct Sighting {
+pub struct SearchedPicture {
     /// Upright; of a very large photo, at a fraction of its size.
     pub image: RgbImage,
     /// Width and height of the upright picture in its own pixels.
@@ -55,16 +55,16 @@ impl Finder {
     }
 
     /// Looks at a picture, which must have pixels; `size` is its width and height before any reduction.
-    pub fn look(&self, image: RgbImage, size: [u32; 2]) -> Sighting {
+    pub fn look(&self, image: RgbImage, size: [u32; 2]) -> SearchedPicture {
         let began = Instant::now();
         let record = Record { source: String::new(), source_size: size, image, objects: Vec::new() };
         let input = normalised(plain(&record, self.loaded.size).image.pixels);
         let found = detect(&self.loaded.model, input, 1, self.loaded.size, &self.loaded.detector).pop();
-        Sighting { image: record.image, size, detections: found.unwrap_or_default(), took: began.elapsed() }
+        SearchedPicture { image: record.image, size, detections: found.unwrap_or_default(), took: began.elapsed() }
     }
 
     /// A sighting as JSON: boxes are left, top, right, bottom in pixels of the picture.
-    pub fn json(&self, file: &str, sighting: &Sighting) -> Value {
+    pub fn json(&self, file: &str, sighting: &SearchedPicture) -> Value {
         let [w, h] = sighting.size;
         let detections: Vec<Value> = sighting
             .detections

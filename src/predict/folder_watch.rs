@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Size and time of the last change.
-type Look = (u64, Option<SystemTime>);
+type FileStamp = (u64, Option<SystemTime>);
 
 #[derive(Debug)]
 pub struct FolderWatch {
     folder: PathBuf,
     /// Not looked into: results are written there.
     aside: Option<PathBuf>,
-    seen: HashMap<PathBuf, (Look, Taken)>,
+    seen: HashMap<PathBuf, (FileStamp, Taken)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

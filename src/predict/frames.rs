@@ -24,7 +24,7 @@ pub enum FrameForm {
 
 /// The treatment of frames that come faster than they are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum FramePace {
     /// They wait, and so does who sends them: every frame of a video counts.
     Every,
     /// Only the newest waits: a live camera is shown as it is now.
@@ -33,7 +33,7 @@ pub enum Pace {
 
 /// One picture of a stream.
 #[derive(Debug)]
-pub struct Frame {
+pub struct StreamFrame {
     /// From 1; frames that were skipped count.
     pub number: u64,
     pub bytes: Vec<u8>,
@@ -42,7 +42,7 @@ pub struct Frame {
     pub arrived: Instant,
 }
 
-impl Frame {
+impl StreamFrame {
     /// The picture, and its width and height before any reduction.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Frame {
 
 #[derive(Debug)]
 pub struct FrameStream {
-    frames: Receiver<Result<Frame>>,
+    frames: Receiver<Result<StreamFrame>>,
     skipped: Arc<AtomicU64>,
     cut: Arc<AtomicU64>,
 }
@@ -79,10 +79,10 @@ impl FrameStream {
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(input: impl Read + Send + 'static, form: FrameForm, pace: Pace) -> Result<Self> {
+    pub fn start(input: impl Read + Send + 'static, form: FrameForm, pace: FramePace) -> Result<Self> {
         let (sender, frames) = bounded(1);
         let (skipped, cut) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let waiting = (pace == Pace::Newest).then(|| frames.clone());
+        let waiting = (pace == FramePace::Newest).then(|| frames.clone());
         let mut sending = Sending { sender, waiting, skipped: Arc::clone(&skipped), number: 0 };
         let counted = Arc::clone(&cut);
         let read = move || {
@@ -99,7 +99,7 @@ impl FrameStream {
     ///
     /// # Errors
     /// If the stream cannot be read.
-    pub fn next(&self, stop: &AtomicBool) -> Result<Option<Frame>> {
+    pub fn next(&self, stop: &AtomicBool) -> Result<Option<StreamFrame>> {
         while !stop.load(Ordering::Relaxed) {
             match self.frames.recv_timeout(SLICE) {
                 Ok(frame) => return frame.map(Some),
@@ -123,9 +123,9 @@ impl FrameStream {
 
 /// The reading thread's side.
 struct Sending {
-    sender: Sender<Result<Frame>>,
+    sender: Sender<Result<StreamFrame>>,
     /// For a stream of which only the newest frame waits: to take back one that has become old.
-    waiting: Option<Receiver<Result<Frame>>>,
+    waiting: Option<Receiver<Result<StreamFrame>>>,
     skipped: Arc<AtomicU64>,
     number: u64,
 }
@@ -171,7 +171,7 @@ impl Sending {
     /// True if somebody still listens.
     fn send(&mut self, bytes: Vec<u8>, form: FrameForm) -> bool {
         self.number += 1;
-        let mut frame = Ok(Frame { number: self.number, bytes, form, arrived: Instant::now() });
+        let mut frame = Ok(StreamFrame { number: self.number, bytes, form, arrived: Instant::now() });
         let Some(waiting) = &self.waiting else { return self.sender.send(frame).is_ok() };
         loop {
             frame = match self.sender.try_send(frame) {
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_frame_comes_in_order_and_a_part_of_one_is_an_error() {
-        let stream = FrameStream::start(&[1, 1, 2, 2, 3][..], FORM, Pace::Every).unwrap();
+        let stream = FrameStream::start(&[1, 1, 2, 2, 3][..], FORM, FramePace::Every).unwrap();
         let stop = AtomicBool::new(false);
         for number in 1..=2u8 {
             let frame = stream.next(&stop).unwrap().expect("a frame");
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_newest_frame_takes_the_place_of_one_that_waits() {
-        let stream = FrameStream::start(&[1, 1, 2, 2, 3, 3][..], FORM, Pace::Newest).unwrap();
+        let stream = FrameStream::start(&[1, 1, 2, 2, 3, 3][..], FORM, FramePace::Newest).unwrap();
         while stream.skipped() < 2 {
             thread::sleep(Duration::from_millis(1));
         }

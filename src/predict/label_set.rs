@@ -1,6 +1,6 @@
 //! Detections as a labelled data set, to be corrected in a labelling tool and trained on: photos beside their labels.
 
-use super::finder::Sighting;
+use super::finder::SearchedPicture;
 use super::output_folder::with_ending;
 use super::picture_source::PictureSource;
 use crate::data::{CocoText, ExportFormat, Object, voc_text, yolo_names, yolo_text};
@@ -54,7 +54,7 @@ impl LabelSet {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn add(&mut self, name: &OsStr, source: PictureSource, sighting: &Sighting) -> Result<()> {
+    pub fn add(&mut self, name: &OsStr, source: PictureSource, sighting: &SearchedPicture) -> Result<()> {
         // Labels name their photo in UTF-8.
         let name = name.to_string_lossy().into_owned();
         let file = with_ending(name.as_ref(), &source.extension()).to_string_lossy().into_owned();

@@ -15,12 +15,12 @@ mod raw_frame;
 mod results;
 mod timing;
 
-pub use finder::{Finder, Sighting};
+pub use finder::{Finder, SearchedPicture};
 pub use folder_watch::FolderWatch;
-pub use frames::{Frame, FrameForm, FrameStream, Pace};
+pub use frames::{FrameForm, FramePace, FrameStream, StreamFrame};
 pub use lowest_score::LowestScore;
 pub use photo_list::{check_regular, photos};
 pub use picture_source::PictureSource;
 pub use raw_frame::{FrameSize, PixelLayout};
-pub use results::{Printed, ResultOptions, Results, Saved};
+pub use results::{PredictionResults, Printed, ResultOptions, Saved};
 pub use timing::Timing;

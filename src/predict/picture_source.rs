@@ -1,6 +1,6 @@
 //! The origin of a picture, for names of results and copies of the original.
 
-use super::frames::{Frame, FrameForm};
+use super::frames::{FrameForm, StreamFrame};
 use super::photo_list::is_photo;
 use crate::data::RgbImage;
 use crate::report::encode_jpeg;
@@ -12,7 +12,7 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug)]
 pub enum PictureSource<'a> {
     File(&'a Path),
-    Frame(&'a Frame),
+    Frame(&'a StreamFrame),
 }
 
 impl PictureSource<'_> {
@@ -48,7 +48,7 @@ impl PictureSource<'_> {
     pub fn copy_to(self, image: &RgbImage, to: &Path) -> Result<()> {
         let written = match self {
             Self::File(path) => fs::copy(path, to).map(drop),
-            Self::Frame(Frame { form: FrameForm::Mjpeg, bytes, .. }) => fs::write(to, bytes),
+            Self::Frame(StreamFrame { form: FrameForm::Mjpeg, bytes, .. }) => fs::write(to, bytes),
             Self::Frame(_) => fs::write(to, encode_jpeg(image)?),
         };
         written.with_context(|| format!("{}: cannot write the photo", to.display()))

@@ -1,6 +1,6 @@
 //! The destinations of detections: to the terminal as JSON, and into a folder as pictures, lists and labels.
 
-use super::finder::{Finder, Sighting};
+use super::finder::{Finder, SearchedPicture};
 use super::label_set::LabelSet;
 use super::output_folder::{OutputFolder, with_ending};
 use super::photo_list::LISTS;
@@ -53,8 +53,8 @@ pub struct ResultOptions {
     pub endless: bool,
 }
 
-/// See [`Results::open`].
-pub struct Results {
+/// See [`PredictionResults::open`].
+pub struct PredictionResults {
     options: ResultOptions,
     folder: Option<OutputFolder>,
     labels: Vec<LabelSet>,
@@ -64,7 +64,7 @@ pub struct Results {
     all: Vec<Value>,
 }
 
-impl Results {
+impl PredictionResults {
     /// Makes the folder, where there is something to save.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Results {
     ///
     /// # Errors
     /// If something cannot be written, or the reader of standard output has left.
-    pub fn take(&mut self, finder: &Finder, source: PictureSource, mut sighting: Sighting) -> Result<()> {
+    pub fn take(&mut self, finder: &Finder, source: PictureSource, mut sighting: SearchedPicture) -> Result<()> {
         let mut value = finder.json(&source.label(), &sighting);
         if let Some(folder) = &mut self.folder {
             let name = match source {

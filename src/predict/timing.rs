@@ -1,6 +1,6 @@
 //! How long pictures took, and how old a live picture was when its detections were there.
 
-use super::finder::Sighting;
+use super::finder::SearchedPicture;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ impl Timing {
     }
 
     /// A picture was read in so much time, and looked at.
-    pub fn looked(&mut self, decoding: Duration, sighting: &Sighting) {
+    pub fn looked(&mut self, decoding: Duration, sighting: &SearchedPicture) {
         self.count += 1;
         self.decoding += decoding;
         self.finding += sighting.took;

@@ -25,7 +25,7 @@ pub use draw::{Marker, draw_markers};
 pub use error::ReportError;
 pub use jpeg::{encode_jpeg, write_jpeg};
 pub use labels_picture::{LabelsSeen, draw_labels};
-pub use mosaic::{Tile, mosaic};
+pub use mosaic::{MosaicTile, mosaic};
 pub use palette::class_color;
 pub use plot::{Panel, draw_panels};
 pub use png::{encode_png, write_png};

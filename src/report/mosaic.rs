@@ -15,7 +15,7 @@ const CAPTION: Rgb888 = Rgb888::new(210, 214, 220);
 
 /// One photo of a mosaic.
 #[derive(Clone, Debug)]
-pub struct Tile<'a> {
+pub struct MosaicTile<'a> {
     pub image: &'a RgbImage,
     pub markers: Vec<Marker>,
     /// One line below the photo; cut where it is too long.
@@ -28,7 +28,7 @@ pub struct Tile<'a> {
 ///
 /// # Panics
 /// If `columns` or `side` is zero.
-pub fn mosaic(tiles: &[Tile], columns: usize, side: usize) -> RgbImage {
+pub fn mosaic(tiles: &[MosaicTile], columns: usize, side: usize) -> RgbImage {
     assert!(columns > 0 && side > 0, "a mosaic of {columns} columns of {side} pixels");
     let columns = columns.min(tiles.len().max(1));
     let style = Type::for_picture(side);
@@ -78,12 +78,12 @@ mod tests {
     #[test]
     fn tiles_keep_their_shape_and_fill_the_rows() {
         let wide = blank(40, 20, Rgb888::new(255, 0, 0));
-        let tile = Tile { image: &wide, markers: vec![], caption: String::new() };
+        let tile = MosaicTile { image: &wide, markers: vec![], caption: String::new() };
         let picture = mosaic(&[tile.clone(), tile.clone(), tile.clone()], 2, 100);
         assert_eq!((picture.width, picture.height), (GAP + 2 * (100 + GAP), GAP + 2 * (50 + GAP)));
         let red = picture.pixels.chunks_exact(3).filter(|p| *p == [255, 0, 0]).count();
         assert_eq!(red, 3 * 100 * 50);
-        let captioned = mosaic(&[Tile { caption: "a.jpg".into(), ..tile }], 4, 100);
+        let captioned = mosaic(&[MosaicTile { caption: "a.jpg".into(), ..tile }], 4, 100);
         assert_eq!((captioned.width, captioned.height), (2 * GAP + 100, 2 * GAP + 100));
     }
 
@@ -91,7 +91,7 @@ mod tests {
     fn nothing_and_images_without_pixels_are_empty_squares() {
         assert_eq!(mosaic(&[], 3, 50).width, 2 * GAP + 50);
         let none = RgbImage { width: 0, height: 5, pixels: vec![] };
-        mosaic(&[Tile { image: &none, markers: vec![], caption: "gone".into() }], 1, 50);
+        mosaic(&[MosaicTile { image: &none, markers: vec![], caption: "gone".into() }], 1, 50);
         assert_eq!(fitted(&blank(1000, 1, GROUND), 50).map(|i| (i.width, i.height)), Some((50, 1)));
     }
 }

@@ -40,7 +40,7 @@ pub struct PhotoStore {
 }
 
 /// The findings in a photo: width and height, and detections with their classes' names.
-pub type Seen = ([u32; 2], Vec<(String, Detection)>);
+pub type PhotoFindings = ([u32; 2], Vec<(String, Detection)>);
 
 impl PhotoStore {
     /// # Errors
@@ -118,7 +118,7 @@ pub fn predictions(
     body: &[u8],
     store: &PhotoStore,
     version: &str,
-    look: &dyn Fn(Vec<u8>) -> Result<Seen>,
+    look: &dyn Fn(Vec<u8>) -> Result<PhotoFindings>,
 ) -> Result<Value> {
     let request: Value = serde_json::from_slice(body).context("the body is no JSON")?;
     let tasks = request["tasks"].as_array().context("`tasks` is missing, expected a list")?;
@@ -145,7 +145,7 @@ pub fn predictions(
 
 /// A prediction as Label Studio takes it: boxes in percent of the photo. Classes that the project has no label for are
 /// left out.
-fn prediction(control: &BoxControl, version: &str, ([width, height], detections): &Seen) -> Value {
+fn prediction(control: &BoxControl, version: &str, ([width, height], detections): &PhotoFindings) -> Value {
     let known: Vec<(&str, &Detection)> =
         detections.iter().filter_map(|(class, d)| Some((control.label(class)?, d))).collect();
     if known.len() < detections.len() {

@@ -30,14 +30,14 @@ pub struct Bounds {
 }
 
 /// The fate of a connection.
-pub enum Answer {
+pub enum ConnectionFate {
     Response(Response),
     /// The connection was handed on to somebody who goes on writing.
     HandedOn,
 }
 
 /// Answers a request. The stream is for those who hand it on.
-pub type Answering = dyn Fn(&Request, &TcpStream) -> Answer + Send + Sync;
+pub type Answering = dyn Fn(&Request, &TcpStream) -> ConnectionFate + Send + Sync;
 
 /// Binds an address.
 ///
@@ -101,10 +101,10 @@ fn take(mut stream: TcpStream, bounds: Bounds, answering: &Arc<Answering>, open:
 fn converse(mut stream: TcpStream, bounds: Bounds, answering: &Answering) {
     let (answer, method) = match Request::read(&mut stream, bounds.body_bytes, bounds.patience) {
         Ok(request) => (answering(&request, &stream), request.method),
-        Err(Some((status, why))) => (Answer::Response(Response::text(status, why)), Method::Get),
+        Err(Some((status, why))) => (ConnectionFate::Response(Response::text(status, why)), Method::Get),
         Err(None) => return,
     };
-    let Answer::Response(response) = answer else { return };
+    let ConnectionFate::Response(response) = answer else { return };
     if response.write(&mut stream, method).is_ok() {
         close(&mut stream);
     }

@@ -37,14 +37,14 @@ impl LiveOptions {
 }
 
 /// The means that have been started.
-pub struct Live {
+pub struct LiveMeans {
     pub run: Arc<LiveRun>,
     notifier: Option<Notifier>,
     metrics_file: Option<PathBuf>,
     events: Option<Arc<Events>>,
 }
 
-impl Live {
+impl LiveMeans {
     /// Starts what was asked for, and no thread otherwise.
     ///
     /// # Errors

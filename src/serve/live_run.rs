@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A wish that a person may have of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum RunWish {
     Pause,
     Resume,
     /// Stop after the step under way, as SIGTERM does.
@@ -88,14 +88,14 @@ impl LiveRun {
     }
 
     /// Passes a wish on; returns whether there is a run to hear it.
-    pub fn wish(&self, wish: Wish) -> bool {
+    pub fn wish(&self, wish: RunWish) -> bool {
         let controls = locked(&self.controls);
         let Some(Controls { requests, stop }) = controls.as_ref() else { return false };
         match wish {
-            Wish::Pause => requests.ask_pause(true),
-            Wish::Resume => requests.ask_pause(false),
-            Wish::Stop => stop.store(true, Ordering::Relaxed),
-            Wish::Save => requests.ask_save(),
+            RunWish::Pause => requests.ask_pause(true),
+            RunWish::Resume => requests.ask_pause(false),
+            RunWish::Stop => stop.store(true, Ordering::Relaxed),
+            RunWish::Save => requests.ask_save(),
         }
         drop(controls);
         self.version.fetch_add(1, Ordering::Release);

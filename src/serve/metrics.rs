@@ -11,7 +11,7 @@ pub const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The kinds of Prometheus.
 #[derive(Clone, Copy)]
-enum Kind {
+enum MetricKind {
     Gauge,
     Counter,
 }
@@ -22,13 +22,13 @@ pub fn metrics(status: &RunStatus, root: &Path) -> String {
     let run = label(&status.run);
     let version = label(env!("CARGO_PKG_VERSION"));
     let info = format!("{{run=\"{run}\",version=\"{version}\"}}");
-    add(&mut text, "run_info", Kind::Gauge, "The run that the other figures are of.", [(info.as_str(), 1.0)]);
+    add(&mut text, "run_info", MetricKind::Gauge, "The run that the other figures are of.", [(info.as_str(), 1.0)]);
     let states: Vec<(String, f64)> = RunState::ALL
         .iter()
         .map(|s| (format!("{{state=\"{}\"}}", s.name()), f64::from(u8::from(*s == status.state))))
         .collect();
     let states = states.iter().map(|(labels, value)| (labels.as_str(), *value));
-    add(&mut text, "run_state", Kind::Gauge, "1 for the state that the run is in.", states);
+    add(&mut text, "run_state", MetricKind::Gauge, "1 for the state that the run is in.", states);
     let count = |n: u64| Some(n as f64).filter(|_| status.steps > 0);
     let sensors = Sensors::find(root).read();
     let temperature = sensors.hottest.as_ref().map(|(_, celsius)| *celsius);
@@ -36,7 +36,7 @@ pub fn metrics(status: &RunStatus, root: &Path) -> String {
     let throttled = sensors.throttling.map(|t| bit(t.is_hot()));
     let undervoltage = sensors.throttling.map(|t| bit(t.undervoltage));
     let memory = process_memory(root).map(|bytes| bytes as f64);
-    use Kind::{Counter, Gauge};
+    use MetricKind::{Counter, Gauge};
     for (name, kind, help, value) in [
         ("steps_total", Counter, "Optimizer steps done.", count(status.step)),
         ("steps_planned", Gauge, "Optimizer steps of the whole run.", count(status.steps)),
@@ -62,14 +62,20 @@ pub fn metrics(status: &RunStatus, root: &Path) -> String {
 }
 
 /// Adds a family, if it has a value.
-fn add<'a>(text: &mut String, name: &str, kind: Kind, help: &str, values: impl IntoIterator<Item = (&'a str, f64)>) {
+fn add<'a>(
+    text: &mut String,
+    name: &str,
+    kind: MetricKind,
+    help: &str,
+    values: impl IntoIterator<Item = (&'a str, f64)>,
+) {
     let mut values = values.into_iter().peekable();
     if values.peek().is_none() {
         return;
     }
     let kind = match kind {
-        Kind::Gauge => "gauge",
-        Kind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Counter => "counter",
     };
     let _ = writeln!(text, "# HELP fieldtune_{name} {help}\n# TYPE fieldtune_{name} {kind}");
     for (labels, value) in values {

@@ -22,6 +22,6 @@ mod run_page;
 mod run_status;
 
 pub use finished_run::watch_run;
-pub use live::{Live, LiveOptions};
+pub use live::{LiveMeans, LiveOptions};
 pub use model_endpoint::{EndpointOptions, serve_model};
-pub use request::{Method, Refusal, Request};
+pub use request::{Method, Request, RequestRefusal};

@@ -4,14 +4,14 @@
 //! for it in a short queue; beyond that they are told to come again.
 
 use super::access::{Access, Callers};
-use super::label_studio::{PhotoStore, Seen, predictions};
-use super::listener::{Answer, Bounds, bind, listen};
+use super::label_studio::{PhotoFindings, PhotoStore, predictions};
+use super::listener::{Bounds, ConnectionFate, bind, listen};
 use super::request::{Method, Request};
 use super::response::Response;
 use crate::config::ServeAddress;
 use crate::data::Photo;
 use crate::eval::Detection;
-use crate::predict::{Finder, Sighting};
+use crate::predict::{Finder, SearchedPicture};
 use crate::session::terminal;
 use anyhow::{Context, Result, anyhow, bail};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -48,13 +48,13 @@ pub struct EndpointOptions {
 /// A photo, and where to send what is found in it.
 struct Task {
     bytes: Vec<u8>,
-    reply: Sender<Result<Found>>,
+    reply: Sender<Result<FoundObjects>>,
 }
 
 /// The detections, in both forms that are asked for.
-struct Found {
+struct FoundObjects {
     json: Value,
-    seen: Seen,
+    seen: PhotoFindings,
 }
 
 /// Answers until asked to stop.
@@ -69,7 +69,7 @@ pub fn serve_model(finder: &Finder, options: EndpointOptions, stop: &AtomicBool)
     let store = PhotoStore::new(options.label_studio, options.photos)?;
     let endpoint = Endpoint { tasks, access, store, model: options.model };
     terminal::complain(format_args!("detector: {}", endpoint.access.url(address)));
-    listen(listener, BOUNDS, Arc::new(move |request, _| Answer::Response(endpoint.answer(request))))?;
+    listen(listener, BOUNDS, Arc::new(move |request, _| ConnectionFate::Response(endpoint.answer(request))))?;
     work(finder, &queue, stop);
     Ok(())
 }
@@ -85,13 +85,13 @@ fn work(finder: &Finder, queue: &Receiver<Task>, stop: &AtomicBool) {
     }
 }
 
-fn look(finder: &Finder, bytes: &[u8]) -> Result<Found> {
+fn look(finder: &Finder, bytes: &[u8]) -> Result<FoundObjects> {
     let photo = Photo::decode(bytes, Path::new("photo"))?;
     let sighting = finder.look(photo.image, photo.size);
     let json = finder.json("photo", &sighting);
-    let Sighting { size, detections, .. } = sighting;
+    let SearchedPicture { size, detections, .. } = sighting;
     let named = |d: Detection| (finder.class_names()[d.class].clone(), d);
-    Ok(Found { json, seen: (size, detections.into_iter().map(named).collect()) })
+    Ok(FoundObjects { json, seen: (size, detections.into_iter().map(named).collect()) })
 }
 
 /// The connections' side.
@@ -140,7 +140,7 @@ impl Endpoint {
     }
 
     /// Has a photo looked at.
-    fn look(&self, bytes: Vec<u8>) -> Result<Found> {
+    fn look(&self, bytes: Vec<u8>) -> Result<FoundObjects> {
         if bytes.is_empty() {
             bail!("found no bytes, expected a photo\nhelp: curl --data-binary @photo.jpg ...");
         }

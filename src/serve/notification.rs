@@ -6,7 +6,7 @@
 use super::run_status::words;
 use crate::session::{Onlooker, RunEnd};
 use crate::train::{Ending, Event, Job};
-use crate::watchdog::Entry;
+use crate::watchdog::JournalEntry;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl Onlooker for Notifier {
                 let text = error.to_string();
                 self.send("trouble", "storage", text.lines().next().unwrap_or_default());
             }
-            Event::Watchdog(entry @ (Entry::Diagnosis(_) | Entry::GaveUp { .. })) => {
+            Event::Watchdog(entry @ (JournalEntry::Diagnosis(_) | JournalEntry::GaveUp { .. })) => {
                 if let Some((_, text)) = words(entry) {
                     self.send("trouble", "learning", &text);
                 }

@@ -29,7 +29,7 @@ pub struct Request {
 }
 
 /// Why there is no request, as a status of HTTP; `None` where nobody is left to be answered.
-pub type Refusal = Option<(u16, &'static str)>;
+pub type RequestRefusal = Option<(u16, &'static str)>;
 
 impl Request {
     /// A header's value; the name in lower case.
@@ -48,7 +48,7 @@ impl Request {
     ///
     /// # Errors
     /// If it is malformed, too large or too slow, or the other side has gone.
-    pub fn read(stream: &mut TcpStream, most_body: usize, patience: Duration) -> Result<Self, Refusal> {
+    pub fn read(stream: &mut TcpStream, most_body: usize, patience: Duration) -> Result<Self, RequestRefusal> {
         let until = Instant::now() + patience;
         let mut bytes = Vec::with_capacity(1024);
         let (mut request, head) = loop {
@@ -83,7 +83,7 @@ impl Request {
 }
 
 /// Reads what has come.
-fn more(stream: &mut TcpStream, into: &mut Vec<u8>, until: Instant) -> Result<(), Refusal> {
+fn more(stream: &mut TcpStream, into: &mut Vec<u8>, until: Instant) -> Result<(), RequestRefusal> {
     let mut piece = [0; 4096];
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
@@ -104,7 +104,7 @@ fn more(stream: &mut TcpStream, into: &mut Vec<u8>, until: Instant) -> Result<()
 }
 
 /// The request and the length of its head; `None` while the head is not whole.
-fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
+fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, RequestRefusal> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let malformed = |_| Some((400, "this is no HTTP request"));

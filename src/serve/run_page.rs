@@ -2,8 +2,8 @@
 
 use super::access::{Access, Callers};
 use super::events::Events;
-use super::listener::Answer;
-use super::live_run::{LiveRun, Wish};
+use super::listener::ConnectionFate;
+use super::live_run::{LiveRun, RunWish};
 use super::metrics::{KIND, metrics};
 use super::request::{Method, Request};
 use super::response::Response;
@@ -32,15 +32,15 @@ pub struct RunPage {
 }
 
 impl RunPage {
-    pub fn answer(&self, request: &Request, stream: &TcpStream) -> Answer {
+    pub fn answer(&self, request: &Request, stream: &TcpStream) -> ConnectionFate {
         if let Err(refusal) = self.access.judge(request, Callers::Pages) {
-            return Answer::Response(refusal);
+            return ConnectionFate::Response(refusal);
         }
         let response = match (request.method, request.path.as_str()) {
             (Method::Post, path) => self.wish(path),
             (Method::Get, "/events") => {
                 if self.events.add(stream, &self.live) {
-                    return Answer::HandedOn;
+                    return ConnectionFate::HandedOn;
                 }
                 Response::text(503, "too many pages are open")
             }
@@ -51,15 +51,15 @@ impl RunPage {
             (_, "/metrics") => Response::new(200, KIND, metrics(&self.live.status(), Path::new("/"))),
             (_, path) => self.file(path).unwrap_or_else(Response::not_found),
         };
-        Answer::Response(response)
+        ConnectionFate::Response(response)
     }
 
     fn wish(&self, path: &str) -> Response {
         let wish = match path {
-            "/pause" => Wish::Pause,
-            "/resume" => Wish::Resume,
-            "/stop" => Wish::Stop,
-            "/save" => Wish::Save,
+            "/pause" => RunWish::Pause,
+            "/resume" => RunWish::Resume,
+            "/stop" => RunWish::Stop,
+            "/save" => RunWish::Save,
             _ => return Response::not_found(),
         };
         match self.live.wish(wish) {

@@ -1,7 +1,7 @@
 //! The state of a run, as figures for a page, for Prometheus and for a notification.
 
 use crate::train::{EpochRecord, Event, StepReport};
-use crate::watchdog::{Action, Entry};
+use crate::watchdog::{Action, JournalEntry};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -60,7 +60,7 @@ impl RunState {
 
 /// A message of the watchdog or the storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Message {
+pub struct StatusMessage {
     pub step: u64,
     pub text: String,
 }
@@ -87,7 +87,7 @@ pub struct RunStatus {
     pub saved_step: Option<u64>,
     /// The reason why it is slow that is no fault of learning, or the thing that is waited for.
     pub note: String,
-    pub messages: VecDeque<Message>,
+    pub messages: VecDeque<StatusMessage>,
     /// Seconds since 1970 of the last change.
     pub changed: u64,
     /// The best epoch so far, counted from 1.
@@ -134,7 +134,7 @@ impl RunStatus {
         if self.messages.len() == MESSAGES {
             self.messages.pop_front();
         }
-        self.messages.push_back(Message { step, text });
+        self.messages.push_back(StatusMessage { step, text });
     }
 
     /// A change was made now.
@@ -145,14 +145,14 @@ impl RunStatus {
 }
 
 /// The watchdog's sentence for an entry, as in the log.
-pub fn words(entry: &Entry) -> Option<(u64, String)> {
+pub fn words(entry: &JournalEntry) -> Option<(u64, String)> {
     match entry {
-        Entry::Diagnosis(d) => Some((d.step, format!("{}: {}", d.cause.words(), d.sentence))),
-        Entry::Cure(c) if c.action == Action::Advise => None,
-        Entry::Cure(c) if c.applied => Some((c.step, c.sentence.clone())),
-        Entry::Cure(c) => Some((c.step, format!("advice: {}", c.sentence))),
-        Entry::Verdict(v) => Some((v.step, v.sentence.clone())),
-        Entry::GaveUp { step, sentence, .. } => Some((*step, sentence.clone())),
-        Entry::Run { .. } | Entry::Digest(_) | Entry::Epoch(_) | Entry::Pace(_) => None,
+        JournalEntry::Diagnosis(d) => Some((d.step, format!("{}: {}", d.cause.words(), d.sentence))),
+        JournalEntry::Cure(c) if c.action == Action::Advise => None,
+        JournalEntry::Cure(c) if c.applied => Some((c.step, c.sentence.clone())),
+        JournalEntry::Cure(c) => Some((c.step, format!("advice: {}", c.sentence))),
+        JournalEntry::Verdict(v) => Some((v.step, v.sentence.clone())),
+        JournalEntry::GaveUp { step, sentence, .. } => Some((*step, sentence.clone())),
+        JournalEntry::Run { .. } | JournalEntry::Digest(_) | JournalEntry::Epoch(_) | JournalEntry::Pace(_) => None,
     }
 }

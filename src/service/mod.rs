@@ -14,7 +14,7 @@ mod vital;
 use crate::board::limits_are_enforced;
 use crate::config::{JobFile, ServiceFile};
 use crate::data::{DataError, DataSet};
-use crate::serve::{Live, LiveOptions};
+use crate::serve::{LiveMeans, LiveOptions};
 use crate::session::{
     Busy, NoSoundCheckpoint, Overrides, PackChoice, Preflight, RunOutcome, Supervisor, USAGE, bound_photos, free_name,
     log_file, new_training, pack_photos, refuse_unless_accepted, resume, set_threads, tell_notes,
@@ -51,7 +51,7 @@ pub struct ServiceArguments {
 
 pub fn run(arguments: ServiceArguments) -> Result<u8> {
     let mut supervisor = Supervisor::of_service()?;
-    let job = match read_job(&arguments.config).and_then(|job| Ok((Live::start(&LiveOptions::of(&job))?, job))) {
+    let job = match read_job(&arguments.config).and_then(|job| Ok((LiveMeans::start(&LiveOptions::of(&job))?, job))) {
         Ok((live, job)) => {
             supervisor.onlookers = live.onlookers();
             job

@@ -11,7 +11,7 @@ use super::log_file;
 use super::photo_pack::PackChoice;
 use super::process::{bound_photos, set_threads};
 use super::reporting::Background;
-use super::run_folder::{Source, check_size, new_run, open_sources, refuse_unless_accepted, tell_leak, tell_notes};
+use super::run_folder::{DataSource, check_size, new_run, open_sources, refuse_unless_accepted, tell_leak, tell_notes};
 use super::run_outcome::RunOutcome;
 use super::starting_weights::{starting_weights, wanted_classes};
 use super::supervisor::Supervisor;
@@ -19,7 +19,7 @@ use super::time_plan::{PhotoCounts, TimePlan};
 use crate::board::release_freed_memory;
 use crate::boxes::{CornerBox, InputSize};
 use crate::config::JobFile;
-use crate::data::{Notes, Split};
+use crate::data::{PackNotes, Split};
 use crate::interchange::{Imported, TrainedOn, import};
 use crate::model::{ConvWeights, Ssd};
 use crate::train::{
@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 const MOST_LISTED: usize = 20_000;
 
 /// The splits that a job trains and validates on.
-pub fn splits(job: &JobFile, source: &Source) -> Result<[Split; 2]> {
+pub fn splits(job: &JobFile, source: &DataSource) -> Result<[Split; 2]> {
     let roles = source.pack.roles();
     let training = source.pack.split(job.train_split.as_deref().unwrap_or(&roles.train))?;
     let training = training.part(job.train_share, job.recipe.seed);
@@ -170,7 +170,7 @@ struct PreparedRun {
     /// The text of `import.txt`.
     report: String,
     /// The findings of packing.
-    notes: Notes,
+    notes: PackNotes,
     /// Class and box of every object to train on.
     objects: Vec<(usize, CornerBox)>,
     trained_on: TrainedOn,

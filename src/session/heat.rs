@@ -1,7 +1,7 @@
 //! Thermal throttling by pauses between micro-batches, so that the board stays below the temperature at which its
 //! firmware would slow it down.
 
-use crate::board::{BoardConfig, Heat, HeatLimits, Pace, Pacer, Sensors};
+use crate::board::{BoardConfig, BoardPace, Heat, HeatLimits, Pacer, Sensors};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -71,8 +71,8 @@ impl HeatKeeper {
             let temp_c = self.heat.hottest.as_ref().map(|(_, c)| *c);
             let pace = self.pacer.update(self.began.elapsed().as_secs_f64(), temp_c, work, hot);
             let left = match pace {
-                Pace::Rest => SLICE,
-                Pace::Work(share) => {
+                BoardPace::Rest => SLICE,
+                BoardPace::Work(share) => {
                     Duration::from_secs_f64(work * (1.0 / share - 1.0)).saturating_sub(paused.elapsed())
                 }
             };

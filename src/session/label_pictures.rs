@@ -3,7 +3,7 @@
 use super::screen::Bar;
 use crate::boxes::{CornerBox, InputSize};
 use crate::data::{AugmentOptions, EpochPlan, Object, RgbImage, Split, augment};
-use crate::report::{LabelsSeen, Marker, Tile, draw_labels, mosaic, write_png};
+use crate::report::{LabelsSeen, Marker, MosaicTile, draw_labels, mosaic, write_png};
 use crate::train::Records;
 use anyhow::Result;
 use std::path::Path;
@@ -46,13 +46,13 @@ impl LabelPictures<'_> {
     }
 
     fn mosaic(&self, shown: &[(RgbImage, Vec<Object>, String)]) -> RgbImage {
-        let tiles: Vec<Tile> = shown.iter().map(|(i, o, caption)| self.tile(i, o, caption.clone())).collect();
+        let tiles: Vec<MosaicTile> = shown.iter().map(|(i, o, caption)| self.tile(i, o, caption.clone())).collect();
         mosaic(&tiles, COLUMNS, SIDE)
     }
 
-    fn tile<'i>(&self, image: &'i RgbImage, objects: &[Object], caption: String) -> Tile<'i> {
+    fn tile<'i>(&self, image: &'i RgbImage, objects: &[Object], caption: String) -> MosaicTile<'i> {
         let marker = |o: &Object| Marker::object(o.bbox, o.class, &self.class_names[o.class]);
-        Tile { image, markers: objects.iter().map(marker).collect(), caption }
+        MosaicTile { image, markers: objects.iter().map(marker).collect(), caption }
     }
 }
 

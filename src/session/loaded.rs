@@ -1,7 +1,7 @@
 //! A detector loaded from a file, ready to run on photos.
 
 use crate::boxes::InputSize;
-use crate::eval::Detector;
+use crate::eval::PostProcessor;
 use crate::interchange::{Scope, TrainedOn, import};
 use crate::model::SsdModel;
 use crate::weights::{Store, class_names, resolve};
@@ -13,7 +13,7 @@ pub const DEFAULT_SIZE: InputSize = InputSize::square(300);
 
 pub struct LoadedDetector {
     pub model: SsdModel,
-    pub detector: Detector,
+    pub detector: PostProcessor,
     pub size: InputSize,
     /// Without the background; `class 1`, `class 2`, ... where nothing names them.
     pub class_names: Vec<String>,
@@ -40,7 +40,7 @@ impl LoadedDetector {
         let size = imported.input_size.map_or(DEFAULT_SIZE, InputSize::from);
         let anchors = imported.network.specs().anchors(size.dims());
         let anchors = anchors.with_context(|| format!("{}: cannot place its anchors", path.display()))?;
-        let detector = Detector::new(anchors, imported.network.convention.scores);
+        let detector = PostProcessor::new(anchors, imported.network.convention.scores);
         let classes = imported.network.classes - 1;
         let named = class_names(path, &imported, names)?;
         let is_named = named.is_some();

@@ -1,7 +1,7 @@
 //! A detector from a TFLite file, run by our own interpreter.
 
 use crate::boxes::InputSize;
-use crate::eval::Detector;
+use crate::eval::PostProcessor;
 use crate::interchange::Interpreter;
 use crate::train::{Evaluation, Records, evaluate_by};
 use anyhow::{Context, Result, bail};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 pub struct LoadedTflite {
     pub interpreter: Interpreter,
-    pub detector: Detector,
+    pub detector: PostProcessor,
     pub size: InputSize,
     /// Without the background.
     pub class_names: Vec<String>,
@@ -38,7 +38,7 @@ impl LoadedTflite {
         };
         let anchors = interpreter.anchors(anchors);
         let anchors = anchors.with_context(|| format!("{}: cannot place its anchors", path.display()))?;
-        let detector = Detector::new(anchors, scores);
+        let detector = PostProcessor::new(anchors, scores);
         if interpreter.outputs() != [detector.anchors.len(), class_names.len() + 1] {
             let [rows, columns] = interpreter.outputs();
             bail!(

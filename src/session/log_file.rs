@@ -18,12 +18,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 const WAITING_BYTES: usize = 1 << 16;
 
 /// The destination of this process's log.
-static LOG: Mutex<Sink> = Mutex::new(Sink::Waiting(Vec::new()));
+static LOG: Mutex<LogSink> = Mutex::new(LogSink::Waiting(Vec::new()));
 
 /// The logger behind `train.log`, for what is not said through `log`.
 static FILE_LOGGER: OnceLock<Logger> = OnceLock::new();
 
-enum Sink {
+enum LogSink {
     Waiting(Vec<u8>),
     /// The file, and the lock on its folder for as long as it is open.
     Open {
@@ -38,9 +38,9 @@ struct Pipe;
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut *LOG.lock().unwrap_or_else(PoisonError::into_inner) {
-            Sink::Waiting(waiting) if waiting.len() + bytes.len() <= WAITING_BYTES => waiting.extend(bytes),
-            Sink::Waiting(_) => {}
-            Sink::Open { file, .. } => file.write_all(bytes)?,
+            LogSink::Waiting(waiting) if waiting.len() + bytes.len() <= WAITING_BYTES => waiting.extend(bytes),
+            LogSink::Waiting(_) => {}
+            LogSink::Open { file, .. } => file.write_all(bytes)?,
         }
         Ok(bytes.len())
     }
@@ -131,16 +131,16 @@ pub fn follow(folder: &Path) -> Result<()> {
         || format!("{}: cannot write the log, check that the folder is writable and has room", path.display());
     let mut file = OpenOptions::new().append(true).create(true).open(&path).with_context(refused)?;
     let mut sink = LOG.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Sink::Waiting(said) = &*sink {
+    if let LogSink::Waiting(said) = &*sink {
         file.write_all(said).with_context(refused)?;
     }
-    *sink = Sink::Open { file, _lock: lock };
+    *sink = LogSink::Open { file, _lock: lock };
     Ok(())
 }
 
 /// Leaves the run folder's log again, and unlocks it: the process goes on without a run.
 pub fn leave() {
-    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Sink::Waiting(Vec::new());
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = LogSink::Waiting(Vec::new());
 }
 
 /// Notes something in `train.log` alone: the terminal is told otherwise.

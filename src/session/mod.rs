@@ -59,11 +59,13 @@ pub use process::{ChildTime, MOST_THREADS, bound_photos, prepare_process, set_th
 pub use progress::eta;
 pub use resume::{NoSoundCheckpoint, Overrides, restart_from_best, resume};
 pub use rounding::{USUAL_DIFFERENCE, allowed_difference};
-pub use run_folder::{Source, check_size, free_name, open_source, open_sources, refuse_unless_accepted, tell_notes};
+pub use run_folder::{
+    DataSource, check_size, free_name, open_source, open_sources, refuse_unless_accepted, tell_notes,
+};
 pub use run_outcome::RunOutcome;
 pub use screen::Bar;
 pub use starting_weights::{starting_weights, wanted_classes};
 pub use supervisor::Supervisor;
 pub use systemd::Systemd;
 pub use trained_split::{training_split, validation_split};
-pub use trials::{Above, Finding, Findings, Lever, changed, run_trials};
+pub use trials::{Above, Lever, LeverResult, TrialResults, changed, run_trials};

@@ -3,7 +3,7 @@
 use super::photo_pack::{PackChoice, pack_photos};
 use super::screen::Bar;
 use crate::boxes::InputSize;
-use crate::data::{DataError, Kind, Notes, Pack, open_all, shown};
+use crate::data::{DataError, FindingKind, Pack, PackNotes, open_all, shown};
 use anyhow::{Context, Result, bail};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub fn check_size(size: InputSize) -> Result<()> {
 }
 
 /// A data set as the programs read it.
-pub struct Source {
+pub struct DataSource {
     pub pack: Pack,
 }
 
@@ -29,7 +29,7 @@ pub struct Source {
 ///
 /// # Errors
 /// If the data cannot be read or the pack cannot be written.
-pub fn open_source(data: &Path, cache: &Path, val_share: f64, seed: u64) -> Result<Source> {
+pub fn open_source(data: &Path, cache: &Path, val_share: f64, seed: u64) -> Result<DataSource> {
     open_sources(&[data.into()], cache, &PackChoice { val_share, seed, ..PackChoice::default() })
 }
 
@@ -37,10 +37,10 @@ pub fn open_source(data: &Path, cache: &Path, val_share: f64, seed: u64) -> Resu
 ///
 /// # Errors
 /// As [`open_source`].
-pub fn open_sources(sets: &[PathBuf], cache: &Path, choice: &PackChoice) -> Result<Source> {
+pub fn open_sources(sets: &[PathBuf], cache: &Path, choice: &PackChoice) -> Result<DataSource> {
     let [data, others @ ..] = sets else { bail!("no data set given") };
     if others.is_empty() && data.extension().is_some_and(|e| e == "pack") {
-        return Ok(Source { pack: Pack::open(data)? });
+        return Ok(DataSource { pack: Pack::open(data)? });
     }
     let full = data.canonicalize().with_context(|| {
         format!("{}: no such data set\nhelp: name a folder of labelled photos, a label file, or a pack", data.display())
@@ -62,7 +62,7 @@ pub fn open_sources(sets: &[PathBuf], cache: &Path, choice: &PackChoice) -> Resu
         std::fs::remove_file(&path).with_context(|| format!("{}: cannot remove the damaged pack", path.display()))?;
         (pack, _) = pack_photos(&dataset, &path, choice, &mut progress)?;
     }
-    Ok(Source { pack })
+    Ok(DataSource { pack })
 }
 
 /// # Errors
@@ -73,7 +73,7 @@ fn check_records(pack: &Pack) -> Result<(), DataError> {
 }
 
 /// Says what became of the files of a data set, and each kind of error in a line.
-pub fn tell_notes(notes: &Notes) {
+pub fn tell_notes(notes: &PackNotes) {
     notes.account.iter().for_each(|line| log::info!("{}", shown(line)));
     notes.errors.iter().for_each(|error| log::warn!("{}", error.sentence));
 }
@@ -82,10 +82,10 @@ pub fn tell_notes(notes: &Notes) {
 ///
 /// # Errors
 /// If there is an error that is not accepted, or a name in `accepted` that is none.
-pub fn refuse_unless_accepted(notes: &Notes, accepted: &[String]) -> Result<()> {
+pub fn refuse_unless_accepted(notes: &PackNotes, accepted: &[String]) -> Result<()> {
     for name in accepted {
-        if !Kind::of_name(name).is_some_and(Kind::forbids_training) {
-            let known: Vec<&str> = Kind::ALL.iter().filter(|k| k.forbids_training()).map(|k| k.name()).collect();
+        if !FindingKind::of_name(name).is_some_and(FindingKind::forbids_training) {
+            let known: Vec<&str> = FindingKind::ALL.iter().filter(|k| k.forbids_training()).map(|k| k.name()).collect();
             bail!("--accept {name}: no such kind\nhelp: one of {}", known.join(", "));
         }
     }
@@ -100,9 +100,12 @@ pub fn refuse_unless_accepted(notes: &Notes, accepted: &[String]) -> Result<()> 
 }
 
 /// Says once more that the figures of a run are of photos that were trained on.
-pub fn tell_leak(notes: &Notes) {
+pub fn tell_leak(notes: &PackNotes) {
     if notes.errors.iter().any(|e| {
-        matches!(e.kind, Kind::ValidationIsTraining | Kind::DuplicateImageAcrossSplits | Kind::ImageInTwoSplits)
+        matches!(
+            e.kind,
+            FindingKind::ValidationIsTraining | FindingKind::DuplicateImageAcrossSplits | FindingKind::ImageInTwoSplits
+        )
     }) {
         log::warn!("AP was measured on photos that were trained on, all or in part: it promises too much");
     }

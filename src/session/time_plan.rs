@@ -1,6 +1,6 @@
 //! `minutes` of a job file: the epochs of a run that ends in time.
 
-use crate::train::{BACKBONE_STAGES, Pace, Recipe};
+use crate::train::{BACKBONE_STAGES, Recipe, TrainingPace};
 use anyhow::{Result, bail};
 
 /// Shares of the time that steps and looks do not explain: checkpoints, pictures, the watchdog.
@@ -41,7 +41,7 @@ impl TimePlan {
     ///
     /// # Errors
     /// If not even one epoch of extras and heads fits.
-    pub fn new(pace: &Pace, recipe: &Recipe, photos: PhotoCounts, seconds: f64, shared: bool) -> Result<Self> {
+    pub fn new(pace: &TrainingPace, recipe: &Recipe, photos: PhotoCounts, seconds: f64, shared: bool) -> Result<Self> {
         let whole = Cost::of(pace, recipe, photos, shared);
         let epochs = whole.epochs(seconds);
         if epochs >= FEW_EPOCHS || (epochs > 0 && recipe.freeze >= BACKBONE_STAGES) {
@@ -63,7 +63,7 @@ impl TimePlan {
     }
 
     /// One sentence for the user.
-    pub fn tell(&self, pace: &Pace, recipe: &Recipe) -> String {
+    pub fn tell(&self, pace: &TrainingPace, recipe: &Recipe) -> String {
         let only = match self.freeze > recipe.freeze {
             true => ", extras and heads only: the time is too short for the backbone",
             false if self.epochs == MOST_EPOCHS => "; the rest of the time would hardly help, a larger --imgsz might",
@@ -81,7 +81,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn of(pace: &Pace, recipe: &Recipe, photos: PhotoCounts, shared: bool) -> Self {
+    fn of(pace: &TrainingPace, recipe: &Recipe, photos: PhotoCounts, shared: bool) -> Self {
         let frozen = recipe.freeze >= BACKBONE_STAGES;
         let held = if frozen { 1.0 } else { recipe.hold };
         // A frozen backbone costs what a held one does; where nothing was held, nothing was measured.
@@ -105,7 +105,7 @@ impl Cost {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { learning: 0.1, held: 0.05, looking: 0.03, loading: 0.01 };
+    const PACE: TrainingPace = TrainingPace { learning: 0.1, held: 0.05, looking: 0.03, loading: 0.01 };
     const PHOTOS: PhotoCounts = PhotoCounts { training: 100, validation: 20 };
 
     fn plan(seconds: f64) -> Result<TimePlan> {
@@ -134,9 +134,10 @@ mod tests {
 
     #[test]
     fn loading_counts_where_it_shares_the_threads() {
-        let slow = Pace { loading: 0.3, ..PACE };
-        let epochs =
-            |pace: &Pace, shared| TimePlan::new(pace, &Recipe::default(), PHOTOS, 600.0, shared).unwrap().epochs;
+        let slow = TrainingPace { loading: 0.3, ..PACE };
+        let epochs = |pace: &TrainingPace, shared| {
+            TimePlan::new(pace, &Recipe::default(), PHOTOS, 600.0, shared).unwrap().epochs
+        };
         assert!(epochs(&PACE, true) < epochs(&PACE, false));
         assert!(epochs(&slow, false) < epochs(&PACE, false) / 2, "a loader slower than the network sets the pace");
     }

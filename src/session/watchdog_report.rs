@@ -1,9 +1,9 @@
 //! The watchdog's messages on the terminal during a run, and its story at the end.
 
 use super::terminal::escaped;
-use crate::report::{Marker, Tile, mosaic, write_png};
+use crate::report::{Marker, MosaicTile, mosaic, write_png};
 use crate::train::{Event, Job, Records, read_journal};
-use crate::watchdog::{Action, Entry, Suspected, story as tell_story, suspicious};
+use crate::watchdog::{Action, JournalEntry, Suspected, story as tell_story, suspicious};
 use anyhow::Result;
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use std::path::Path;
 pub fn tell(event: &Event) {
     let Event::Watchdog(entry) = event else { return };
     match entry {
-        Entry::Diagnosis(d) => log::warn!("step {}: {}: {}", d.step, d.cause.words(), d.sentence),
-        Entry::Cure(c) if c.action == Action::Advise => {}
-        Entry::Cure(c) if c.applied => log::warn!("step {}: {}", c.step, c.sentence),
-        Entry::Cure(c) => log::warn!("step {}: advice: {}", c.step, c.sentence),
-        Entry::Verdict(v) => log::info!("step {}: {}", v.step, v.sentence),
-        Entry::GaveUp { step, sentence, .. } => log::warn!("step {step}: {sentence}"),
-        Entry::Run { .. } | Entry::Digest(_) | Entry::Epoch(_) | Entry::Pace(_) => {}
+        JournalEntry::Diagnosis(d) => log::warn!("step {}: {}: {}", d.step, d.cause.words(), d.sentence),
+        JournalEntry::Cure(c) if c.action == Action::Advise => {}
+        JournalEntry::Cure(c) if c.applied => log::warn!("step {}: {}", c.step, c.sentence),
+        JournalEntry::Cure(c) => log::warn!("step {}: advice: {}", c.step, c.sentence),
+        JournalEntry::Verdict(v) => log::info!("step {}: {}", v.step, v.sentence),
+        JournalEntry::GaveUp { step, sentence, .. } => log::warn!("step {step}: {sentence}"),
+        JournalEntry::Run { .. } | JournalEntry::Digest(_) | JournalEntry::Epoch(_) | JournalEntry::Pace(_) => {}
     }
 }
 
@@ -30,7 +30,7 @@ const SIDE: usize = 260;
 const PICTURE: &str = "suspicious.png";
 
 /// Draws the most suspicious training images with their labels; returns whether there are any.
-fn picture(job: &Job, entries: &[Entry], training: &Records) -> Result<bool> {
+fn picture(job: &Job, entries: &[JournalEntry], training: &Records) -> Result<bool> {
     let mut shown = Vec::new();
     for Suspected { index, doubt, score } in suspicious(entries, SHOWN) {
         let record = training.get(index as usize)?;
@@ -41,9 +41,9 @@ fn picture(job: &Job, entries: &[Entry], training: &Records) -> Result<bool> {
         let file = Path::new(&record.source).file_name().map_or(record.source.as_str().into(), |f| f.to_string_lossy());
         shown.push((record.image, markers, format!("{} {score:.1} {file}", doubt.words())));
     }
-    let tiles: Vec<Tile> = shown
+    let tiles: Vec<MosaicTile> = shown
         .iter()
-        .map(|(image, markers, caption)| Tile { image, markers: markers.clone(), caption: caption.clone() })
+        .map(|(image, markers, caption)| MosaicTile { image, markers: markers.clone(), caption: caption.clone() })
         .collect();
     if !tiles.is_empty() {
         write_png(&mosaic(&tiles, COLUMNS, SIDE), &job.folder.join(PICTURE))?;

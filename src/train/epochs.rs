@@ -4,7 +4,7 @@ use super::error::TrainError;
 use super::event::{Ending, Event, StepReport};
 use super::job::{Job, loader_queue};
 use super::live::Live;
-use super::part::Part;
+use super::part::RunPart;
 use super::recipe::Recipe;
 use super::records::Records;
 use super::run::Run;
@@ -13,7 +13,7 @@ use super::step::forward_backward::{Observe, TrainBatch, micro_step};
 use super::step::targets::columns_and_boxes;
 use super::step::update::{StepExtras, apply_seen};
 use super::step::window::Window;
-use super::store::results::Results;
+use super::store::results::ResultsFile;
 use super::store::save_clock::SaveClock;
 use super::validate::validation::Validated;
 use super::watch::recorder::Watching;
@@ -21,7 +21,7 @@ use crate::board::release_freed_memory;
 use crate::boxes::assign_inside;
 use crate::data::{Batch, Loader, LoaderOptions, normalised};
 use crate::loss::{SsdLoss, Targets};
-use crate::watchdog::Entry;
+use crate::watchdog::JournalEntry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -54,7 +54,7 @@ pub fn train(
 /// As [`train`].
 pub fn train_part(
     job: &Job,
-    part: &Part,
+    part: &RunPart,
     state: &mut TrainState,
     splits: [&Records; 2],
     stop: &AtomicBool,
@@ -65,7 +65,7 @@ pub fn train_part(
 
 fn train_from(
     job: &Job,
-    part: Option<&Part>,
+    part: Option<&RunPart>,
     state: &mut TrainState,
     [training, validation]: [&Records; 2],
     stop: &AtomicBool,
@@ -82,7 +82,7 @@ fn train_from(
     let mut watching = Watching::begin(job, state, &given.schedule, &encoder, [training, validation])?;
     let said = std::mem::take(&mut watching.said);
     let adjustments = state.watchdog.as_ref().map(|w| w.adjustments());
-    let results = Results::open(&job.folder, &job.class_names, &state.progress.history);
+    let results = ResultsFile::open(&job.folder, &job.class_names, &state.progress.history);
     let mut run = Run {
         job,
         part,
@@ -282,7 +282,7 @@ impl Run<'_> {
         }
         let said = self.watching.step(state, &self.live, &stats, look, &window.inputs)?;
         self.act(state, &said, on)?;
-        let cured = said.iter().any(|e| matches!(e, Entry::Cure(c) if c.applied));
+        let cured = said.iter().any(|e| matches!(e, JournalEntry::Cure(c) if c.applied));
         if !sound && !cured {
             return Err(TrainError::Diverged { step, loss, grad_norm: stats.grad_norm, lr: stats.lr });
         }

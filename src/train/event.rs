@@ -5,7 +5,7 @@ use super::progress::EpochRecord;
 use super::step::update::StepStats;
 use super::store::results::EpochRow;
 use super::validate::evaluation::Evaluation;
-use crate::watchdog::Entry;
+use crate::watchdog::JournalEntry;
 
 /// One optimizer step, for whoever watches.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub enum Event<'a> {
         goes_on: bool,
     },
     /// A line of the watchdog's journal: what it saw, or a diagnosis, a cure, a verdict.
-    Watchdog(&'a Entry),
+    Watchdog(&'a JournalEntry),
 }
 
 /// How a run came to its end.

@@ -5,7 +5,7 @@ use super::recipe::Recipe;
 use super::requests::Requests;
 use super::watch::mishap::Mishap;
 use crate::boxes::InputSize;
-use crate::eval::Detector;
+use crate::eval::PostProcessor;
 use crate::interchange::TrainedOn;
 use crate::model::SsdModel;
 use crate::optim::Schedule;
@@ -51,9 +51,9 @@ impl Job {
     ///
     /// # Errors
     /// If the network's heads have other anchors than its rule.
-    pub fn detector(&self, model: &SsdModel) -> Result<Detector, TrainError> {
+    pub fn detector(&self, model: &SsdModel) -> Result<PostProcessor, TrainError> {
         let anchors = model.specs().anchors(self.size.dims())?;
-        Ok(Detector::new(anchors, model.convention().scores))
+        Ok(PostProcessor::new(anchors, model.convention().scores))
     }
 }
 

@@ -1,12 +1,12 @@
 //! A part of a run whose other parts are trained by others: what boards do between two meetings.
 
 use super::recipe::Recipe;
-use crate::model::{ConvLayer, ConvWeights, Ssd, Stage, Training};
+use crate::model::{ConvLayer, ConvWeights, LayerTraining, Ssd, Stage};
 use crate::ops;
 
 /// Some epochs of a run. The state's counters say where the part begins; schedule, order and augmentation go on from there.
 #[derive(Debug)]
-pub struct Part {
+pub struct RunPart {
     /// Optimizer steps of the run that are done at the part's beginning.
     pub first_step: u64,
     /// Epochs of the run that are done at the part's end.
@@ -29,8 +29,8 @@ impl Pull {
     /// Towards the weights of `network`, with which the state of a run by `recipe` begins.
     pub fn new(strength: f64, network: &Ssd<ConvWeights>, recipe: &Recipe) -> Self {
         let start = |(stage, conv): (Stage, &ConvWeights)| match recipe.training(stage) {
-            Training::Trained => [conv.weight.clone(), conv.bias.clone()],
-            Training::Frozen => Default::default(),
+            LayerTraining::Trained => [conv.weight.clone(), conv.bias.clone()],
+            LayerTraining::Frozen => Default::default(),
         };
         Self { strength: strength as f32, start: network.convs().into_iter().map(start).collect() }
     }

@@ -3,7 +3,7 @@
 use crate::boxes::{AnchorError, BoxCoder, InputSize, Matcher, ScoreFunction};
 use crate::data::AugmentOptions;
 use crate::loss::{Classification, SsdLoss, TargetEncoder};
-use crate::model::{Origin, SsdModel, Stage, Training};
+use crate::model::{LayerTraining, Origin, SsdModel, Stage};
 use crate::optim::{Decay, OptimizerKind, Rates, Schedule, word_or_table};
 use serde::{Deserialize, Serialize};
 
@@ -270,14 +270,14 @@ impl Recipe {
     }
 
     /// The part that the layers of a stage take in learning.
-    pub fn training(&self, stage: Stage) -> Training {
+    pub fn training(&self, stage: Stage) -> LayerTraining {
         let depth = match stage {
             Stage::Stem => 0,
             Stage::Block(i) => i + 1,
             Stage::Last => 18,
             Stage::Extra(_) | Stage::BoxHead(_) | Stage::ClassHead(_) => usize::MAX,
         };
-        if depth < self.freeze { Training::Frozen } else { Training::Trained }
+        if depth < self.freeze { LayerTraining::Frozen } else { LayerTraining::Trained }
     }
 
     /// Steps at the start of the run in which the backbone is held.
@@ -342,11 +342,11 @@ mod tests {
     #[test]
     fn freezing_counts_stages_from_the_stem() {
         let recipe = Recipe { freeze: 4, ..Recipe::default() };
-        let frozen = |stage| recipe.training(stage) == Training::Frozen;
+        let frozen = |stage| recipe.training(stage) == LayerTraining::Frozen;
         assert!(frozen(Stage::Stem) && frozen(Stage::Block(2)) && !frozen(Stage::Block(3)) && !frozen(Stage::Last));
         let recipe = Recipe { freeze: 19, ..Recipe::default() };
-        assert_eq!(recipe.training(Stage::Last), Training::Frozen);
-        assert_eq!(recipe.training(Stage::Extra(0)), Training::Trained);
+        assert_eq!(recipe.training(Stage::Last), LayerTraining::Frozen);
+        assert_eq!(recipe.training(Stage::Extra(0)), LayerTraining::Trained);
     }
 
     #[test]

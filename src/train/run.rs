@@ -4,24 +4,24 @@ use super::error::TrainError;
 use super::event::Event;
 use super::job::Job;
 use super::live::Live;
-use super::part::Part;
+use super::part::RunPart;
 use super::records::Records;
 use super::state::TrainState;
-use super::store::results::Results;
+use super::store::results::ResultsFile;
 use super::store::save_clock::SaveClock;
 use super::watch::one_off;
 use super::watch::recorder::Watching;
 use super::watch::reinit::FittingPhotos;
 use super::watch::run_facts;
 use crate::loss::TargetEncoder;
-use crate::watchdog::{Action, Entry};
+use crate::watchdog::{Action, JournalEntry};
 use std::time::Instant;
 
 /// The parts of a run besides its state.
 pub(super) struct Run<'a> {
     pub(super) job: &'a Job,
     /// Of the run, if it is not trained whole.
-    pub(super) part: Option<&'a Part>,
+    pub(super) part: Option<&'a RunPart>,
     pub(super) live: Live,
     pub(super) watching: Watching,
     pub(super) training: &'a Records,
@@ -34,7 +34,7 @@ pub(super) struct Run<'a> {
     pub(super) began: Instant,
     /// Images trained on since `began`.
     pub(super) seen: usize,
-    pub(super) results: Results,
+    pub(super) results: ResultsFile,
     /// Seconds that the run worked before this call.
     pub(super) worked_before: f64,
     /// Training images per second in the epoch under way; `None` before its first step of this call.
@@ -46,12 +46,12 @@ impl Run<'_> {
     pub(super) fn act(
         &mut self,
         state: &mut TrainState,
-        said: &[Entry],
+        said: &[JournalEntry],
         on: &mut dyn FnMut(Event),
     ) -> Result<(), TrainError> {
         for entry in said {
             on(Event::Watchdog(entry));
-            if let Entry::Cure(cure) = entry
+            if let JournalEntry::Cure(cure) = entry
                 && cure.applied
             {
                 let stages = one_off::stages_of(&state.model);
@@ -69,7 +69,7 @@ impl Run<'_> {
                 }
             }
         }
-        if said.iter().any(Entry::is_decision) {
+        if said.iter().any(JournalEntry::is_decision) {
             let adjustments = state.watchdog.as_ref().map(|w| w.adjustments());
             self.live = Live::of(self.job, state.model.convention().scores, self.training.len(), adjustments);
         }

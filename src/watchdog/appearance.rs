@@ -12,7 +12,7 @@
 //! explains the classes well.
 
 use super::signals::short;
-use super::symptoms::{HeldOut, Rows, held_out, median};
+use super::symptoms::{FeatureRows, HeldOutPredictions, held_out, median};
 use serde::{Deserialize, Serialize};
 
 /// Penalties of the regression to choose from, for features whose rows have a mean square length of about 1. With 1 to 6
@@ -45,7 +45,7 @@ impl Appearance {
     ///
     /// # Panics
     /// If the lengths do not fit.
-    pub fn of(objects: Rows) -> Self {
+    pub fn of(objects: FeatureRows) -> Self {
         let begun = held_out(objects, &PENALTIES, |_| true);
         let first = margins(objects, &begun);
         let agrees = |image: u32| first.binary_search_by_key(&image, |m| m.0).is_ok_and(|at| first[at].1 > 0.0);
@@ -91,7 +91,7 @@ pub(super) fn below(images: &[u32], margins: &[f32], level: f32) -> Vec<u32> {
 }
 
 /// The mean margin of every image.
-fn margins(objects: Rows, found: &HeldOut) -> Vec<(u32, f64)> {
+fn margins(objects: FeatureRows, found: &HeldOutPredictions) -> Vec<(u32, f64)> {
     let margin = |row: usize| {
         let (answers, label) = (&found.answers[row * objects.classes..][..objects.classes], objects.labels[row]);
         let others = answers.iter().enumerate().filter(|(class, _)| *class != label);
@@ -130,7 +130,7 @@ mod tests {
         }
         let weights = vec![1.0; labels.len()];
         let (groups, labels) = (&groups[..], &labels[..]);
-        Appearance::of(Rows { features: &features, width: WIDTH, groups, labels, classes: 3, weights: &weights })
+        Appearance::of(FeatureRows { features: &features, width: WIDTH, groups, labels, classes: 3, weights: &weights })
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn little_to_compare_says_nothing() {
         let weights = [1.0; 3];
-        let few = Rows {
+        let few = FeatureRows {
             features: &[0.0; 3],
             width: 1,
             groups: &[0, 1, 2],

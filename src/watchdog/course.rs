@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::adjustments::Adjustments;
 use super::cause::Cause;
-use super::history::View;
+use super::history::RuleView;
 use super::plausible::{at_most, finite};
 use super::signals::short;
 use super::symptoms::beyond;
@@ -60,7 +60,7 @@ impl Course {
     /// True if the figures show that the run is better than it would have been: beyond where the trend before leads, by
     /// more than its noise. What keeps a network from learning is itself measured, step by step: that it is gone, and
     /// the loss lower, is enough.
-    pub fn told(&self, view: &View) -> bool {
+    pub fn told(&self, view: &RuleView) -> bool {
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
         if self.cause == Cause::NonFinite || self.cause.stops_learning() {
             return view.middle(3, |d| d.loss()).is_none_or(|now| now < f64::from(self.loss));
@@ -75,17 +75,17 @@ impl Course {
 }
 
 /// Losses of the last looks, oldest first.
-pub fn losses(view: &View) -> Vec<f32> {
+pub fn losses(view: &RuleView) -> Vec<f32> {
     view.recent(BEFORE).iter().map(|d| short(d.loss())).collect()
 }
 
 /// Validation APs of the last epochs, oldest first.
-pub fn aps(view: &View) -> Vec<f32> {
+pub fn aps(view: &RuleView) -> Vec<f32> {
     let all: Vec<f32> = view.memory.epochs.iter().filter_map(|e| e.ap).collect();
     all[all.len().saturating_sub(BEFORE)..].to_vec()
 }
 
 /// Best validation AP of the last two epochs.
-pub fn recent_ap(view: &View) -> Option<f32> {
+pub fn recent_ap(view: &RuleView) -> Option<f32> {
     view.memory.epochs.iter().rev().take(2).filter_map(|e| e.ap).reduce(f32::max)
 }

@@ -59,12 +59,12 @@ impl History {
 
 /// The view of a rule: nothing else reaches them.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct RuleView<'a> {
     pub facts: &'a RunFacts,
     pub memory: &'a History,
 }
 
-impl<'a> View<'a> {
+impl<'a> RuleView<'a> {
     pub fn last(&self) -> Option<&'a Digest> {
         self.memory.digests.last()
     }
@@ -82,7 +82,7 @@ impl<'a> View<'a> {
         (recent.len() == n).then(|| median(&recent.into_iter().map(figure).collect::<Vec<_>>()))
     }
 
-    /// As [`View::middle`] for a figure of one stage, over the last `n` digests that looked at stages.
+    /// As [`RuleView::middle`] for a figure of one stage, over the last `n` digests that looked at stages.
     pub fn stage(&self, n: usize, stage: usize, figure: impl Fn(&StageSignals) -> f32) -> Option<f64> {
         let seen: Vec<f64> = self.looks().filter_map(|d| d.stages.get(stage)).map(|s| f64::from(figure(s))).collect();
         (seen.len() >= n).then(|| median(&seen[seen.len() - n..]))

@@ -37,7 +37,7 @@ pub enum CureOutcome {
 
 /// The result of a cure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct CureVerdict {
     pub step: u64,
     pub cause: Cause,
     pub outcome: CureOutcome,
@@ -48,28 +48,31 @@ pub struct Verdict {
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "entry")]
-pub enum Entry {
+pub enum JournalEntry {
     Run { mode: Mode, facts: Box<RunFacts> },
     Digest(Box<Digest>),
     Epoch(Box<EpochSignals>),
     Pace(FeedRate),
     Diagnosis(Diagnosis),
     Cure(Cure),
-    Verdict(Verdict),
+    Verdict(CureVerdict),
     GaveUp { step: u64, cause: Cause, sentence: String },
 }
 
-impl Entry {
+impl JournalEntry {
     /// True if it was decided rather than seen.
     pub fn is_decision(&self) -> bool {
-        matches!(self, Entry::Diagnosis(_) | Entry::Cure(_) | Entry::Verdict(_) | Entry::GaveUp { .. })
+        matches!(
+            self,
+            JournalEntry::Diagnosis(_) | JournalEntry::Cure(_) | JournalEntry::Verdict(_) | JournalEntry::GaveUp { .. }
+        )
     }
 
     /// True if it depends on the clock, and so may stand elsewhere in the journal of the same run done again.
     pub fn is_timed(&self) -> bool {
         match self {
-            Entry::Pace(_) => true,
-            Entry::Diagnosis(found) => found.cause == Cause::PipelineStarved,
+            JournalEntry::Pace(_) => true,
+            JournalEntry::Diagnosis(found) => found.cause == Cause::PipelineStarved,
             _ => false,
         }
     }
@@ -80,10 +83,10 @@ impl Entry {
     /// The value found, and the one expected.
     pub fn check(&self) -> Result<(), String> {
         match self {
-            Entry::Run { facts, .. } => facts.check(),
-            Entry::Digest(digest) => digest.check(),
-            Entry::Epoch(epoch) => epoch.check(),
-            Entry::Pace(pace) => super::plausible::count("pace.step", pace.step),
+            JournalEntry::Run { facts, .. } => facts.check(),
+            JournalEntry::Digest(digest) => digest.check(),
+            JournalEntry::Epoch(epoch) => epoch.check(),
+            JournalEntry::Pace(pace) => super::plausible::count("pace.step", pace.step),
             _ => Ok(()),
         }
     }
@@ -115,9 +118,9 @@ impl std::error::Error for BadLine {}
 ///
 /// # Errors
 /// If any other line is no entry, or one with impossible counts.
-pub fn parse(text: &str) -> Result<Vec<Entry>, BadLine> {
+pub fn parse(text: &str) -> Result<Vec<JournalEntry>, BadLine> {
     let expected = "a line of a watchdog's journal";
-    let entries: Vec<Entry> = json_lines(text, expected)?;
+    let entries: Vec<JournalEntry> = json_lines(text, expected)?;
     let wrong = entries.iter().enumerate().find_map(|(i, entry)| Some((i, entry.check().err()?)));
     wrong.map_or(Ok(entries), |(i, found)| Err(BadLine { line: i + 1, found, expected }))
 }

@@ -17,7 +17,7 @@ const MOST_EPOCHS: u32 = 1 << 30;
 
 /// Forgetful sums of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Account {
+struct ImageSums {
     /// Of deviations.
     sums: [f32; PARTS],
     /// Of naming losses.
@@ -37,7 +37,7 @@ pub struct Ledger {
     /// Classes that occur, at least 2.
     classes: u32,
     /// By image.
-    accounts: Vec<Account>,
+    accounts: Vec<ImageSums>,
     /// Contradictions between labels and appearance found before the run: deviations by image.
     #[serde(default)]
     doubts: Vec<(u32, f32)>,
@@ -82,10 +82,10 @@ impl Ledger {
     pub fn close(&mut self) -> Suspicion {
         let current = std::mem::take(&mut self.current);
         let len = current.iter().map(|(i, ..)| *i as usize + 1).max().unwrap_or(0).max(self.accounts.len());
-        self.accounts.resize(len, Account::default());
+        self.accounts.resize(len, ImageSums::default());
         if current.len() >= 8 {
             self.epochs += 1;
-            self.accounts.iter_mut().for_each(Account::forget);
+            self.accounts.iter_mut().for_each(ImageSums::forget);
             for part in 0..PARTS {
                 // Without a matched anchor there is nothing but what was mined.
                 let judged = current.iter().filter(|(_, matched, _)| *matched || part == MINED);
@@ -135,7 +135,7 @@ impl Ledger {
         };
         let mut suspects: Vec<Suspect> = seen.iter().map(suspect).collect();
         for part in 0..PARTS {
-            let mean = |account: Account| {
+            let mean = |account: ImageSums| {
                 let weight = if part == MINED { account.seen } else { account.matched };
                 (weight > 0.0).then(|| f64::from(account.sums[part] / weight))
             };
@@ -177,7 +177,7 @@ impl Ledger {
     }
 }
 
-impl Account {
+impl ImageSums {
     fn forget(&mut self) {
         let figures = [&mut self.naming, &mut self.seen, &mut self.matched];
         figures.into_iter().chain(&mut self.sums).for_each(|v| *v *= KEEP as f32);

@@ -5,29 +5,29 @@ use super::advice::advice;
 use super::cause::Cause;
 use super::diagnosis::Diagnosis;
 use super::facts::RunFacts;
-use super::journal::{CureOutcome, Entry};
+use super::journal::{CureOutcome, JournalEntry};
 use super::limit::{Limit, LimitKind};
 use super::limit_rules::{self, RunEvidence};
 use super::signals::EpochSignals;
 
 /// All that limits the result of the run, most costly first; empty for a journal without an epoch and without a fault.
-pub fn limits(entries: &[Entry]) -> Vec<Limit> {
+pub fn limits(entries: &[JournalEntry]) -> Vec<Limit> {
     let mut facts = RunFacts::default();
     let mut epochs: Vec<&EpochSignals> = Vec::new();
     let mut told: Vec<(Cause, &Diagnosis, bool)> = Vec::new();
     for entry in entries {
         match entry {
-            Entry::Run { facts: run, .. } => facts = (**run).clone(),
-            Entry::Epoch(epoch) => epochs.push(epoch),
-            Entry::Diagnosis(found) => match told.iter_mut().find(|t| t.0 == found.cause) {
+            JournalEntry::Run { facts: run, .. } => facts = (**run).clone(),
+            JournalEntry::Epoch(epoch) => epochs.push(epoch),
+            JournalEntry::Diagnosis(found) => match told.iter_mut().find(|t| t.0 == found.cause) {
                 Some(known) => (known.1, known.2) = (found, false),
                 None => told.push((found.cause, found, false)),
             },
-            Entry::Verdict(verdict) => {
+            JournalEntry::Verdict(verdict) => {
                 let gone = matches!(verdict.outcome, CureOutcome::Helped | CureOutcome::Untold);
                 told.iter_mut().filter(|t| t.0 == verdict.cause).for_each(|t| t.2 = gone);
             }
-            Entry::Cure(_) | Entry::GaveUp { .. } | Entry::Digest(_) | Entry::Pace(_) => {}
+            JournalEntry::Cure(_) | JournalEntry::GaveUp { .. } | JournalEntry::Digest(_) | JournalEntry::Pace(_) => {}
         }
     }
     let lasting = told.into_iter().filter(|(_, _, gone)| !gone);
@@ -66,9 +66,9 @@ mod tests {
     use super::super::shortfall::{ClassMixup, Shortfall};
     use super::*;
 
-    fn journal(facts: RunFacts, epochs: Vec<EpochSignals>) -> Vec<Entry> {
-        let run = Entry::Run { mode: Mode::Advise, facts: Box::new(facts) };
-        std::iter::once(run).chain(epochs.into_iter().map(|e| Entry::Epoch(Box::new(e)))).collect()
+    fn journal(facts: RunFacts, epochs: Vec<EpochSignals>) -> Vec<JournalEntry> {
+        let run = JournalEntry::Run { mode: Mode::Advise, facts: Box::new(facts) };
+        std::iter::once(run).chain(epochs.into_iter().map(|e| JournalEntry::Epoch(Box::new(e)))).collect()
     }
 
     fn facts() -> RunFacts {

@@ -54,7 +54,7 @@ pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Share, Shock};
 pub use facts::{ObjectSides, RunFacts, StageFacts, StageKind};
 pub use finding::{CauseEvidence, CauseFound};
-pub use journal::{BadLine, Cure, CureOutcome, Entry, Verdict, parse};
+pub use journal::{BadLine, Cure, CureOutcome, CureVerdict, JournalEntry, parse};
 pub use ledger::Ledger;
 pub use limit::{Change, Limit, LimitKind};
 pub use limits::limits;
@@ -67,8 +67,8 @@ pub use signals::{EpochFigures, EpochSignals, FeedRate, Portion, StageSignals, S
 pub use story::{Doubt, Suspected, story, suspicious};
 pub use suspects::{ImageSignals, Suspect, Suspicion};
 pub use symptoms::{
-    AreaUnderCurve, Folds, Oscillation, Rows, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat, median,
-    oscillation, scale_change, spike, trend,
+    AreaUnderCurve, FeatureRows, Folds, Oscillation, Trend, auc, binomial_tail, blind_class_loss, higher, is_flat,
+    median, oscillation, scale_change, spike, trend,
 };
 pub use trace::read_trace;
 pub use treatment::Treatment;

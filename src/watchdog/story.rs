@@ -5,22 +5,22 @@ use super::advice::advice;
 use super::cause::Cause;
 use super::diagnosis::listed;
 use super::facts::RunFacts;
-use super::journal::{CureOutcome, Entry};
+use super::journal::{CureOutcome, JournalEntry};
 use super::limits::limits;
 use super::signals::EpochSignals;
 use super::suspects::OUTSTANDING;
 
 /// Sentences, one event a line, advice last. `name` gives the file name of a training image.
-pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
+pub fn story(entries: &[JournalEntry], name: &dyn Fn(u32) -> String) -> Vec<String> {
     let mut facts = RunFacts::default();
     let mut lines = Vec::new();
     let mut causes: Vec<(Cause, Vec<u32>)> = Vec::new();
     let mut epochs: Vec<&EpochSignals> = Vec::new();
     for entry in entries {
         match entry {
-            Entry::Run { facts: run, .. } => facts = (**run).clone(),
-            Entry::Epoch(epoch) => epochs.push(epoch),
-            Entry::Diagnosis(found) => {
+            JournalEntry::Run { facts: run, .. } => facts = (**run).clone(),
+            JournalEntry::Epoch(epoch) => epochs.push(epoch),
+            JournalEntry::Diagnosis(found) => {
                 let named: Vec<String> = found.images.iter().map(|&i| name(i)).collect();
                 let which = if named.is_empty() { String::new() } else { format!(": {}", listed(&named)) };
                 lines.push(format!(
@@ -34,12 +34,12 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
                     None => causes.push((found.cause, found.images.clone())),
                 }
             }
-            Entry::Cure(cure) if cure.action == Action::Advise => {}
-            Entry::Cure(cure) => {
+            JournalEntry::Cure(cure) if cure.action == Action::Advise => {}
+            JournalEntry::Cure(cure) => {
                 let said = if cure.applied { "Cure" } else { "Advised cure" };
                 lines.push(format!("  {said} at step {}: {}.", cure.step, cure.sentence));
             }
-            Entry::Verdict(verdict) => {
+            JournalEntry::Verdict(verdict) => {
                 let said = match verdict.outcome {
                     CureOutcome::Helped => "It helped",
                     CureOutcome::Untold => "No difference can be told",
@@ -49,8 +49,8 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
                 };
                 lines.push(format!("  {said} (step {}): {}.", verdict.step, verdict.sentence));
             }
-            Entry::GaveUp { step, sentence, .. } => lines.push(format!("  Step {step}: {sentence}.")),
-            Entry::Digest(_) | Entry::Pace(_) => {}
+            JournalEntry::GaveUp { step, sentence, .. } => lines.push(format!("  Step {step}: {sentence}.")),
+            JournalEntry::Digest(_) | JournalEntry::Pace(_) => {}
         }
     }
     let mut told = vec![summary(&epochs, lines.is_empty())];
@@ -68,7 +68,7 @@ pub fn story(entries: &[Entry], name: &dyn Fn(u32) -> String) -> Vec<String> {
 }
 
 /// The first limits of the result, most costly first.
-fn what_limits(entries: &[Entry]) -> Vec<String> {
+fn what_limits(entries: &[JournalEntry]) -> Vec<String> {
     const SHOWN: usize = 3;
     let found = limits(entries);
     let lines = (1..).zip(found.iter().take(SHOWN)).map(|(i, limit): (usize, _)| format!("  {i}. {}", limit.words()));
@@ -125,8 +125,8 @@ pub struct Suspected {
 }
 
 /// The images that stand out most at the end, most suspicious first, with what speaks against each.
-pub fn suspicious(entries: &[Entry], most: usize) -> Vec<Suspected> {
-    let mut epochs = entries.iter().filter_map(|e| if let Entry::Epoch(epoch) = e { Some(epoch) } else { None });
+pub fn suspicious(entries: &[JournalEntry], most: usize) -> Vec<Suspected> {
+    let mut epochs = entries.iter().filter_map(|e| if let JournalEntry::Epoch(epoch) = e { Some(epoch) } else { None });
     let Some(last) = epochs.next_back().filter(|e| e.suspicion.epochs >= 4) else { return Vec::new() };
     let told = last.suspicion.worst.iter().take(most).map(|s| {
         let doubts = [(s.misplaced(), Doubt::Boxes), (s.swapped(), Doubt::Names), (s.unlabelled(), Doubt::Unlabelled)];

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// A line; what may be missing is not known then.
 #[derive(Debug, Deserialize)]
-struct Line {
+struct TraceLine {
     step: u64,
     #[serde(default)]
     epoch: u64,
@@ -103,7 +103,7 @@ fn number(value: Option<f64>) -> f64 {
     value.unwrap_or(f64::NAN)
 }
 
-fn signals(line: &Line, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
+fn signals(line: &TraceLine, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
     let mut all = vec![StageSignals::default(); stages.len()];
     for (name, value) in &line.grad_norm_stage {
         for i in group(name) {
@@ -149,7 +149,7 @@ fn signals(line: &Line, peak: f64, stages: &mut [StageFacts]) -> StepSignals {
 /// If a line is no JSON object of this kind, or there is none. A last line that was cut off is left out.
 pub fn read_trace(text: &str) -> Result<(RunFacts, Vec<StepSignals>), BadLine> {
     let expected = "a JSON object with step, cls, box and grad_norm";
-    let lines: Vec<Line> = json_lines(text, expected)?;
+    let lines: Vec<TraceLine> = json_lines(text, expected)?;
     if let Some(i) = lines.iter().position(|l| l.step > MOST_COUNT || l.epoch > MOST_COUNT) {
         return Err(BadLine { line: i + 1, found: format!("a count above {MOST_COUNT}"), expected });
     }

@@ -7,8 +7,8 @@ use super::cause::Cause;
 use super::course::{Course, Moment, aps, losses, recent_ap};
 use super::facts::RunFacts;
 use super::finding::CauseFound;
-use super::history::View;
-use super::journal::{Cure, CureOutcome, Entry, Verdict};
+use super::history::RuleView;
+use super::journal::{Cure, CureOutcome, CureVerdict, JournalEntry};
 use super::ladder::rung;
 use super::mode::Mode;
 use super::plausible::at_most;
@@ -108,7 +108,7 @@ impl Treatment {
     }
 
     /// Tells what came of the cures given before the first step.
-    fn judge_early(&mut self, found: &[CauseFound], view: &View, at: Moment, said: &mut Vec<Entry>) {
+    fn judge_early(&mut self, found: &[CauseFound], view: &RuleView, at: Moment, said: &mut Vec<JournalEntry>) {
         let step = at.step;
         let Some(start) = view.start_loss().map(|s| s.iter().sum::<f64>()) else { return };
         let Some(now) = view.middle(3, |d| d.loss()) else { return };
@@ -125,12 +125,18 @@ impl Treatment {
                 (false, false) => (CureOutcome::NoChange, "the symptom is gone, but nothing is learned yet"),
             };
             let sentence = format!("{gone}; the loss was {start:.2} at the start and is {now:.2}");
-            said.push(Entry::Verdict(Verdict { step, cause: course.cause, outcome, reversed: false, sentence }));
+            said.push(JournalEntry::Verdict(CureVerdict {
+                step,
+                cause: course.cause,
+                outcome,
+                reversed: false,
+                sentence,
+            }));
         }
     }
 
     /// The decisions at `step` about the findings, most trusted first.
-    pub fn consider(&mut self, found: &[CauseFound], view: &View, at: Moment, mode: Mode) -> Vec<Entry> {
+    pub fn consider(&mut self, found: &[CauseFound], view: &RuleView, at: Moment, mode: Mode) -> Vec<JournalEntry> {
         let (mut said, step) = (Vec::new(), at.step);
         if mode == Mode::Off {
             return said;
@@ -158,7 +164,7 @@ impl Treatment {
     }
 
     /// True if there is a cure to be given for a cause.
-    fn cures(&self, found: &CauseFound, view: &View) -> bool {
+    fn cures(&self, found: &CauseFound, view: &RuleView) -> bool {
         let record = self.records.iter().find(|r| r.cause == found.cause());
         let factor = view.last().map_or(1.0, |d| f64::from(d.factor));
         let next = rung(found, record.map_or(0, |r| r.rung), view.facts, &self.adjustments, factor);
@@ -174,7 +180,14 @@ impl Treatment {
     }
 
     /// Gives the next cure for a cause; `false` if there is nothing (more) to do.
-    fn treat(&mut self, found: &CauseFound, view: &View, step: u64, mode: Mode, said: &mut Vec<Entry>) -> bool {
+    fn treat(
+        &mut self,
+        found: &CauseFound,
+        view: &RuleView,
+        step: u64,
+        mode: Mode,
+        said: &mut Vec<JournalEntry>,
+    ) -> bool {
         let cause = found.cause();
         let record = self.record(cause).clone();
         if record.given_up {
@@ -186,7 +199,7 @@ impl Treatment {
         let Some(action) = action else {
             self.record(cause).given_up = true;
             let sentence = format!("nothing is left to try against {}; the best weights are kept", cause.words());
-            said.push(Entry::GaveUp { step, cause, sentence });
+            said.push(JournalEntry::GaveUp { step, cause, sentence });
             return false;
         };
         let pays = pays(cause, &action, view.facts, step);
@@ -196,7 +209,14 @@ impl Treatment {
         self.record(cause).given_up = !applied || matches!(action, Action::Advise | Action::Stop);
         let late = if pays { "" } else { ": too late for it to pay in this run" };
         let sentence = format!("the run {}{late}", action.words(view.facts));
-        said.push(Entry::Cure(Cure { step, cause, action: action.clone(), rung: record.rung, applied, sentence }));
+        said.push(JournalEntry::Cure(Cure {
+            step,
+            cause,
+            action: action.clone(),
+            rung: record.rung,
+            applied,
+            sentence,
+        }));
         if !applied || action == Action::Advise {
             return action != Action::Advise;
         }
@@ -219,7 +239,7 @@ impl Treatment {
     }
 
     /// Ends the cure at work if its time is over.
-    fn judge(&mut self, found: &[CauseFound], view: &View, at: Moment, said: &mut Vec<Entry>) {
+    fn judge(&mut self, found: &[CauseFound], view: &RuleView, at: Moment, said: &mut Vec<JournalEntry>) {
         let Some(course) = self.course.clone().filter(|c| at.shows(c)) else { return };
         let step = at.step;
         let still = found.iter().any(|f| f.cause() == course.cause);
@@ -252,7 +272,14 @@ impl Treatment {
         self.end(outcome, view.facts, step, sentence, said);
     }
 
-    fn end(&mut self, outcome: CureOutcome, facts: &RunFacts, step: u64, sentence: String, said: &mut Vec<Entry>) {
+    fn end(
+        &mut self,
+        outcome: CureOutcome,
+        facts: &RunFacts,
+        step: u64,
+        sentence: String,
+        said: &mut Vec<JournalEntry>,
+    ) {
         let Some(course) = self.course.take() else { return };
         let failed = matches!(outcome, CureOutcome::NoChange | CureOutcome::Worse);
         // A raised rate that made things worse must go even while it is overtaken by what it caused.
@@ -266,7 +293,7 @@ impl Treatment {
         } else {
             String::new()
         };
-        said.push(Entry::Verdict(Verdict {
+        said.push(JournalEntry::Verdict(CureVerdict {
             step,
             cause: course.cause,
             outcome,
@@ -287,18 +314,21 @@ mod tests {
         let classes = vec!["a".into(), "b".into()];
         let facts = RunFacts { total_steps: 400, steps_per_epoch: 20, classes, ..RunFacts::default() };
         let memory = History::default();
-        let view = View { facts: &facts, memory: &memory };
+        let view = RuleView { facts: &facts, memory: &memory };
         let found = [CauseFound::new(CauseEvidence::ClassStarves { class: 1, share: 0.01 }, 0.9, String::new())];
         let mut treatment = Treatment::default();
         let mut at = |step, epoch_ended, found: &[CauseFound]| {
             treatment.consider(found, &view, Moment { step, epoch_ended }, Mode::Cure)
         };
-        assert!(matches!(at(40, true, &found)[..], [Entry::Cure(_)]));
+        assert!(matches!(at(40, true, &found)[..], [JournalEntry::Cure(_)]));
         // A look at steps sees nothing of classes, which does not mean that the symptom is gone.
         assert!(at(130, false, &[]).is_empty());
         let said = at(130, true, &found);
-        assert!(matches!(&said[0], Entry::Verdict(v) if v.outcome == CureOutcome::NoChange && v.reversed), "{said:?}");
-        assert!(matches!(&said[1], Entry::Cure(c) if c.rung == 1), "{said:?}");
+        assert!(
+            matches!(&said[0], JournalEntry::Verdict(v) if v.outcome == CureOutcome::NoChange && v.reversed),
+            "{said:?}"
+        );
+        assert!(matches!(&said[1], JournalEntry::Cure(c) if c.rung == 1), "{said:?}");
     }
 
     #[test]
@@ -309,13 +339,13 @@ mod tests {
         let found = [CauseFound::new(CauseEvidence::Overfitting, 0.9, String::new())];
         let mut treatment = Treatment::default();
         let mut at = |step, found: &[CauseFound], memory: &History| {
-            let view = View { facts: &facts, memory };
+            let view = RuleView { facts: &facts, memory };
             treatment.consider(found, &view, Moment { step, epoch_ended: true }, Mode::Cure)
         };
-        assert!(matches!(&at(40, &found, &memory)[..], [Entry::Cure(c)] if c.action == Action::Augment));
+        assert!(matches!(&at(40, &found, &memory)[..], [JournalEntry::Cure(c)] if c.action == Action::Augment));
         memory.digests = (6..=8).map(|i| digest(10 * i, 3.5)).collect();
         let said = at(80, &[], &memory);
-        assert!(matches!(&said[..], [Entry::Verdict(v)] if v.outcome == CureOutcome::Untold), "{said:?}");
+        assert!(matches!(&said[..], [JournalEntry::Verdict(v)] if v.outcome == CureOutcome::Untold), "{said:?}");
     }
 
     #[test]
@@ -323,7 +353,7 @@ mod tests {
         let classes = vec!["a".into(), "b".into()];
         let facts = RunFacts { total_steps: 4000, steps_per_epoch: 20, images: 40, classes, ..RunFacts::default() };
         let memory = History::default();
-        let view = View { facts: &facts, memory: &memory };
+        let view = RuleView { facts: &facts, memory: &memory };
         let rare = CauseFound::new(CauseEvidence::ClassStarves { class: 1, share: 0.01 }, 0.9, String::new());
         let wrong = CauseFound::new(CauseEvidence::BoxesWrong, 0.9, String::new()).naming(vec![1, 2]);
         let mut treatment = Treatment::default();
@@ -331,13 +361,12 @@ mod tests {
             treatment.consider(found, &view, Moment { step, epoch_ended: true }, Mode::Cure)
         };
         assert!(
-            matches!(&at(40, std::slice::from_ref(&rare))[..], [Entry::Cure(c)] if c.cause == Cause::ClassStarves(1))
+            matches!(&at(40, std::slice::from_ref(&rare))[..], [JournalEntry::Cure(c)] if c.cause == Cause::ClassStarves(1))
         );
         let said = at(60, &[rare.clone(), wrong.clone()]);
-        let overtaken =
-            |e: &Entry| matches!(e, Entry::Verdict(v) if v.outcome == CureOutcome::Overtaken && !v.reversed);
+        let overtaken = |e: &JournalEntry| matches!(e, JournalEntry::Verdict(v) if v.outcome == CureOutcome::Overtaken && !v.reversed);
         assert!(overtaken(&said[0]), "{said:?}");
-        assert!(matches!(&said[1], Entry::Cure(c) if c.cause == Cause::BoxesWrong), "{said:?}");
+        assert!(matches!(&said[1], JournalEntry::Cure(c) if c.cause == Cause::BoxesWrong), "{said:?}");
         // And does not come back while that is judged.
         assert!(at(80, &[rare, wrong]).is_empty());
     }
@@ -351,8 +380,8 @@ mod tests {
         let mut treatment = Treatment::default();
         let first = rung(&found, 0, &facts, &Adjustments::default(), 1.0).unwrap();
         treatment.forestall(found.cause(), first, true, &facts);
-        let view = View { facts: &facts, memory: &History::default() };
+        let view = RuleView { facts: &facts, memory: &History::default() };
         let said = treatment.consider(&[found], &view, Moment { step: 20, epoch_ended: true }, Mode::Cure);
-        assert!(matches!(&said[..], [Entry::Cure(c)] if c.rung == 1), "{said:?}");
+        assert!(matches!(&said[..], [JournalEntry::Cure(c)] if c.rung == 1), "{said:?}");
     }
 }

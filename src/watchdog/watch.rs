@@ -9,8 +9,8 @@ use super::diagnosis::percent;
 use super::digest::{Digest, Folding};
 use super::facts::RunFacts;
 use super::finding::{CauseEvidence, CauseFound};
-use super::history::{History, View};
-use super::journal::{Cure, Entry};
+use super::history::{History, RuleView};
+use super::journal::{Cure, JournalEntry};
 use super::ladder::rung;
 use super::ledger::Ledger;
 use super::mode::Mode;
@@ -31,7 +31,7 @@ const STARVED: f32 = 0.5;
 
 /// A cause that has been seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Sighting {
+struct SeenCause {
     cause: Cause,
     /// Look at which it was last seen, and looks in a row.
     look: u64,
@@ -52,7 +52,7 @@ pub struct Watchdog {
     #[serde(default)]
     named: [f64; 2],
     treatment: Treatment,
-    sightings: Vec<Sighting>,
+    sightings: Vec<SeenCause>,
     folding: Folding,
     ledger: Ledger,
     memory: History,
@@ -64,7 +64,7 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// The watchdog of a run that begins, and what it has to say before the first step.
-    pub fn begin(facts: RunFacts, mode: Mode) -> (Self, Vec<Entry>) {
+    pub fn begin(facts: RunFacts, mode: Mode) -> (Self, Vec<JournalEntry>) {
         let mut watchdog = Self {
             mode,
             lines: 0,
@@ -89,9 +89,9 @@ impl Watchdog {
         if let Some(presence) = rules::located(&watchdog.facts) {
             watchdog.ledger = watchdog.ledger.locating(presence);
         }
-        let mut said = vec![Entry::Run { mode, facts: Box::new(watchdog.facts.clone()) }];
+        let mut said = vec![JournalEntry::Run { mode, facts: Box::new(watchdog.facts.clone()) }];
         for found in all {
-            said.push(Entry::Diagnosis(found.diagnosis.clone()));
+            said.push(JournalEntry::Diagnosis(found.diagnosis.clone()));
             watchdog.sighted(found.cause()).told = true;
             if found.cause() == Cause::TooFewPhotos {
                 // Overfitting is what comes of it: told already, and nothing was seen to help.
@@ -109,13 +109,13 @@ impl Watchdog {
     }
 
     /// Before the first step there is nothing to go back to and nothing to compare with: a cure is given and stays.
-    fn forestall(&mut self, found: &CauseFound) -> Option<Entry> {
+    fn forestall(&mut self, found: &CauseFound) -> Option<JournalEntry> {
         let now = &self.treatment.adjustments;
         let action = rung(found, 0, &self.facts, now, 1.0)?;
         let applied = self.mode == Mode::Cure && action != Action::Advise;
         self.treatment.forestall(found.cause(), action.clone(), applied, &self.facts);
         let sentence = format!("the run {}", action.words(&self.facts));
-        Some(Entry::Cure(Cure { step: 0, cause: found.cause(), action, rung: 0, applied, sentence }))
+        Some(JournalEntry::Cure(Cure { step: 0, cause: found.cause(), action, rung: 0, applied, sentence }))
     }
 
     /// Checks that it can be the memory of a run on so many training images.
@@ -156,7 +156,7 @@ impl Watchdog {
 
     /// True if nothing is suspected: weights saved now are worth going back to.
     pub fn is_calm(&self) -> bool {
-        let seen = |s: &Sighting| s.look + 2 >= self.looks && s.row > 0;
+        let seen = |s: &SeenCause| s.look + 2 >= self.looks && s.row > 0;
         self.treatment.course.is_none() && !self.sightings.iter().any(seen)
     }
 
@@ -166,7 +166,7 @@ impl Watchdog {
     }
 
     /// Takes in an optimizer step.
-    pub fn step(&mut self, signals: &StepSignals) -> Vec<Entry> {
+    pub fn step(&mut self, signals: &StepSignals) -> Vec<JournalEntry> {
         if self.mode == Mode::Off {
             return Vec::new();
         }
@@ -187,7 +187,7 @@ impl Watchdog {
     }
 
     /// Takes in the end of an epoch.
-    pub fn epoch(&mut self, figures: &EpochFigures) -> Vec<Entry> {
+    pub fn epoch(&mut self, figures: &EpochFigures) -> Vec<JournalEntry> {
         if self.mode == Mode::Off {
             return Vec::new();
         }
@@ -214,12 +214,12 @@ impl Watchdog {
     }
 
     /// As [`Watchdog::step`], from a journal.
-    pub fn digest(&mut self, digest: Digest) -> Vec<Entry> {
+    pub fn digest(&mut self, digest: Digest) -> Vec<JournalEntry> {
         let step = digest.step;
-        let mut said = vec![Entry::Digest(Box::new(digest.clone()))];
+        let mut said = vec![JournalEntry::Digest(Box::new(digest.clone()))];
         self.memory.digest(digest);
         self.looks += 1;
-        let found = rules::online(&View { facts: &self.facts, memory: &self.memory });
+        let found = rules::online(&RuleView { facts: &self.facts, memory: &self.memory });
         let sure = self.sure(found, &mut said);
         self.act(&sure, Moment { step, epoch_ended: false }, &mut said);
         self.lines += said.len() as u64;
@@ -227,17 +227,17 @@ impl Watchdog {
     }
 
     /// As [`Watchdog::epoch`], from a journal.
-    pub fn epoch_signals(&mut self, epoch: EpochSignals) -> Vec<Entry> {
+    pub fn epoch_signals(&mut self, epoch: EpochSignals) -> Vec<JournalEntry> {
         let step = epoch.step;
-        let mut said = vec![Entry::Epoch(Box::new(epoch.clone()))];
+        let mut said = vec![JournalEntry::Epoch(Box::new(epoch.clone()))];
         self.memory.epoch(epoch);
-        let found = rules::epochal(&View { facts: &self.facts, memory: &self.memory });
+        let found = rules::epochal(&RuleView { facts: &self.facts, memory: &self.memory });
         for finding in &found {
             let look = self.looks;
             let sighting = self.sighted(finding.cause());
             (sighting.look, sighting.row) = (look, 2);
             if !std::mem::replace(&mut sighting.told, true) {
-                said.push(Entry::Diagnosis(finding.diagnosis.clone()));
+                said.push(JournalEntry::Diagnosis(finding.diagnosis.clone()));
             }
         }
         self.act(&found, Moment { step, epoch_ended: true }, &mut said);
@@ -246,11 +246,11 @@ impl Watchdog {
     }
 
     /// How fast the run is; said twice in a row, it is told.
-    pub fn pace(&mut self, pace: FeedRate) -> Vec<Entry> {
+    pub fn pace(&mut self, pace: FeedRate) -> Vec<JournalEntry> {
         if self.mode == Mode::Off {
             return Vec::new();
         }
-        let mut said = vec![Entry::Pace(pace)];
+        let mut said = vec![JournalEntry::Pace(pace)];
         self.starving = if pace.waiting > STARVED { self.starving.saturating_add(1) } else { 0 };
         if self.starving == 2 {
             let sentence = format!(
@@ -260,21 +260,21 @@ impl Watchdog {
             );
             let found = CauseFound::new(CauseEvidence::PipelineStarved, 0.95, sentence)
                 .with("waiting", f64::from(pace.waiting));
-            said.push(Entry::Diagnosis(found.at(pace.step).diagnosis));
+            said.push(JournalEntry::Diagnosis(found.at(pace.step).diagnosis));
         }
         said
     }
 
-    fn sighted(&mut self, cause: Cause) -> &mut Sighting {
+    fn sighted(&mut self, cause: Cause) -> &mut SeenCause {
         let at = self.sightings.iter().position(|s| s.cause == cause).unwrap_or_else(|| {
-            self.sightings.push(Sighting { cause, look: 0, row: 0, told: false });
+            self.sightings.push(SeenCause { cause, look: 0, row: 0, told: false });
             self.sightings.len() - 1
         });
         &mut self.sightings[at]
     }
 
     /// Of what a look found, what was found at the look before too, or cannot wait; told the first time.
-    fn sure(&mut self, found: Vec<CauseFound>, said: &mut Vec<Entry>) -> Vec<CauseFound> {
+    fn sure(&mut self, found: Vec<CauseFound>, said: &mut Vec<JournalEntry>) -> Vec<CauseFound> {
         let look = self.looks;
         let mut sure = Vec::new();
         for finding in found {
@@ -296,19 +296,19 @@ impl Watchdog {
                 continue;
             }
             if !std::mem::replace(&mut sighting.told, true) {
-                said.push(Entry::Diagnosis(finding.diagnosis.clone()));
+                said.push(JournalEntry::Diagnosis(finding.diagnosis.clone()));
             }
             sure.push(finding);
         }
         sure
     }
 
-    fn act(&mut self, found: &[CauseFound], at: Moment, said: &mut Vec<Entry>) {
-        let view = View { facts: &self.facts, memory: &self.memory };
+    fn act(&mut self, found: &[CauseFound], at: Moment, said: &mut Vec<JournalEntry>) {
+        let view = RuleView { facts: &self.facts, memory: &self.memory };
         let decided = self.treatment.consider(found, &view, at, self.mode);
         let changed = decided.iter().any(|e| match e {
-            Entry::Cure(cure) => cure.applied && cure.action != Action::Advise,
-            Entry::Verdict(verdict) => verdict.reversed,
+            JournalEntry::Cure(cure) => cure.applied && cure.action != Action::Advise,
+            JournalEntry::Verdict(verdict) => verdict.reversed,
             _ => false,
         });
         said.extend(decided);
@@ -326,8 +326,8 @@ mod tests {
 
     #[test]
     fn what_follows_from_a_told_cause_is_not_told() {
-        let told = |said: &[Entry]| {
-            let causes = said.iter().map(|e| if let Entry::Diagnosis(d) = e { Some(d.cause) } else { None });
+        let told = |said: &[JournalEntry]| {
+            let causes = said.iter().map(|e| if let JournalEntry::Diagnosis(d) = e { Some(d.cause) } else { None });
             causes.collect::<Option<Vec<_>>>().expect("diagnoses only")
         };
         for evidence in [CauseEvidence::RateTooLow { update_ratio: 1e-6 }, CauseEvidence::RateTooHigh { heat: 2.0 }] {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::contents::{Bounded, MAX_MODEL, damaged};
 use super::error::WeightsError;
 use super::known::{Known, known, published};
-use super::listing::{Archive, Listing, MODELS, PACKED, label_of, too_large};
+use super::listing::{ArchiveKind, Listing, MODELS, PACKED, label_of, too_large};
 use super::{assets, labels, names, zipped};
 use crate::interchange::{Imported, import};
 
@@ -19,7 +19,7 @@ use crate::interchange::{Imported, import};
 const MAX_TRIED: usize = 16;
 
 /// A model that Fieldtune can start from.
-pub struct Found {
+pub struct FoundModel {
     /// The model under a temporary name.
     pub path: PathBuf,
     /// `onnx`, `tflite`, `pth` or `safetensors`.
@@ -37,8 +37,8 @@ pub struct Found {
 }
 
 /// The kind of a file by its first bytes.
-enum Kind {
-    Archive(Archive),
+enum FileKind {
+    Archive(ArchiveKind),
     Assets,
     Model,
 }
@@ -51,7 +51,7 @@ struct Copied {
 }
 
 /// One model of a package, not yet tried.
-struct Candidate {
+struct CandidateModel {
     /// Inside the package; empty for a file that is the model itself.
     inner: String,
     copied: Copied,
@@ -64,15 +64,15 @@ struct Candidate {
 ///
 /// # Errors
 /// If the file is damaged or hostile, or holds no model that Fieldtune can start from, or several.
-pub(super) fn find(given: &Path, workspace: &Path) -> Result<Found, WeightsError> {
+pub(super) fn find(given: &Path, workspace: &Path) -> Result<FoundModel, WeightsError> {
     let mut offer = Offer { given, workspace, taken: 0, licence: None, notes: Vec::new() };
     let candidates = match kind(given)? {
-        Kind::Model => vec![offer.model_itself()?],
-        Kind::Assets => {
+        FileKind::Model => vec![offer.model_itself()?],
+        FileKind::Assets => {
             offer.tell_package(&offer.name(), &sha256_of(given)?);
             offer.models_in_assets(given, "")?
         }
-        Kind::Archive(archive) => {
+        FileKind::Archive(archive) => {
             offer.tell_package(&offer.name(), &sha256_of(given)?);
             offer.models_in_archive(archive)?
         }
@@ -80,7 +80,7 @@ pub(super) fn find(given: &Path, workspace: &Path) -> Result<Found, WeightsError
     offer.choose(candidates)
 }
 
-fn kind(given: &Path) -> Result<Kind, WeightsError> {
+fn kind(given: &Path) -> Result<FileKind, WeightsError> {
     let mut file = File::open(given).map_err(WeightsError::io(given, "read"))?;
     let about = file.metadata().map_err(WeightsError::io(given, "read"))?;
     if !about.is_file() {
@@ -96,11 +96,11 @@ fn kind(given: &Path) -> Result<Kind, WeightsError> {
     Read::by_ref(&mut file).take(512).read_to_end(&mut head).map_err(WeightsError::io(given, "read"))?;
     let named_data = given.extension().is_some_and(|e| e.eq_ignore_ascii_case("data"));
     Ok(match &head[..] {
-        [0x1f, 0x8b, ..] => Kind::Archive(Archive::Tar { compressed: true }),
-        h if h.get(257..262) == Some(&b"ustar"[..]) => Kind::Archive(Archive::Tar { compressed: false }),
-        [b'P', b'K', 3 | 5, ..] if !zipped::is_checkpoint(given) => Kind::Archive(Archive::Zip),
-        h if named_data && h.get(4..8) != Some(&b"TFL3"[..]) => Kind::Assets,
-        _ => Kind::Model,
+        [0x1f, 0x8b, ..] => FileKind::Archive(ArchiveKind::Tar { compressed: true }),
+        h if h.get(257..262) == Some(&b"ustar"[..]) => FileKind::Archive(ArchiveKind::Tar { compressed: false }),
+        [b'P', b'K', 3 | 5, ..] if !zipped::is_checkpoint(given) => FileKind::Archive(ArchiveKind::Zip),
+        h if named_data && h.get(4..8) != Some(&b"TFL3"[..]) => FileKind::Assets,
+        _ => FileKind::Model,
     })
 }
 
@@ -145,15 +145,15 @@ impl Offer<'_> {
         copy(from, &path, &self.place(inner))
     }
 
-    fn model_itself(&mut self) -> Result<Candidate, WeightsError> {
+    fn model_itself(&mut self) -> Result<CandidateModel, WeightsError> {
         let mut file = File::open(self.given).map_err(WeightsError::io(self.given, "read"))?;
         let copied = self.copy(&mut file, "")?;
         let extension = extension(&self.name(), &copied.path)?;
-        Ok(Candidate { inner: String::new(), copied, extension, labels: Vec::new() })
+        Ok(CandidateModel { inner: String::new(), copied, extension, labels: Vec::new() })
     }
 
     /// The models in a file of packed assets, `inner` being its name in the archive that it comes from.
-    fn models_in_assets(&mut self, assets: &Path, inner: &str) -> Result<Vec<Candidate>, WeightsError> {
+    fn models_in_assets(&mut self, assets: &Path, inner: &str) -> Result<Vec<CandidateModel>, WeightsError> {
         let bytes = read_assets(assets, &self.place(inner))?;
         let none = |found: String| {
             let help = "the file is cut off, or from another package: download the package again";
@@ -169,13 +169,13 @@ impl Offer<'_> {
             let inner = if inner.is_empty() { place } else { format!("{inner}: {place}") };
             let labels = assets::names_before(&bytes, range.start).into_iter().collect();
             let copied = self.copy(&mut &bytes[range], &inner)?;
-            all.push(Candidate { inner, copied, extension: "tflite", labels });
+            all.push(CandidateModel { inner, copied, extension: "tflite", labels });
         }
         Ok(all)
     }
 
     /// The models in an archive; those of packed assets before all others, which are other networks of the same page.
-    fn models_in_archive(&mut self, archive: Archive) -> Result<Vec<Candidate>, WeightsError> {
+    fn models_in_archive(&mut self, archive: ArchiveKind) -> Result<Vec<CandidateModel>, WeightsError> {
         let listing = Listing::of(self.given, archive)?;
         self.licence = self.licence.take().or(listing.licence);
         let mut wanted = listing.models;
@@ -205,13 +205,13 @@ impl Offer<'_> {
             let extension = extension(&name, &copied.path)?;
             let labels = listing.labels.iter().filter(|(label, _)| label_of(label, &name, listing.labels.len()));
             let labels = labels.map(|(_, names)| names.clone()).collect();
-            all.push(Candidate { inner: name, copied, extension, labels });
+            all.push(CandidateModel { inner: name, copied, extension, labels });
         }
         Ok(all)
     }
 
     /// Imports the candidates; exactly one has to be a start.
-    fn choose(self, candidates: Vec<Candidate>) -> Result<Found, WeightsError> {
+    fn choose(self, candidates: Vec<CandidateModel>) -> Result<FoundModel, WeightsError> {
         let (mut names, mut first, mut reasons) = (Vec::new(), None, Vec::new());
         for candidate in candidates {
             match import(&candidate.copied.path) {
@@ -237,8 +237,8 @@ impl Offer<'_> {
         }
     }
 
-    fn finish(mut self, candidate: Candidate, mut imported: Imported) -> Result<Found, WeightsError> {
-        let Candidate { inner, copied: Copied { path, sha256, bytes }, extension, labels } = candidate;
+    fn finish(mut self, candidate: CandidateModel, mut imported: Imported) -> Result<FoundModel, WeightsError> {
+        let CandidateModel { inner, copied: Copied { path, sha256, bytes }, extension, labels } = candidate;
         let classes = match imported.classes() {
             Some(columns) if !labels.is_empty() => self.packed_names(labels, columns - 1),
             // Beside the file that was given: its copy stands alone.
@@ -251,7 +251,7 @@ impl Offer<'_> {
             None => self.notes.push(format!("sha256 {sha256}: not among the files that are known")),
         }
         let Offer { licence, notes, .. } = self;
-        Ok(Found { path, extension, source, sha256, bytes, licence, classes, imported, notes })
+        Ok(FoundModel { path, extension, source, sha256, bytes, licence, classes, imported, notes })
     }
 }
 

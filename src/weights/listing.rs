@@ -16,20 +16,20 @@ pub(super) const PACKED: &str = "packed_assets.data";
 
 /// The archives that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Archive {
+pub(super) enum ArchiveKind {
     Tar { compressed: bool },
     Zip,
 }
 
-impl Archive {
+impl ArchiveKind {
     /// Hands every file of the archive at `path` to `visit`.
     ///
     /// # Errors
     /// If the archive is damaged or hostile, or `visit` fails.
     pub(super) fn walk(self, path: &Path, visit: Visit) -> Result<(), WeightsError> {
         match self {
-            Archive::Tar { compressed } => tarball::walk(path, compressed, visit),
-            Archive::Zip => zipped::walk(path, visit),
+            ArchiveKind::Tar { compressed } => tarball::walk(path, compressed, visit),
+            ArchiveKind::Zip => zipped::walk(path, visit),
         }
     }
 }
@@ -46,7 +46,7 @@ pub(super) struct Listing {
 impl Listing {
     /// # Errors
     /// If the archive is damaged or hostile, or a model in it is too large.
-    pub(super) fn of(path: &Path, archive: Archive) -> Result<Self, WeightsError> {
+    pub(super) fn of(path: &Path, archive: ArchiveKind) -> Result<Self, WeightsError> {
         let mut all = Listing { files: 0, models: Vec::new(), labels: Vec::new(), licence: None };
         archive.walk(path, &mut |name, size, reader| {
             all.files += 1;

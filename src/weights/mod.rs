@@ -22,6 +22,6 @@ mod zipped;
 pub use error::WeightsError;
 pub use labels::PLACEHOLDER;
 pub use names::{ClassNames, class_names, match_names};
-pub use record::Record;
+pub use record::WeightsRecord;
 pub use resolve::{ADD, GET, default_weights, resolve};
 pub use store::{Added, Inspect, Store, VARIABLE};

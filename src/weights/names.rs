@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::WeightsError;
 use super::labels::{self, MAX_BYTES, PLACEHOLDER};
-use super::record::Record;
+use super::record::WeightsRecord;
 use crate::interchange::Imported;
 
 /// Names of files of labels beside a model `NAME.onnx`; `*` stands for `NAME`. The first that is there counts.
@@ -59,7 +59,7 @@ pub fn class_names(path: &Path, imported: &Imported, given: Option<&str>) -> Res
     if let Some(names) = imported.class_names.clone() {
         return Ok(Some(ClassNames { names, source: "the file itself".into() }));
     }
-    if let Some(names) = Record::beside(path).and_then(|record| record.classes).filter(|n| n.len() == classes) {
+    if let Some(names) = WeightsRecord::beside(path).and_then(|record| record.classes).filter(|n| n.len() == classes) {
         return Ok(Some(ClassNames { names, source: "the kept weights' record".into() }));
     }
     let Some(file) = beside(path) else { return Ok(None) };

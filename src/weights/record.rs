@@ -12,7 +12,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// `NAME.toml` beside `NAME.onnx` (or `.tflite`, `.pth`, `.safetensors`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub struct WeightsRecord {
     /// The name that `--weights` takes.
     pub name: String,
     /// Name of the model's file in this folder.
@@ -36,7 +36,7 @@ pub struct Record {
     pub inspect: String,
 }
 
-impl Record {
+impl WeightsRecord {
     /// Reads a record; `None` for a file that is none.
     pub fn read(path: &Path) -> Option<Self> {
         let size = fs::metadata(path).ok().filter(|about| about.is_file())?.len();
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_record_comes_back_and_another_file_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let record = Record {
+        let record = WeightsRecord {
             name: "start".into(),
             file: "start.onnx".into(),
             source: "a \"quoted\" package.tgz: model.onnx".into(),
@@ -108,9 +108,9 @@ mod tests {
             inspect: "file  ONNX\nclasses  1: Katze\n".into(),
         };
         fs::write(dir.path().join("start.toml"), record.to_toml()).unwrap();
-        assert_eq!(Record::beside(&dir.path().join("start.onnx")), Some(record));
-        assert_eq!(Record::beside(&dir.path().join("start.tflite")), None);
+        assert_eq!(WeightsRecord::beside(&dir.path().join("start.onnx")), Some(record));
+        assert_eq!(WeightsRecord::beside(&dir.path().join("start.tflite")), None);
         fs::write(dir.path().join("job.toml"), "epochs = 3").unwrap();
-        assert_eq!(Record::beside(&dir.path().join("job.onnx")), None);
+        assert_eq!(WeightsRecord::beside(&dir.path().join("job.onnx")), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::WeightsError;
-use super::record::Record;
+use super::record::WeightsRecord;
 use super::store::Store;
 
 /// The best weights of a run, in its folder.
@@ -40,7 +40,7 @@ pub fn resolve(given: &Path, store: Option<&Store>) -> Result<PathBuf, WeightsEr
 ///
 /// # Errors
 /// If there is none, with the commands that get one.
-pub fn default_weights(store: Option<&Store>) -> Result<(PathBuf, Record), WeightsError> {
+pub fn default_weights(store: Option<&Store>) -> Result<(PathBuf, WeightsRecord), WeightsError> {
     let Some(store) = store else { return Err(none_given("")) };
     if let Some(record) = store.default()? {
         return Ok((store.path(&record), record));

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::about::about;
 use super::error::WeightsError;
-use super::found::{Found, find};
+use super::found::{FoundModel, find};
 use super::known::known;
-use super::record::{Record, today};
+use super::record::{WeightsRecord, today};
 use crate::interchange::Imported;
 
 /// Overrides where weights are kept.
@@ -38,7 +38,7 @@ pub type Inspect<'a> = &'a dyn Fn(&Imported) -> String;
 
 /// The result of adding.
 pub struct Added {
-    pub record: Record,
+    pub record: WeightsRecord,
     /// True if these weights were kept already, under this name.
     pub was_there: bool,
     pub is_default: bool,
@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// If the folder is there and cannot be read.
-    pub fn list(&self) -> Result<Vec<Record>, WeightsError> {
+    pub fn list(&self) -> Result<Vec<WeightsRecord>, WeightsError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -89,16 +89,16 @@ impl Store {
     }
 
     /// The record of the weights of that name, if they are kept.
-    pub fn record(&self, name: &str) -> Option<Record> {
+    pub fn record(&self, name: &str) -> Option<WeightsRecord> {
         check_name(name).ok()?;
-        let record = Record::read(&self.folder.join(format!("{name}.toml")))?;
+        let record = WeightsRecord::read(&self.folder.join(format!("{name}.toml")))?;
         // A record says nothing about a file elsewhere.
         let own = record.name == name && Path::new(&record.file).file_stem().is_some_and(|stem| stem == name);
         (own && Path::new(&record.file).components().count() == 1 && self.path(&record).is_file()).then_some(record)
     }
 
     /// The path of a record's model.
-    pub fn path(&self, record: &Record) -> PathBuf {
+    pub fn path(&self, record: &WeightsRecord) -> PathBuf {
         self.folder.join(&record.file)
     }
 
@@ -106,11 +106,11 @@ impl Store {
     ///
     /// # Errors
     /// If the folder cannot be read.
-    pub fn default(&self) -> Result<Option<Record>, WeightsError> {
+    pub fn default(&self) -> Result<Option<WeightsRecord>, WeightsError> {
         let chosen = fs::read_to_string(self.folder.join(DEFAULT)).ok().and_then(|name| self.record(name.trim()));
         match chosen {
             Some(record) => Ok(Some(record)),
-            None => Ok(<[Record; 1]>::try_from(self.list()?).ok().map(|[only]| only)),
+            None => Ok(<[WeightsRecord; 1]>::try_from(self.list()?).ok().map(|[only]| only)),
         }
     }
 
@@ -183,8 +183,8 @@ impl Store {
         }
     }
 
-    fn keep(&self, name: &str, found: &Found, inspect: Inspect) -> Result<Record, WeightsError> {
-        let record = Record {
+    fn keep(&self, name: &str, found: &FoundModel, inspect: Inspect) -> Result<WeightsRecord, WeightsError> {
+        let record = WeightsRecord {
             name: name.into(),
             file: format!("{name}.{}", found.extension),
             source: found.source.clone(),
@@ -203,7 +203,7 @@ impl Store {
         Ok(record)
     }
 
-    fn existing(&self, name: &str) -> Result<Record, WeightsError> {
+    fn existing(&self, name: &str) -> Result<WeightsRecord, WeightsError> {
         self.record(name).map_or_else(|| Err(self.no_such(name)), Ok)
     }
 

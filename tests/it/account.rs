@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use fieldtune::data::{CheckOptions, DataSet, Fate, Report, check};
+use fieldtune::data::{CheckOptions, DataSet, FileFate, Report, check};
 
 use crate::photos::{Photos, voc_xml};
 use crate::shared::shared;
@@ -37,10 +37,10 @@ pub fn assert_adds_up(path: &Path, dataset: &DataSet, report: &Report) {
     let photos = names.iter().filter(|n| endings.iter().any(|e| n.to_lowercase().ends_with(e))).count();
     let inside = dataset.annotations.iter().filter(|a| !names.contains(&a.source)).count();
     assert_eq!(account.photos_found(), photos + inside, "{}\n{}", path.display(), report.render());
-    let of = |fates: &[Fate]| fates.iter().map(|f| account.photos.get(f).copied().unwrap_or(0)).sum::<usize>();
-    let opened = of(&[Fate::Used, Fate::Background, Fate::Unreadable]);
+    let of = |fates: &[FileFate]| fates.iter().map(|f| account.photos.get(f).copied().unwrap_or(0)).sum::<usize>();
+    let opened = of(&[FileFate::Used, FileFate::Background, FileFate::Unreadable]);
     let labelled = dataset.annotations.len();
-    let aside = of(&[Fate::InNoSplit]);
+    let aside = of(&[FileFate::InNoSplit]);
     assert!((opened..=opened + aside).contains(&labelled), "{}\n{}", path.display(), report.render());
     let boxes = dataset.lost_boxes + dataset.annotations.iter().map(|a| a.objects.len()).sum::<usize>();
     let b = account.boxes;

@@ -2,7 +2,7 @@
 
 use crate::resume::finished;
 use crate::runs::{basis, copy_run, run, stderr, succeed, text, training};
-use fieldtune::watchdog::{Entry, EpochSignals, Mode, RunFacts, Shortfall};
+use fieldtune::watchdog::{EpochSignals, JournalEntry, Mode, RunFacts, Shortfall};
 use std::fs;
 
 /// A journal of six epochs in which AP50 rose to the end.
@@ -10,7 +10,7 @@ fn rising() -> String {
     let facts = RunFacts { classes: vec!["disc".into(), "square".into()], objects: vec![9, 9], ..RunFacts::default() };
     let epoch = |epoch: u64| {
         let ap50 = 0.1 + 0.15 * (epoch as f32).ln();
-        Entry::Epoch(Box::new(EpochSignals {
+        JournalEntry::Epoch(Box::new(EpochSignals {
             epoch,
             step: 6 * epoch,
             training: [1.2, 0.5],
@@ -23,7 +23,7 @@ fn rising() -> String {
             ..EpochSignals::default()
         }))
     };
-    let run = Entry::Run { mode: Mode::Advise, facts: Box::new(facts) };
+    let run = JournalEntry::Run { mode: Mode::Advise, facts: Box::new(facts) };
     let entries = std::iter::once(run).chain((1..=6).map(epoch));
     entries.map(|entry| entry.to_line() + "\n").collect()
 }

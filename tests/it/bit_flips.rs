@@ -12,7 +12,7 @@ use fieldtune::optim::{Decay, Schedule, StateVec};
 use fieldtune::train::{
     Checkpoint, Event, Job, Mishap, Observe, Recipe, Records, TrainError, TrainState, Window, apply, micro_step, train,
 };
-use fieldtune::watchdog::{Cause, Entry, Mode};
+use fieldtune::watchdog::{Cause, JournalEntry, Mode};
 use half::bf16;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -225,7 +225,7 @@ fn struck_run(watchdog: Mode) -> (Vec<Cause>, Option<TrainError>, f32) {
     let mut named = Vec::new();
     let none = Records::in_memory(Vec::new());
     let ended = train(&job, &mut state, &photos(16), &none, &AtomicBool::new(false), &mut |event| {
-        if let Event::Watchdog(Entry::Diagnosis(found)) = event {
+        if let Event::Watchdog(JournalEntry::Diagnosis(found)) = event {
             named.push(found.cause);
         }
     });

@@ -1,8 +1,8 @@
 //! Blocks as one operation against their layers one by one in `f64`, on every instruction set and thread count.
 
 use fieldtune::kernel::{
-    Block, BlockGradients, ChannelSums, ConvGeometry, Input, Isa, Keep, Kind, Layer, LayerSums, block_backward,
-    block_forward, reference,
+    BlockGradients, BlockInput, BlockLayers, ChannelSums, ConvGeometry, Isa, Keep, KernelKind, LayerSums, LayerValues,
+    block_backward, block_forward, reference,
 };
 use half::f16;
 use rand::{Rng, SeedableRng};
@@ -41,8 +41,8 @@ impl Numbers {
         }
     }
 
-    fn layer(&self) -> Layer<'_> {
-        Layer { geometry: self.geometry, weight: &self.weight, scale: &self.scale, bias: &self.bias }
+    fn layer(&self) -> LayerValues<'_> {
+        LayerValues { geometry: self.geometry, weight: &self.weight, scale: &self.scale, bias: &self.bias }
     }
 }
 
@@ -59,7 +59,7 @@ struct Sizes {
     stride: usize,
     /// Above, below, left, right.
     padding: [usize; 4],
-    expand: Option<Kind>,
+    expand: Option<KernelKind>,
     residual: bool,
     relu6: bool,
 }
@@ -68,15 +68,15 @@ impl Sizes {
     fn layers(&self) -> Vec<ConvGeometry> {
         let Sizes { n, h, w, cin, wide, cout, stride, padding: [top, bottom, left, right], .. } = *self;
         let pointwise = |h: usize, w: usize, cin: usize, cout: usize, relu6: bool| {
-            let kind = Kind::Pointwise;
+            let kind = KernelKind::Pointwise;
             ConvGeometry { kind, n, h, w, cin, oh: h, ow: w, cout, kh: 1, kw: 1, stride: 1, top: 0, left: 0, relu6 }
         };
         let (oh, ow) = ((h + top + bottom - 3) / stride + 1, (w + left + right - 3) / stride + 1);
-        let kind = Kind::Depthwise;
+        let kind = KernelKind::Depthwise;
         let depthwise =
             ConvGeometry { kind, n, h, w, cin: wide, oh, ow, cout: wide, kh: 3, kw: 3, stride, top, left, relu6: true };
         let expand = self.expand.map(|kind| match kind {
-            Kind::Dense => ConvGeometry {
+            KernelKind::Dense => ConvGeometry {
                 kind,
                 n,
                 h: 2 * h,
@@ -194,7 +194,7 @@ struct FromHalves {
 /// True if an output of the layer lies at a bound of ReLU6.
 fn is_at_bound(numbers: &Numbers, x: &[f32]) -> bool {
     let layer = numbers.layer();
-    let linear = Layer { geometry: ConvGeometry { relu6: false, ..layer.geometry }, ..layer };
+    let linear = LayerValues { geometry: ConvGeometry { relu6: false, ..layer.geometry }, ..layer };
     let near = |v: &f64| v.abs().min((v - 6.0).abs()) < AT_BOUND;
     numbers.geometry.relu6 && reference::forward(&linear, x, None).iter().any(near)
 }
@@ -219,7 +219,7 @@ impl Case {
         let mut case = Self { sizes, numbers, inputs, y, dy, wanted, halves, from_halves: Vec::new() };
         let kept: &[(bool, bool)] = match sizes.expand {
             None => &[],
-            Some(Kind::Dense) => &[(false, true)],
+            Some(KernelKind::Dense) => &[(false, true)],
             Some(_) => &[(false, true), (true, false), (true, true)],
         };
         for &(input, expansion) in kept {
@@ -242,10 +242,10 @@ impl Case {
         (FromHalves { input, expansion, wanted }, near_bound)
     }
 
-    fn block(&self) -> Block<'_> {
+    fn block(&self) -> BlockLayers<'_> {
         let [before @ .., depthwise, project] = &self.numbers[..] else { panic!("a block has two or three layers") };
         let expand = before.first().map(Numbers::layer);
-        Block { expand, depthwise: depthwise.layer(), project: project.layer(), residual: self.sizes.residual }
+        BlockLayers { expand, depthwise: depthwise.layer(), project: project.layer(), residual: self.sizes.residual }
     }
 }
 
@@ -273,11 +273,11 @@ impl Run<'_> {
     }
 
     /// The gradients from an input and perhaps an expansion; `y` is the output of the forward pass.
-    fn backward(&self, x: Input, expansion: Option<&[u16]>, y: &[f32], learns: bool) -> Gradients {
+    fn backward(&self, x: BlockInput, expansion: Option<&[u16]>, y: &[f32], learns: bool) -> Gradients {
         let case = self.case;
         let mut sums: Vec<[Vec<f32>; 2]> =
             case.numbers.iter().map(|n| [vec![1.0; n.weight.len()], vec![1.0; n.bias.len()]]).collect();
-        let has_input = case.sizes.expand != Some(Kind::Dense);
+        let has_input = case.sizes.expand != Some(KernelKind::Dense);
         let dx = guarded(if has_input { case.inputs[0].len() } else { 0 }, f32::NAN, |to| {
             let all = sums.iter_mut().map(|[dw, db]| LayerSums { dw, db }).collect();
             let gradients = BlockGradients { dx: has_input.then_some(to), sums: learns.then_some(all) };
@@ -305,9 +305,9 @@ impl Run<'_> {
     }
 
     /// Keeping values in 16 bits does not change the output `y`.
-    fn check_kept(&self, kind: Kind, y: &[f32]) {
+    fn check_kept(&self, kind: KernelKind, y: &[f32]) {
         let case = self.case;
-        let pointwise = kind == Kind::Pointwise;
+        let pointwise = kind == KernelKind::Pointwise;
         let mut input = vec![u16::MAX; if pointwise { case.inputs[0].len() } else { 0 }];
         let mut expansion = vec![u16::MAX; case.inputs[1].len()];
         let keep = Keep { input: pointwise.then_some(&mut input), expansion: Some(&mut expansion) };
@@ -321,11 +321,11 @@ impl Run<'_> {
     }
 
     /// Holds a backward pass to the reference; returns the largest relative error.
-    fn check_backward(&self, x: Input, expansion: Option<&[u16]>, y: &[f32], wanted: &Wanted, from: &str) -> f64 {
+    fn check_backward(&self, x: BlockInput, expansion: Option<&[u16]>, y: &[f32], wanted: &Wanted, from: &str) -> f64 {
         let what = |part: &str| self.what(&format!("{part}{from}"));
         let (dx, sums) = self.backward(x, expansion, y, true);
         let mut worst = wanted.compare(&sums, what);
-        if self.case.sizes.expand != Some(Kind::Dense) {
+        if self.case.sizes.expand != Some(KernelKind::Dense) {
             worst = worst.max(close(&dx, &wanted.dx, &what("dx")));
         }
         // In stages several threads sum in another order than in bands, but always in the same.
@@ -340,10 +340,10 @@ impl Run<'_> {
         if let Some(kind) = case.sizes.expand {
             self.check_kept(kind, &y);
         }
-        let whole = Input::Whole(&case.inputs[0]);
+        let whole = BlockInput::Whole(&case.inputs[0]);
         worst = worst.max(self.check_backward(whole, None, &y, &case.wanted, ""));
         for FromHalves { input, expansion, wanted } in &case.from_halves {
-            let x = if *input { Input::Half(&case.halves[0]) } else { whole };
+            let x = if *input { BlockInput::Half(&case.halves[0]) } else { whole };
             let kept: Option<&[u16]> = expansion.then_some(&case.halves[1]);
             let from = format!(" from what is kept, input {input}, expansion {expansion}");
             worst = worst.max(self.check_backward(x, kept, &y, wanted, &from));
@@ -375,7 +375,7 @@ fn blocks_of_every_shape_equal_their_layers() {
             for (stride, padding) in
                 [(1, pytorch), (2, pytorch), (2, [0, 1, 0, 1]), (2, [0, 2, 1, 0]), (1, [2, 0, 0, 2])]
             {
-                for expand in [None, Some(Kind::Pointwise), Some(Kind::Dense)] {
+                for expand in [None, Some(KernelKind::Pointwise), Some(KernelKind::Dense)] {
                     let cin = if expand.is_none() { wide } else { cin };
                     let cout = if expand.is_none() { wide } else { cout };
                     let fits = |size: usize, a: usize, b: usize| size + a + b >= 3;
@@ -384,7 +384,7 @@ fn blocks_of_every_shape_equal_their_layers() {
                         continue;
                     }
                     let same = stride == 1 && padding.iter().sum::<usize>() == 4 && top + bottom == 2 && cin == cout;
-                    let residual = same && expand != Some(Kind::Dense) && seed % 2 == 0;
+                    let residual = same && expand != Some(KernelKind::Dense) && seed % 2 == 0;
                     let relu6 = !residual && seed % 3 == 0;
                     let sizes = Sizes { n, h, w, cin, wide, cout, stride, padding, expand, residual, relu6 };
                     worst = worst.max(check(sizes, seed));

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use fieldtune::data::{CheckOptions, DataSet, Kind, Report, check};
+use fieldtune::data::{CheckOptions, DataSet, FindingKind, Report, check};
 
 use crate::account::assert_adds_up;
 use crate::shared::shared;
 
 /// Folder, photos used, boxes used (as they are or repaired), classes, sizes of train and val, and the kinds of
 /// warnings and errors that are found.
-type Row = (&'static str, usize, usize, usize, [usize; 2], &'static [Kind]);
+type Row = (&'static str, usize, usize, usize, [usize; 2], &'static [FindingKind]);
 
 /// The numbers follow from how the inputs were made: twelve photos with fifteen boxes of two classes.
 const ROWS: [Row; 41] = {
-    use Kind::*;
+    use FindingKind::*;
     [
         ("02-two-classes-txt", 12, 15, 2, [10, 2], &[ClassListsDisagree]),
         ("03-classes-bom", 12, 15, 2, [10, 2], &[]),
@@ -59,9 +59,9 @@ const ROWS: [Row; 41] = {
     ]
 };
 
-fn serious(report: &Report) -> Vec<Kind> {
+fn serious(report: &Report) -> Vec<FindingKind> {
     let counts = report.findings.counts().keys();
-    let mut kinds: Vec<Kind> =
+    let mut kinds: Vec<FindingKind> =
         counts.filter(|(_, s, _)| *s > fieldtune::data::Severity::Info).map(|(k, _, _)| *k).collect();
     kinds.dedup();
     kinds
@@ -158,11 +158,15 @@ fn hostile_sets_are_refused_or_survived() {
     let error = checked("02-yaml-laughs").expect_err("aliases");
     assert!(error.contains("aliases"), "{error}");
     let report = checked("03-near-duplicate-boxes").expect("is usable");
-    assert!(report.count(Kind::NearDuplicateBox) > 3000 && report.findings.len() < 200, "{}", report.findings.len());
+    assert!(
+        report.count(FindingKind::NearDuplicateBox) > 3000 && report.findings.len() < 200,
+        "{}",
+        report.findings.len()
+    );
     let report = checked("04-class-id-9999").expect("is usable");
-    assert!(report.classes.len() < 100 && report.count(Kind::UnknownClass) > 0, "{}", report.render());
+    assert!(report.classes.len() < 100 && report.count(FindingKind::UnknownClass) > 0, "{}", report.render());
     let report = checked("07-newline-class-name").expect("is usable");
-    assert!(report.errors().iter().any(|(kind, _, forbids)| *kind == Kind::ClassNameUnusable && *forbids));
+    assert!(report.errors().iter().any(|(kind, _, forbids)| *kind == FindingKind::ClassNameUnusable && *forbids));
     for folder in ["11-escape-class-names/esc", "07-newline-class-name"] {
         let report = checked(folder).expect("is usable");
         for text in [report.render(), report.render_table()] {

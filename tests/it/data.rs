@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use fieldtune::boxes::Anchors;
-use fieldtune::data::{Action, CheckOptions, DataSet, Finding, Format, Kind, Report, Severity, SplitOptions, check};
+use fieldtune::data::{
+    CheckOptions, DataSet, Finding, FindingAction, FindingKind, Format, Report, Severity, SplitOptions, check,
+};
 
 use crate::photos::{Photos, jpeg, voc_xml};
 use crate::shared::shared;
@@ -20,7 +22,7 @@ fn split_sizes(dataset: &DataSet) -> Vec<(&str, usize)> {
     dataset.splits.iter().map(|s| (s.name.as_str(), s.members.len())).collect()
 }
 
-fn of_kind(report: &Report, kind: Kind) -> Vec<&Finding> {
+fn of_kind(report: &Report, kind: FindingKind) -> Vec<&Finding> {
     report.findings.iter().filter(|f| f.kind == kind).collect()
 }
 
@@ -34,11 +36,11 @@ fn bccd_is_read_whole_and_its_known_defects_are_found() {
     assert_eq!(counts(&open(&path.join("BCCD"))), (364, 4888, 3));
 
     let report = check(&dataset, &CheckOptions::default());
-    let zero_area = of_kind(&report, Kind::ZeroAreaBox);
+    let zero_area = of_kind(&report, FindingKind::ZeroAreaBox);
     let files: Vec<&str> = zero_area.iter().map(|f| f.place.file.as_str()).collect();
     assert_eq!(files, ["BCCD/Annotations/BloodImage_00338.xml", "BCCD/Annotations/BloodImage_00343.xml"]);
-    assert!(zero_area.iter().all(|f| f.action == Action::Dropped));
-    assert_eq!(of_kind(&report, Kind::NearDuplicateBox).len(), 7);
+    assert!(zero_area.iter().all(|f| f.action == FindingAction::Dropped));
+    assert_eq!(of_kind(&report, FindingKind::NearDuplicateBox).len(), 7);
     assert_eq!(report.findings.len(), 9, "{}", report.render_table());
     assert_eq!(report.exit_code(), 0);
     let boxes: Vec<_> = report.classes.iter().map(|c| (c.name.as_str(), c.boxes)).collect();
@@ -53,7 +55,7 @@ fn raccoon_takes_its_split_from_csv_and_shows_its_identical_images() {
     assert_eq!((dataset.format, counts(&dataset)), (Format::Voc, (200, 217, 1)));
     assert_eq!(split_sizes(&dataset), [("test", 40), ("train", 160)]);
     let report = check(&dataset, &CheckOptions::default());
-    let twins = of_kind(&report, Kind::DuplicateImage);
+    let twins = of_kind(&report, FindingKind::DuplicateImage);
     assert_eq!(twins.len(), 4, "{}", report.render_table());
     assert!(twins.iter().any(|f| f.place.file.ends_with("raccoon-11.jpg") && f.detail.contains("raccoon-116.jpg")));
     assert_eq!((report.findings.len(), report.exit_code()), (4, 0));
@@ -101,29 +103,29 @@ fn one_set_with_every_defect_of_boxes_and_images() {
         .jpeg("train/wrong size.jpg", 60)
         .voc("val/background", 61, &[]);
     let report = check(&open(photos.path()), &CheckOptions::default());
-    let found: Vec<(Kind, &str, Severity, Action)> =
+    let found: Vec<(FindingKind, &str, Severity, FindingAction)> =
         report.findings.iter().map(|f| (f.kind, f.place.file.as_str(), f.severity, f.action)).collect();
-    use {Action::*, Severity::*};
+    use {FindingAction::*, Severity::*};
     for expected in [
-        (Kind::DuplicateImageAcrossSplits, "train/good 3#=1.jpg", Error, Kept),
-        (Kind::ZeroAreaBox, "val/zero.xml", Warning, Dropped),
-        (Kind::ReversedBox, "val/reversed.xml", Warning, Repaired),
-        (Kind::BoxOutsideImage, "val/outside.xml", Warning, Repaired),
-        (Kind::BoxOutsideImage, "val/outside.xml", Warning, Dropped),
-        (Kind::XywhAsXyxy, "val/xywh.xml", Error, Repaired),
-        (Kind::DuplicateBox, "val/twice.xml", Warning, Dropped),
-        (Kind::NearDuplicateBox, "val/twice.xml", Warning, Kept),
-        (Kind::BoxTooSmall, "val/small.xml", Warning, Kept),
-        (Kind::RareClass, "", Warning, Kept),
-        (Kind::SimilarClassNames, "", Warning, Kept),
-        (Kind::ClassWithoutExamples, "", Error, Kept),
-        (Kind::TruncatedImage, "train/cut.jpg", Error, Dropped),
-        (Kind::UnreadableImage, "train/text.jpg", Error, Dropped),
-        (Kind::LabelWithoutImage, "train/orphan.xml", Warning, Dropped),
-        (Kind::MalformedLabel, "train/broken.xml", Error, Dropped),
-        (Kind::ImageWithoutLabels, "train/unlabelled.jpg", Warning, Dropped),
-        (Kind::SizeMismatch, "train/wrong size.xml", Warning, Repaired),
-        (Kind::BackgroundImage, "val/background.jpg", Info, Kept),
+        (FindingKind::DuplicateImageAcrossSplits, "train/good 3#=1.jpg", Error, Kept),
+        (FindingKind::ZeroAreaBox, "val/zero.xml", Warning, Dropped),
+        (FindingKind::ReversedBox, "val/reversed.xml", Warning, Repaired),
+        (FindingKind::BoxOutsideImage, "val/outside.xml", Warning, Repaired),
+        (FindingKind::BoxOutsideImage, "val/outside.xml", Warning, Dropped),
+        (FindingKind::XywhAsXyxy, "val/xywh.xml", Error, Repaired),
+        (FindingKind::DuplicateBox, "val/twice.xml", Warning, Dropped),
+        (FindingKind::NearDuplicateBox, "val/twice.xml", Warning, Kept),
+        (FindingKind::BoxTooSmall, "val/small.xml", Warning, Kept),
+        (FindingKind::RareClass, "", Warning, Kept),
+        (FindingKind::SimilarClassNames, "", Warning, Kept),
+        (FindingKind::ClassWithoutExamples, "", Error, Kept),
+        (FindingKind::TruncatedImage, "train/cut.jpg", Error, Dropped),
+        (FindingKind::UnreadableImage, "train/text.jpg", Error, Dropped),
+        (FindingKind::LabelWithoutImage, "train/orphan.xml", Warning, Dropped),
+        (FindingKind::MalformedLabel, "train/broken.xml", Error, Dropped),
+        (FindingKind::ImageWithoutLabels, "train/unlabelled.jpg", Warning, Dropped),
+        (FindingKind::SizeMismatch, "train/wrong size.xml", Warning, Repaired),
+        (FindingKind::BackgroundImage, "val/background.jpg", Info, Kept),
     ] {
         assert!(found.contains(&expected), "{expected:?} not among\n{}", report.render_table());
     }
@@ -138,7 +140,7 @@ fn a_listed_class_file_makes_other_classes_unknown() {
     let dataset = open(photos.path());
     assert_eq!(dataset.classes, ["dog", "cat"]);
     let report = check(&dataset, &CheckOptions::default());
-    assert_eq!(of_kind(&report, Kind::UnknownClass)[0].detail, "class \"cow\" is none of the 2 classes");
+    assert_eq!(of_kind(&report, FindingKind::UnknownClass)[0].detail, "class \"cow\" is none of the 2 classes");
 }
 
 #[test]

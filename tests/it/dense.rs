@@ -1,7 +1,7 @@
 //! Dense convolutions of many channels, as the plain SSD's extras are, against the obvious loops in `f64`.
 
 use crate::kernels::{check_with, fits, layers, spec};
-use fieldtune::kernel::Kind;
+use fieldtune::kernel::KernelKind;
 use fieldtune::model::{ConvKind, Padding, ssd_mobilenet_v2};
 
 /// The extras, whose 3x3 kernels have hundreds of input channels on maps of 10x10 to 2x2, and predictors of 1x1 alone.
@@ -11,7 +11,7 @@ fn every_extra_of_the_plain_ssd_equals_the_reference() {
     let new = all.filter(|(stage, _)| stage.starts_with("extra") || stage.starts_with("head"));
     let new: Vec<_> = new.collect();
     let dense: Vec<[usize; 3]> =
-        new.iter().filter(|(_, g)| g.kind == Kind::Dense).map(|(_, g)| [g.h, g.cin, g.cout]).collect();
+        new.iter().filter(|(_, g)| g.kind == KernelKind::Dense).map(|(_, g)| [g.h, g.cin, g.cout]).collect();
     assert_eq!(dense, [[10, 256, 512], [5, 128, 256], [3, 128, 256], [2, 64, 128]]);
     check_with(&[1, 2, 3], new);
 }

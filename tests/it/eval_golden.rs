@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fieldtune::boxes::ScoreFunction;
-use fieldtune::eval::{CocoMetrics, Detector, coco_eval, read_results, read_truth};
+use fieldtune::eval::{CocoMetrics, PostProcessor, coco_eval, read_results, read_truth};
 use serde_json::{Value, json};
 use tract_onnx::prelude::*;
 
@@ -262,7 +262,8 @@ fn python_not_a_number_is_explained() {
 pub fn assert_post_processing(image: usize, logits: &[f32], deltas: &[f32]) {
     let Some(path) = shared("reference/golden/nms.json") else { return };
     let golden = &json(&path)["full"]["result"][image];
-    let detector = Detector { score_threshold: 0.02, top: 20, ..Detector::new(ssd300(), ScoreFunction::Softmax) };
+    let detector =
+        PostProcessor { score_threshold: 0.02, top: 20, ..PostProcessor::new(ssd300(), ScoreFunction::Softmax) };
     let found = detector.detect(logits, deltas);
     let wanted = list(&golden["detections"]);
     assert_eq!(found.len(), wanted.len());

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use fieldtune::boxes::{BoxCoder, InputSize, ScoreFunction};
-use fieldtune::eval::{Detection, Detector};
+use fieldtune::eval::{Detection, PostProcessor};
 use fieldtune::interchange::{
-    Answer, ByteInput, Calibration, Clipping, Detections, ExportOptions, Form, Images, Numbers, Scope, TfliteOptions,
-    WrittenFile, export, export_tflite, import,
+    ByteInput, Calibration, Clipping, ExportOptions, FileAnswer, Form, Images, Scope, TfliteNumbers, TfliteOptions,
+    TfliteOutputs, WrittenFile, export, export_tflite, import,
 };
 use fieldtune::model::{ConvWeights, Ssd, SsdModel};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
@@ -52,16 +52,16 @@ fn every_form_run_by_tract_finds_what_the_network_finds() {
         let model = SsdModel::into_inference(network.clone());
         let heads = model.forward(fieldtune::ops::tensor(image, [1, size.height, size.width, 3]));
         let [logits, deltas] = [&heads.logits, &heads.deltas].map(|t| fieldtune::ops::read(t, <[f32]>::to_vec));
-        let detector = Detector::new(network.specs().anchors(size.dims()).unwrap(), scores);
+        let detector = PostProcessor::new(network.specs().anchors(size.dims()).unwrap(), scores);
         let expected = detector.detect(&logits, &deltas);
         assert!(expected.len() >= 20, "the test network must find something, it found {}", expected.len());
         for form in FORMS {
             write(&network, &path, size, form);
             let file = WrittenFile::load(&path, form, size).unwrap_or_else(|e| panic!("{form:?}: {e}"));
             let found = match file.run(&pixels).unwrap_or_else(|e| panic!("{form:?}: {e}")) {
-                Answer::Raw(heads) => detector.detect(&heads.logits, &heads.deltas),
-                Answer::Decoded { scores, corners } => detector.detect_decoded(&scores, &corners),
-                Answer::Rows(rows) => rows
+                FileAnswer::Raw(heads) => detector.detect(&heads.logits, &heads.deltas),
+                FileAnswer::Decoded { scores, corners } => detector.detect_decoded(&scores, &corners),
+                FileAnswer::Rows(rows) => rows
                     .into_iter()
                     .map(|r| Detection { class: r.class, score: r.score.into(), bbox: r.bbox, anchor: 0 })
                     .collect(),
@@ -127,7 +127,7 @@ fn every_form_comes_back_as_the_same_network() {
     }
 }
 
-fn lite<'a>(names: &'a [String], numbers: Numbers<'a>, detections: Detections) -> TfliteOptions<'a> {
+fn lite<'a>(names: &'a [String], numbers: TfliteNumbers<'a>, detections: TfliteOutputs) -> TfliteOptions<'a> {
     let (size, coder) = (SIZE.into(), BoxCoder::default());
     TfliteOptions { size, class_names: names, coder, numbers, detections, threshold: None, trained_on: None }
 }
@@ -139,18 +139,18 @@ fn tflite_files_come_back_as_the_same_network() {
     let (network, names) = (narrow_network(), class_names(CLASSES));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.tflite");
-    let plain = lite(&names, Numbers::Float32, Detections::PostProcess);
+    let plain = lite(&names, TfliteNumbers::Float32, TfliteOutputs::PostProcess);
     let shown = std::iter::once(pixels(SIZE.into()));
     let calibration = Calibration::of(&network, &path, &plain, Clipping::LeastError, shown).unwrap();
-    let int8 = Numbers::Int8 { calibration: &calibration, input: ByteInput::Unsigned };
-    for detections in [Detections::PostProcess, Detections::Raw] {
-        for (numbers, tolerance) in [(Numbers::Float32, 0.0), (Numbers::Float16, 1e-3), (int8, 0.0)] {
+    let int8 = TfliteNumbers::Int8 { calibration: &calibration, input: ByteInput::Unsigned };
+    for detections in [TfliteOutputs::PostProcess, TfliteOutputs::Raw] {
+        for (numbers, tolerance) in [(TfliteNumbers::Float32, 0.0), (TfliteNumbers::Float16, 1e-3), (int8, 0.0)] {
             export_tflite(&network, &path, &lite(&names, numbers, detections)).unwrap();
             let back = import(&path).unwrap_or_else(|e| panic!("{numbers:?}: {e}"));
             assert!(matches!(back.scope, Scope::Detector), "{numbers:?} {detections:?}");
             assert_eq!(back.classes(), Some(CLASSES));
             assert_eq!(back.network.convention, network.convention, "{numbers:?} {detections:?}: scores and anchors");
-            if matches!(numbers, Numbers::Int8 { .. }) {
+            if matches!(numbers, TfliteNumbers::Int8 { .. }) {
                 assert_rounded(&back.network, &network);
             } else {
                 assert_same(&back.network, &network, tolerance);

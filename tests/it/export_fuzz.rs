@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use fieldtune::boxes::{BoxCoder, InputSize, ScoreFunction};
 use fieldtune::interchange::{
-    ByteInput, Calibration, Clipping, Detections, ExportOptions, Form, Images, Interpreter, Numbers, Opset,
-    TfliteOptions, export, export_tflite, import,
+    ByteInput, Calibration, Clipping, ExportOptions, Form, Images, Interpreter, Opset, TfliteNumbers, TfliteOptions,
+    TfliteOutputs, export, export_tflite, import,
 };
 use fieldtune::model::{ConvWeights, Ssd, initialise_network, ssd_mobilenet_v2, ssdlite_mobilenet_v2};
 use rand::{Rng, SeedableRng};
@@ -88,8 +88,8 @@ fn tflite_files(sample: &Sample, folder: &Path) {
         size: *size,
         class_names: names,
         coder: BoxCoder::default(),
-        numbers: Numbers::Float32,
-        detections: Detections::PostProcess,
+        numbers: TfliteNumbers::Float32,
+        detections: TfliteOutputs::PostProcess,
         threshold: Some(0.3),
         trained_on: None,
     };
@@ -97,10 +97,15 @@ fn tflite_files(sample: &Sample, folder: &Path) {
     let calibration =
         Calibration::of(network, folder, &plain, Clipping::LeastError, std::iter::once(photo.clone())).unwrap();
     let [unsigned, signed] =
-        [ByteInput::Unsigned, ByteInput::Signed].map(|input| Numbers::Int8 { calibration: &calibration, input });
-    let all = [("float32", Numbers::Float32), ("float16", Numbers::Float16), ("uint8", unsigned), ("int8", signed)];
+        [ByteInput::Unsigned, ByteInput::Signed].map(|input| TfliteNumbers::Int8 { calibration: &calibration, input });
+    let all = [
+        ("float32", TfliteNumbers::Float32),
+        ("float16", TfliteNumbers::Float16),
+        ("uint8", unsigned),
+        ("int8", signed),
+    ];
     for (kind, numbers) in all {
-        for (detections, ends) in [(Detections::PostProcess, "detections"), (Detections::Raw, "raw")] {
+        for (detections, ends) in [(TfliteOutputs::PostProcess, "detections"), (TfliteOutputs::Raw, "raw")] {
             let path = folder.join(format!("{name}-{kind}-{ends}.tflite"));
             export_tflite(network, &path, &TfliteOptions { numbers, detections, ..plain })
                 .unwrap_or_else(|e| panic!("{name}: {e}"));

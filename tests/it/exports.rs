@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use fieldtune::boxes::{Anchors, BoxCoder, CornerBox};
-use fieldtune::eval::Detector;
+use fieldtune::eval::PostProcessor;
 use fieldtune::interchange::{
-    ByteInput, Calibration, Clipping, Detections, ExportOptions, Form, Images, Interpreter, Numbers, Opset, Outputs,
-    TfliteOptions, Verifier, export, export_tflite, import, verify,
+    ByteInput, Calibration, Clipping, ExportOptions, Form, Images, Interpreter, Opset, Outputs, TfliteNumbers,
+    TfliteOptions, TfliteOutputs, Verifier, export, export_tflite, import, verify,
 };
 use fieldtune::model::{ConvWeights, Padding, Ssd, ssdlite_mobilenet_v2};
 use tract_onnx::prelude::*;
@@ -83,7 +83,7 @@ fn the_forms_with_suppression_find_what_our_detector_finds() {
     let (network, dir) = (narrow_network(), tempfile::tempdir().unwrap());
     let pixels = pixels();
     let outputs = raw(&network, &normalised(&pixels));
-    let detector = Detector::new(network.specs().anchors([SIZE, SIZE]).unwrap(), network.convention.scores);
+    let detector = PostProcessor::new(network.specs().anchors([SIZE, SIZE]).unwrap(), network.convention.scores);
     let expected = detector.detect(&outputs.logits, &outputs.deltas);
     assert!(expected.len() >= 20, "the test network must find something, it found {}", expected.len());
     for opset in [10, 18] {
@@ -115,7 +115,7 @@ fn the_forms_with_suppression_find_what_our_detector_finds() {
     }
 }
 
-fn tflite<'a>(names: &'a [String], numbers: Numbers<'a>, detections: Detections) -> TfliteOptions<'a> {
+fn tflite<'a>(names: &'a [String], numbers: TfliteNumbers<'a>, detections: TfliteOutputs) -> TfliteOptions<'a> {
     let (size, coder) = (SIZE.into(), BoxCoder::default());
     TfliteOptions { size, class_names: names, coder, numbers, detections, threshold: Some(0.4), trained_on: None }
 }
@@ -142,20 +142,20 @@ fn tflite_files_compute_the_network_in_every_kind_of_numbers() {
             conv.spec.padding = padding;
         }
         let expected = raw(&network, &normalised(&pixels));
-        for detections in [Detections::Raw, Detections::PostProcess] {
-            let found = interpreted(&network, &tflite(&names, Numbers::Float32, detections), &pixels);
+        for detections in [TfliteOutputs::Raw, TfliteOutputs::PostProcess] {
+            let found = interpreted(&network, &tflite(&names, TfliteNumbers::Float32, detections), &pixels);
             assert!(largest(&found.logits, &expected.logits) <= ROUNDING);
             assert!(largest(&found.deltas, &expected.deltas) <= ROUNDING);
-            let found = interpreted(&network, &tflite(&names, Numbers::Float16, detections), &pixels);
+            let found = interpreted(&network, &tflite(&names, TfliteNumbers::Float16, detections), &pixels);
             assert!(largest(&found.logits, &expected.logits) <= 0.05, "{}", largest(&found.logits, &expected.logits));
         }
-        let plain = tflite(&names, Numbers::Float32, Detections::Raw);
+        let plain = tflite(&names, TfliteNumbers::Float32, TfliteOutputs::Raw);
         let shown = std::iter::once(pixels.clone());
         let calibration =
             Calibration::of(&network, Path::new("m.tflite"), &plain, Clipping::Percentile(1.0), shown).unwrap();
         let [unsigned, signed] = [ByteInput::Unsigned, ByteInput::Signed].map(|input| {
-            let numbers = Numbers::Int8 { calibration: &calibration, input };
-            interpreted(&network, &tflite(&names, numbers, Detections::PostProcess), &pixels)
+            let numbers = TfliteNumbers::Int8 { calibration: &calibration, input };
+            interpreted(&network, &tflite(&names, numbers, TfliteOutputs::PostProcess), &pixels)
         });
         assert_eq!(unsigned, signed);
         let range = expected.logits.iter().fold(0f32, |most, v| most.max(v.abs()));
@@ -169,7 +169,7 @@ fn tract_runs_the_float_file() {
     let (network, names, pixels) = (narrow_network(), class_names(CLASSES), pixels());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.tflite");
-    export_tflite(&network, &path, &tflite(&names, Numbers::Float32, Detections::Raw)).unwrap();
+    export_tflite(&network, &path, &tflite(&names, TfliteNumbers::Float32, TfliteOutputs::Raw)).unwrap();
     let expected = raw(&network, &normalised(&pixels));
     let plan = tract_tflite::tflite().model_for_path(&path).unwrap().into_runnable().unwrap();
     let image = Tensor::from_shape(&[1, SIZE, SIZE, 3], &normalised(&pixels)).unwrap();
@@ -186,11 +186,11 @@ fn no_cut_and_no_flipped_bit_makes_the_interpreter_panic() {
     let (network, names) = (narrow_network(), class_names(CLASSES));
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("m.tflite");
-    let plain = tflite(&names, Numbers::Float32, Detections::Raw);
+    let plain = tflite(&names, TfliteNumbers::Float32, TfliteOutputs::Raw);
     let calibration =
         Calibration::of(&network, &path, &plain, Clipping::LeastError, std::iter::once(pixels())).unwrap();
-    let numbers = Numbers::Int8 { calibration: &calibration, input: ByteInput::Unsigned };
-    export_tflite(&network, &path, &tflite(&names, numbers, Detections::PostProcess)).unwrap();
+    let numbers = TfliteNumbers::Int8 { calibration: &calibration, input: ByteInput::Unsigned };
+    export_tflite(&network, &path, &tflite(&names, numbers, TfliteOutputs::PostProcess)).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(1);
     let mut refused = 0;
@@ -232,7 +232,7 @@ fn odd_names_and_many_classes_are_written() {
         assert_eq!(import(&onnx).unwrap().metadata.class_names.as_ref(), Some(&names));
         assert_eq!(std::fs::read_to_string(labels).unwrap().split('\n').count(), classes + 2);
         let lite = dir.path().join(format!("{classes}.tflite"));
-        export_tflite(&network, &lite, &tflite(&names, Numbers::Float16, Detections::PostProcess)).unwrap();
+        export_tflite(&network, &lite, &tflite(&names, TfliteNumbers::Float16, TfliteOutputs::PostProcess)).unwrap();
         let interpreter = Interpreter::open(&lite).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!((interpreter.about.class_names.as_ref(), interpreter.outputs()[1]), (Some(&names), classes + 1));
     }

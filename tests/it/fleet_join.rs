@@ -2,10 +2,12 @@
 
 use crate::superlink::{FakeSuperLink, Fault, Question};
 use anyhow::{Result, bail};
-use fieldtune::fleet::array::{Array, ArrayData, ArrayRecord};
-use fieldtune::fleet::participant::{Participant, RoundId, Settings, Update, Value};
-use fieldtune::fleet::wire::{Answer, Client, Connection, Metadata, NodeKey, ObjectId, SuperLink, now, read, write};
-use fieldtune::fleet::{Mailbox, Member};
+use fieldtune::fleet::array::{ArrayData, ArrayRecord, FleetArray};
+use fieldtune::fleet::participant::{Participant, RoundId, SettingValue, Settings, Update};
+use fieldtune::fleet::wire::{
+    AnswerContent, Client, Connection, MessageMetadata, NodeKey, ObjectId, SuperLink, now, read, write,
+};
+use fieldtune::fleet::{Mailbox, WorkingNode};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
@@ -29,7 +31,7 @@ struct Adding {
 
 impl Participant for Adding {
     fn train(&mut self, round: &RoundId, mut arrays: ArrayRecord, config: &Settings) -> Result<Update> {
-        assert_eq!((round.run, config.get("lr")), (RUN, Some(&Value::F64(0.5))));
+        assert_eq!((round.run, config.get("lr")), (RUN, Some(&SettingValue::F64(0.5))));
         if let Some(stop) = self.cut_off.take() {
             stop.store(true, Ordering::Relaxed);
             bail!("stopped");
@@ -42,25 +44,25 @@ impl Participant for Adding {
             let ArrayData::F32(values) = &mut array.data else { panic!("floats were sent") };
             values.iter_mut().for_each(|v| *v += 1.0);
         }
-        let metrics = [("num-examples", Value::I64(4)), ("update", Value::Text("float32".into()))];
+        let metrics = [("num-examples", SettingValue::I64(4)), ("update", SettingValue::Text("float32".into()))];
         Ok(Update { arrays, metrics: metrics.map(|(k, v)| (k.to_string(), v)).into() })
     }
 
     fn evaluate(&mut self, _: &RoundId, _: ArrayRecord, _: &Settings) -> Result<Settings> {
         self.evaluated += 1;
-        Ok([("num-examples".to_string(), Value::I64(2))].into())
+        Ok([("num-examples".to_string(), SettingValue::I64(2))].into())
     }
 }
 
 /// A question with one array of these numbers.
 fn question(kind: &str, start: f32) -> Question {
-    let arrays = vec![("w".to_string(), Array::floats(&[2, 2], vec![start; 4]))];
-    question_of(kind, &arrays, &[("lr".to_string(), Value::F64(0.5))].into())
+    let arrays = vec![("w".to_string(), FleetArray::floats(&[2, 2], vec![start; 4]))];
+    question_of(kind, &arrays, &[("lr".to_string(), SettingValue::F64(0.5))].into())
 }
 
 /// A question with these arrays and settings.
 pub fn question_of(kind: &str, arrays: &ArrayRecord, config: &Settings) -> Question {
-    let asked = Metadata {
+    let asked = MessageMetadata {
         run_id: RUN,
         src_node_id: 1,
         group_id: "1".into(),
@@ -68,11 +70,11 @@ pub fn question_of(kind: &str, arrays: &ArrayRecord, config: &Settings) -> Quest
         created_at: now(),
         message_type: kind.into(),
         src_task_id: Some(5),
-        ..Metadata::default()
+        ..MessageMetadata::default()
     };
     let mut objects = BTreeMap::new();
     let outgoing =
-        write(asked, &Answer::Trained { arrays_key: "arrays", arrays, metrics: config }, &mut |id, bytes| {
+        write(asked, &AnswerContent::Trained { arrays_key: "arrays", arrays, metrics: config }, &mut |id, bytes| {
             objects.insert(id.as_str().to_string(), bytes.to_vec());
             Ok(())
         })
@@ -104,7 +106,7 @@ fn as_config(question: Question) -> Question {
     let new_dict = put(&mut objects, head.replace(&metrics, &config), body.as_bytes());
     let (_, head, body) = take(&mut objects, "Message ");
     let root = put(&mut objects, head.replace(&dict, &new_dict), &body);
-    Question { metadata: Metadata { message_id: root, ..question.metadata }, objects }
+    Question { metadata: MessageMetadata { message_id: root, ..question.metadata }, objects }
 }
 
 fn connection(server: &FakeSuperLink) -> Connection {
@@ -117,7 +119,8 @@ fn work(server: &FakeSuperLink, folder: &Path, adding: &mut Adding, done: impl F
     let key = NodeKey::load_or_make(&folder.join("node.key")).expect("a key");
     let superlink = SuperLink::new(Client::new(&connection(server), key).expect("an address"));
     let mailbox = Mailbox::open(folder).expect("a folder");
-    let member = Member::new(superlink, mailbox, adding, Arc::clone(&stop), Duration::from_millis(15)).expect("a node");
+    let member =
+        WorkingNode::new(superlink, mailbox, adding, Arc::clone(&stop), Duration::from_millis(15)).expect("a node");
     thread::scope(|scope| {
         scope.spawn(|| {
             let began = Instant::now();
@@ -138,7 +141,7 @@ fn numbers(server: &FakeSuperLink, at: usize) -> Vec<f32> {
     let metadata = state.answers[at].metadata.clone().expect("metadata");
     let content =
         read::<Infallible>(&metadata, &mut |id| Ok(state.objects[id.as_str()].clone())).expect("a sound answer");
-    assert_eq!(content.config.get("update"), Some(&Value::Text("float32".into())));
+    assert_eq!(content.config.get("update"), Some(&SettingValue::Text("float32".into())));
     let ArrayData::F32(values) = &content.arrays[0].1.data else { panic!("floats") };
     values.clone()
 }

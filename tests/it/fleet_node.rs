@@ -2,9 +2,9 @@
 //! and a small simulated fleet learns.
 
 use fieldtune::data::{SceneOptions, write_voc};
-use fieldtune::fleet::array::{Array, ArrayData, ArrayRecord};
-use fieldtune::fleet::node::{Node, NodeOptions};
-use fieldtune::fleet::participant::{Participant, RoundId, Settings, Update, Value};
+use fieldtune::fleet::array::{ArrayData, ArrayRecord, FleetArray};
+use fieldtune::fleet::node::{FleetNode, NodeOptions};
+use fieldtune::fleet::participant::{Participant, RoundId, SettingValue, Settings, Update};
 use fieldtune::fleet::simulate::{ShareOut, SimulateOptions, simulate};
 use fieldtune::fleet::update::{Encoding, decode};
 use fieldtune::session::PRETRAINED;
@@ -40,7 +40,7 @@ fn options(folder: &Path, name: &str) -> NodeOptions {
     }
 }
 
-fn config(pairs: &[(&str, Value)]) -> Settings {
+fn config(pairs: &[(&str, SettingValue)]) -> Settings {
     pairs.iter().map(|(key, value)| (key.to_string(), value.clone())).collect()
 }
 
@@ -49,10 +49,10 @@ pub fn start_arrays(folder: &Path) -> ArrayRecord {
     let network = fieldtune::interchange::import(&folder.join("start.onnx")).unwrap().network;
     let arrays = fieldtune::interchange::NamedArray::all(&network, 96.into()).unwrap();
     let convs = network.convs();
-    arrays.iter().map(|a| (a.name.clone(), Array::floats(&a.dims, a.read(convs[a.position].1)))).collect()
+    arrays.iter().map(|a| (a.name.clone(), FleetArray::floats(&a.dims, a.read(convs[a.position].1)))).collect()
 }
 
-fn floats(array: &Array) -> &[f32] {
+fn floats(array: &FleetArray) -> &[f32] {
     match &array.data {
         ArrayData::F32(values) => values,
         other => panic!("{} bytes of another kind", other.byte_len()),
@@ -61,7 +61,7 @@ fn floats(array: &Array) -> &[f32] {
 
 fn bytes_up(update: &Update) -> i64 {
     match update.metrics["bytes-up"] {
-        Value::I64(bytes) => bytes,
+        SettingValue::I64(bytes) => bytes,
         ref other => panic!("{other:?}"),
     }
 }
@@ -70,13 +70,13 @@ fn round(message: &str) -> RoundId {
     RoundId { run: 7, message: message.into() }
 }
 
-fn train(node: &mut Node, message: &str, arrays: &ArrayRecord, update: &str) -> Update {
+fn train(node: &mut FleetNode, message: &str, arrays: &ArrayRecord, update: &str) -> Update {
     let config = config(&[
-        ("server-round", Value::I64(1)),
-        ("rounds", Value::I64(2)),
-        ("update", Value::Text(update.into())),
-        ("freeze", Value::I64(4)),
-        ("recipe", Value::Text("hold = 0.0\nwarmup = 0".into())),
+        ("server-round", SettingValue::I64(1)),
+        ("rounds", SettingValue::I64(2)),
+        ("update", SettingValue::Text(update.into())),
+        ("freeze", SettingValue::I64(4)),
+        ("recipe", SettingValue::Text("hold = 0.0\nwarmup = 0".into())),
     ]);
     node.train(&round(message), arrays.clone(), &config).unwrap()
 }
@@ -86,7 +86,7 @@ fn a_round_moves_what_is_trained_and_compressed_answers_say_the_same() {
     on_one_thread(|| {
         let folder = tempfile::tempdir().unwrap();
         inputs(folder.path(), 10);
-        let mut node = Node::open(&options(folder.path(), "node"), Arc::default()).unwrap();
+        let mut node = FleetNode::open(&options(folder.path(), "node"), Arc::default()).unwrap();
         let start = start_arrays(&folder.path().join("node"));
         let whole = train(&mut node, "a", &start, "float32");
         let names = |record: &ArrayRecord| record.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -97,12 +97,12 @@ fn a_round_moves_what_is_trained_and_compressed_answers_say_the_same() {
             let moved = floats(now) != floats(before);
             assert_eq!(moved, !frozen, "{name}");
         }
-        assert_eq!(whole.metrics["num-examples"], Value::I64(8));
-        let Value::I64s(counts) = &whole.metrics["class-examples"] else { panic!("counts") };
+        assert_eq!(whole.metrics["num-examples"], SettingValue::I64(8));
+        let SettingValue::I64s(counts) = &whole.metrics["class-examples"] else { panic!("counts") };
         assert_eq!(counts.len(), node.class_names().len());
         for (update, off) in [("float16", 1e-3), ("int8", 0.02), ("int2", 0.6)] {
             // A fresh folder: nothing is left over from another answer.
-            let mut node = Node::open(&options(folder.path(), update), Arc::default()).unwrap();
+            let mut node = FleetNode::open(&options(folder.path(), update), Arc::default()).unwrap();
             let coarse = train(&mut node, "a", &start, update);
             let (mut wrong, mut all) = (0.0, 0.0);
             for ((name, now), (_, before)) in whole.arrays.iter().zip(&start) {
@@ -126,26 +126,26 @@ fn a_round_that_is_cut_off_goes_on_with_the_same_bits() {
     on_one_thread(|| {
         let folder = tempfile::tempdir().unwrap();
         inputs(folder.path(), 10);
-        let mut whole = Node::open(&options(folder.path(), "whole"), Arc::default()).unwrap();
+        let mut whole = FleetNode::open(&options(folder.path(), "whole"), Arc::default()).unwrap();
         let start = start_arrays(&folder.path().join("whole"));
         let expected = train(&mut whole, "a", &start, "int8");
         let again = train(&mut whole, "a", &start, "int8");
         assert_eq!(expected.arrays, again.arrays, "asked twice, trained once, nothing is added twice");
         let stop = Arc::new(AtomicBool::new(true));
-        let mut cut = Node::open(&options(folder.path(), "cut"), Arc::clone(&stop)).unwrap();
+        let mut cut = FleetNode::open(&options(folder.path(), "cut"), Arc::clone(&stop)).unwrap();
         // It stops after its first step.
         let config = config(&[
-            ("server-round", Value::I64(1)),
-            ("rounds", Value::I64(2)),
-            ("update", Value::Text("int8".into())),
-            ("freeze", Value::I64(4)),
-            ("recipe", Value::Text("hold = 0.0\nwarmup = 0".into())),
+            ("server-round", SettingValue::I64(1)),
+            ("rounds", SettingValue::I64(2)),
+            ("update", SettingValue::Text("int8".into())),
+            ("freeze", SettingValue::I64(4)),
+            ("recipe", SettingValue::Text("hold = 0.0\nwarmup = 0".into())),
         ]);
         let error = cut.train(&round("a"), start.clone(), &config).unwrap_err().to_string();
         assert!(error.contains("goes on when asked again"), "{error}");
         drop(cut);
         stop.store(false, Ordering::Relaxed);
-        let mut cut = Node::open(&options(folder.path(), "cut"), stop).unwrap();
+        let mut cut = FleetNode::open(&options(folder.path(), "cut"), stop).unwrap();
         assert_eq!(train(&mut cut, "a", &start, "int8").arrays, expected.arrays);
     });
 }
@@ -156,17 +156,17 @@ fn bad_messages_and_spent_budgets_train_nothing() {
         let folder = tempfile::tempdir().unwrap();
         inputs(folder.path(), 10);
         let with_budget = NodeOptions { mb_per_day: Some(0.001), ..options(folder.path(), "node") };
-        let mut node = Node::open(&with_budget, Arc::default()).unwrap();
+        let mut node = FleetNode::open(&with_budget, Arc::default()).unwrap();
         let start = start_arrays(&folder.path().join("node"));
-        let refused = |node: &mut Node, arrays: &ArrayRecord, pairs: &[(&str, Value)]| {
+        let refused = |node: &mut FleetNode, arrays: &ArrayRecord, pairs: &[(&str, SettingValue)]| {
             node.train(&round("a"), arrays.clone(), &config(pairs)).unwrap_err().to_string()
         };
         assert!(refused(&mut node, &start, &[]).contains("mb_per_day"));
         assert!(refused(&mut node, &start[..4].to_vec(), &[]).contains("did not come"));
-        assert!(refused(&mut node, &start, &[("lr", Value::F64(-1.0))]).contains("lr"));
-        let classes = Value::Texts(vec!["nothing of ours".into()]);
+        assert!(refused(&mut node, &start, &[("lr", SettingValue::F64(-1.0))]).contains("lr"));
+        let classes = SettingValue::Texts(vec!["nothing of ours".into()]);
         assert!(refused(&mut node, &start, &[("class-names", classes)]).contains("not among the federation's"));
-        let fresh = Value::Texts(vec!["nothing of ours".into()]);
+        let fresh = SettingValue::Texts(vec!["nothing of ours".into()]);
         assert!(refused(&mut node, &start, &[("fresh-layers", fresh)]).contains("no weight array"));
         assert!(!folder.path().join("node/round.toml").exists());
     });

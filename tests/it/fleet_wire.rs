@@ -2,10 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use fieldtune::fleet::array::{Array, ArrayData, ArrayRecord};
-use fieldtune::fleet::participant::{Settings, Value};
+use fieldtune::fleet::array::{ArrayData, ArrayRecord, FleetArray};
+use fieldtune::fleet::participant::{SettingValue, Settings};
 use fieldtune::fleet::wire::{
-    Answer, Content, Fault, Message, Metadata, ObjectId, ObjectTree, Outgoing, read, reply_to, write,
+    AnswerContent, Content, FleetMessage, MessageFault, MessageMetadata, ObjectId, ObjectTree, Outgoing, read,
+    reply_to, write,
 };
 use half::f16;
 use prost::Message as _;
@@ -15,7 +16,7 @@ use std::path::Path;
 
 /// A message of the golden file.
 struct Golden {
-    message: Message,
+    message: FleetMessage,
     tree: ObjectTree,
     objects: BTreeMap<String, Vec<u8>>,
 }
@@ -34,58 +35,61 @@ fn golden(name: &str) -> Golden {
     let one = &all[name];
     let objects = one["objects"].as_object().into_iter().flatten().map(|(id, text)| (id.clone(), bytes(text)));
     Golden {
-        message: Message::decode(&bytes(&one["message"])[..]).expect("a message"),
+        message: FleetMessage::decode(&bytes(&one["message"])[..]).expect("a message"),
         tree: ObjectTree::decode(&bytes(&one["tree"])[..]).expect("a tree"),
         objects: objects.collect(),
     }
 }
 
 fn arrays() -> ArrayRecord {
-    let of = |shape: &[usize], data| Array { shape: shape.to_vec(), data };
+    let of = |shape: &[usize], data| FleetArray { shape: shape.to_vec(), data };
     vec![
-        ("stem/weights".into(), Array::floats(&[2, 3, 3, 3], (0..54).map(|i| i as f32 - 7.0).collect())),
+        ("stem/weights".into(), FleetArray::floats(&[2, 3, 3, 3], (0..54).map(|i| i as f32 - 7.0).collect())),
         ("stem/bias".into(), of(&[2], ArrayData::F16(vec![f16::from_f32(0.5), f16::from_f32(-0.25)]))),
         ("codes".into(), of(&[2, 2], ArrayData::I8(vec![-128, 127, 0, 1]))),
-        ("scalar".into(), Array::floats(&[], vec![1.5])),
-        ("same".into(), Array::floats(&[], vec![1.5])),
-        ("empty".into(), Array::floats(&[0, 4], Vec::new())),
+        ("scalar".into(), FleetArray::floats(&[], vec![1.5])),
+        ("same".into(), FleetArray::floats(&[], vec![1.5])),
+        ("empty".into(), FleetArray::floats(&[0, 4], Vec::new())),
     ]
 }
 
-fn settings<const N: usize>(pairs: [(&str, Value); N]) -> Settings {
+fn settings<const N: usize>(pairs: [(&str, SettingValue); N]) -> Settings {
     pairs.map(|(key, value)| (key.to_string(), value)).into()
 }
 
 fn metrics() -> Settings {
     settings([
-        ("loss", Value::F64(0.5)),
-        ("num-examples", Value::I64(12)),
-        ("per-class", Value::F64s(vec![0.25, 0.75])),
-        ("seen", Value::I64s(vec![3, 4])),
-        ("update", Value::Text("int8".into())),
+        ("loss", SettingValue::F64(0.5)),
+        ("num-examples", SettingValue::I64(12)),
+        ("per-class", SettingValue::F64s(vec![0.25, 0.75])),
+        ("seen", SettingValue::I64s(vec![3, 4])),
+        ("update", SettingValue::Text("int8".into())),
     ])
 }
 
 /// The content of a golden message, with its objects changed before.
-fn content(golden: &Golden, change: impl Fn(&ObjectId, Vec<u8>) -> Vec<u8>) -> Result<Content, Fault<Infallible>> {
+fn content(
+    golden: &Golden,
+    change: impl Fn(&ObjectId, Vec<u8>) -> Vec<u8>,
+) -> Result<Content, MessageFault<Infallible>> {
     let metadata = golden.message.metadata.as_ref().expect("metadata");
     read(metadata, &mut |id| {
         Ok(golden.objects.get(id.as_str()).map(|bytes| change(id, bytes.clone())).unwrap_or_default())
     })
 }
 
-fn refusal(result: Result<Content, Fault<Infallible>>) -> String {
+fn refusal(result: Result<Content, MessageFault<Infallible>>) -> String {
     match result {
-        Err(Fault::Content(found)) => found,
+        Err(MessageFault::Content(found)) => found,
         other => panic!("{other:?}"),
     }
 }
 
 /// The answer to the golden question at the time that the golden answers have.
-fn answered(answer: &Answer) -> (Outgoing, BTreeMap<String, Vec<u8>>) {
+fn answered(answer: &AnswerContent) -> (Outgoing, BTreeMap<String, Vec<u8>>) {
     let asked = golden("question").message.metadata.expect("metadata");
     let mut objects = BTreeMap::new();
-    let metadata = Metadata { ttl: 3600.0, ..reply_to(&asked, 1_800_000_000.25) };
+    let metadata = MessageMetadata { ttl: 3600.0, ..reply_to(&asked, 1_800_000_000.25) };
     let outgoing = write(metadata, answer, &mut |id, bytes| {
         objects.insert(id.as_str().to_string(), bytes.to_vec());
         Ok(())
@@ -100,34 +104,35 @@ fn what_flower_asks_is_read() {
     assert_eq!((metadata.run_id, metadata.dst_node_id), (u64::MAX - 4, (1 << 63) + 7));
     assert_eq!((metadata.src_task_id, metadata.dst_task_id), (Some(11), None));
     let config = settings([
-        ("server-round", Value::I64(3)),
-        ("lr", Value::F64(0.125)),
-        ("measure", Value::Bool(true)),
-        ("recipe", Value::Text("hold = 0.0".into())),
-        ("raw", Value::Bytes(vec![0, 255])),
-        ("class-names", Value::Texts(vec!["cat".into(), "dog".into()])),
-        ("steps", Value::I64s(vec![1, -2])),
-        ("rates", Value::F64s(vec![0.5, 1.5])),
-        ("flags", Value::I64s(vec![1, 0])),
+        ("server-round", SettingValue::I64(3)),
+        ("lr", SettingValue::F64(0.125)),
+        ("measure", SettingValue::Bool(true)),
+        ("recipe", SettingValue::Text("hold = 0.0".into())),
+        ("raw", SettingValue::Bytes(vec![0, 255])),
+        ("class-names", SettingValue::Texts(vec!["cat".into(), "dog".into()])),
+        ("steps", SettingValue::I64s(vec![1, -2])),
+        ("rates", SettingValue::F64s(vec![0.5, 1.5])),
+        ("flags", SettingValue::I64s(vec![1, 0])),
     ]);
     let expected = Content { arrays_key: "arrays".into(), arrays: arrays(), config };
     assert_eq!(content(&question, |_, bytes| bytes).expect("a sound message"), expected);
 
     let doubles = content(&golden("doubles"), |_, bytes| bytes).expect("a sound message");
     assert_eq!(doubles.arrays_key, "parameters");
-    assert_eq!(doubles.arrays[0].1, Array::floats(&[2], vec![0.1, f32::INFINITY]), "the nearest f32");
+    assert_eq!(doubles.arrays[0].1, FleetArray::floats(&[2], vec![0.1, f32::INFINITY]), "the nearest f32");
 }
 
 #[test]
 fn what_flower_would_answer_is_written_byte_by_byte() {
     let answer = golden("answer");
     let (arrays, metrics) = (arrays(), metrics());
-    let (outgoing, objects) = answered(&Answer::Trained { arrays_key: "arrays", arrays: &arrays, metrics: &metrics });
+    let (outgoing, objects) =
+        answered(&AnswerContent::Trained { arrays_key: "arrays", arrays: &arrays, metrics: &metrics });
     assert_eq!(objects, answer.objects);
     assert_eq!(outgoing, Outgoing { message: answer.message, tree: answer.tree });
 
     let failed = golden("failed");
-    let (outgoing, objects) = answered(&Answer::Failed { reason: "no room" });
+    let (outgoing, objects) = answered(&AnswerContent::Failed { reason: "no room" });
     assert_eq!(objects, failed.objects);
     assert_eq!(outgoing, Outgoing { message: failed.message, tree: failed.tree });
 }
@@ -135,10 +140,11 @@ fn what_flower_would_answer_is_written_byte_by_byte() {
 #[test]
 fn large_arrays_go_in_pieces_and_equal_pieces_once() {
     let large = golden("large");
-    let arrays = vec![("large".to_string(), Array::floats(&[3_000_000], vec![0.0; 3_000_000]))];
+    let arrays = vec![("large".to_string(), FleetArray::floats(&[3_000_000], vec![0.0; 3_000_000]))];
     let mut numbers = metrics();
     numbers.remove("update");
-    let (outgoing, objects) = answered(&Answer::Trained { arrays_key: "arrays", arrays: &arrays, metrics: &numbers });
+    let (outgoing, objects) =
+        answered(&AnswerContent::Trained { arrays_key: "arrays", arrays: &arrays, metrics: &numbers });
     assert_eq!(outgoing, Outgoing { message: large.message, tree: large.tree });
     let names: Vec<String> = serde_json::from_value(file()["large"]["objects"].clone()).expect("names");
     assert_eq!(objects.keys().cloned().collect::<Vec<_>>(), names);
@@ -190,11 +196,11 @@ fn described(body: &str, chunks: &[&[u8]]) -> Golden {
     let array = put("Array", &chunks, body.as_bytes());
     let record = put("ArrayRecord", &[&array], format!("{{\"w\": \"{array}\"}}").as_bytes());
     let dict = put("RecordDict", &[&record], format!("{{\"arrays\": \"{record}\"}}").as_bytes());
-    let metadata = Metadata { run_id: 1, ttl: 60.0, ..Metadata::default() };
-    let message = Message { metadata: Some(metadata.clone()), content: None, error: None };
+    let metadata = MessageMetadata { run_id: 1, ttl: 60.0, ..MessageMetadata::default() };
+    let message = FleetMessage { metadata: Some(metadata.clone()), content: None, error: None };
     let root = put("Message", &[&dict], &message.encode_to_vec());
-    let metadata = Metadata { message_id: root, ..metadata };
-    Golden { message: Message { metadata: Some(metadata), ..message }, tree: ObjectTree::default(), objects }
+    let metadata = MessageMetadata { message_id: root, ..metadata };
+    Golden { message: FleetMessage { metadata: Some(metadata), ..message }, tree: ObjectTree::default(), objects }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use fieldtune::data::{
-    CheckOptions, DataSet, ExportFormat, Format, Kind, Pack, PackOptions, SplitOptions, check, export, open_all,
+    CheckOptions, DataSet, ExportFormat, FindingKind, Format, Pack, PackOptions, SplitOptions, check, export, open_all,
     write_pack,
 };
 
@@ -239,7 +239,7 @@ fn an_archive_is_read_without_unpacking_and_a_broken_one_is_refused() {
     bytes[at] ^= 1;
     std::fs::write(&path, &bytes).expect("writes");
     let report = check(&DataSet::open(&path).expect("opens"), &CheckOptions::default());
-    assert_eq!(report.count(Kind::UnreadableImage), 1, "{}", report.render());
+    assert_eq!(report.count(FindingKind::UnreadableImage), 1, "{}", report.render());
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("writes");
     let error = DataSet::open(&path).expect_err("is cut").to_string();
     assert!(error.contains("expected a zip archive as downloaded"), "{error}");

@@ -7,7 +7,7 @@
 use crate::resume::finished;
 use crate::runs::text;
 use fieldtune::data::DataSet;
-use fieldtune::fleet::wire::{Message, Metadata};
+use fieldtune::fleet::wire::{FleetMessage, MessageMetadata};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use prost::Message as _;
 use std::fs;
@@ -110,15 +110,15 @@ fn torch() -> Vec<u8> {
 
 /// The metadata of a training message, as a server encodes it.
 fn fleet_root() -> Vec<u8> {
-    let metadata = Metadata {
+    let metadata = MessageMetadata {
         run_id: 7,
         dst_node_id: 9,
         message_type: "train".into(),
         group_id: "1".into(),
         ttl: 3600.0,
-        ..Metadata::default()
+        ..MessageMetadata::default()
     };
-    Message { metadata: Some(metadata), ..Message::default() }.encode_to_vec()
+    FleetMessage { metadata: Some(metadata), ..FleetMessage::default() }.encode_to_vec()
 }
 
 /// As [`mutate`], of the label file in an archive or of its name, mostly; the archive is packed again.

@@ -6,10 +6,10 @@
 use crate::shared::json;
 use crate::support::layouts::{encoder, objects, targets, to_file_layout};
 use fieldtune::boxes::{Anchors, BoxCoder, CenterBox, CornerBox, Matcher, ScoreFunction, nms};
-use fieldtune::eval::Detector;
+use fieldtune::eval::PostProcessor;
 use fieldtune::interchange::{Imported, import};
 use fieldtune::loss::{Classification, SsdLoss};
-use fieldtune::model::{ConvKind, SsdModel, Training};
+use fieldtune::model::{ConvKind, LayerTraining, SsdModel};
 use fieldtune::ops;
 use fieldtune::optim::{LayerUpdate, Optimizer, OptimizerKind, Rates};
 use fieldtune::train::{Observe, TrainBatch, Window, micro_step};
@@ -169,7 +169,7 @@ fn predictions_equal_pytorch() {
 fn losses_mining_and_every_gradient_equal_pytorch() {
     let (golden, imported) = (golden("loss.json"), network());
     let targets = targets(&golden["objects"], &encoder(&imported, SIZE));
-    let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+    let mut model = SsdModel::new(&imported.network, |_| LayerTraining::Trained);
     model.round_kept(false);
     let convs = imported.network.convs();
     let focal = Classification::Focal { alpha: 0.25, gamma: 2.0 };
@@ -226,7 +226,7 @@ fn ten_steps_equal_pytorch() {
     let targets = targets(&self::golden("loss.json")["objects"], &encoder(&imported, SIZE));
     let sgd = OptimizerKind::Sgd { momentum: 0.9 };
     for (name, kind, rate, decay) in [("sgd", sgd, 5e-5, 0.0), ("adamw", OptimizerKind::adamw(), 3e-5, 0.01)] {
-        let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+        let mut model = SsdModel::new(&imported.network, |_| LayerTraining::Trained);
         model.round_kept(false);
         let sizes = imported.network.convs().into_iter().map(|(_, w)| [w.weight.len(), w.bias.len()]);
         let mut optimizer = Optimizer::new(kind, false, sizes.collect::<Vec<_>>());
@@ -268,7 +268,8 @@ fn suppression_and_detections_equal_torchvision() {
     let predictions = SsdModel::for_inference(&imported.network).forward(input);
     let anchors = encoder(&imported, SIZE).anchors;
     let count = anchors.len();
-    let detector = Detector { score_threshold: 0.05, top: 20, ..Detector::new(anchors, ScoreFunction::Softmax) };
+    let detector =
+        PostProcessor { score_threshold: 0.05, top: 20, ..PostProcessor::new(anchors, ScoreFunction::Softmax) };
     let all = ops::read(&predictions.logits, |logits| {
         ops::read(&predictions.deltas, |deltas| {
             let each = logits.chunks_exact(count * COLUMNS).zip(deltas.chunks_exact(count * 4));

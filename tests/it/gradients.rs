@@ -7,7 +7,7 @@
 use fieldtune::boxes::{Anchors, BoxCoder, CornerBox, Matcher, ScoreFunction};
 use fieldtune::loss::{Classification, ImageGradients, SsdLoss, TargetEncoder, Targets};
 use fieldtune::model::{
-    Activation, ConvKind, ConvLayer, ConvSpec, ConvWeights, Ssd, SsdModel, Stage, Training, initialise_network,
+    Activation, ConvKind, ConvLayer, ConvSpec, ConvWeights, LayerTraining, Ssd, SsdModel, Stage, initialise_network,
     ssd_mobilenet_v2, ssdlite_mobilenet_v2,
 };
 use fieldtune::ops;
@@ -79,7 +79,7 @@ pub fn batch(n: usize) -> TrainBatch {
 }
 
 /// A network whose gradient is that of the numbers that went forward: none is rounded in between.
-fn exact(network: &Ssd<ConvWeights>, training: impl Fn(Stage) -> Training) -> SsdModel {
+fn exact(network: &Ssd<ConvWeights>, training: impl Fn(Stage) -> LayerTraining) -> SsdModel {
     let mut model = SsdModel::new(network, training);
     model.round_kept(false);
     model
@@ -131,7 +131,7 @@ fn every_layers_gradient_is_the_slope_of_the_loss() {
         (&plain, Classification::mining(ScoreFunction::Sigmoid)),
     ] {
         let loss = SsdLoss { classification, ..SsdLoss::new(CLASSES) };
-        let mut model = exact(network, |_| Training::Trained);
+        let mut model = exact(network, |_| LayerTraining::Trained);
         let mut window = Window::default();
         micro_step(&model, &loss, batch.clone(), &mut window, Observe::Nothing);
         let value = loss_of(&model, &loss, &batch);
@@ -177,18 +177,18 @@ fn every_layers_gradient_is_the_slope_of_the_loss() {
 #[test]
 fn frozen_layers_have_no_gradient_and_change_no_other() {
     let (network, batch, loss) = (network(), batch(2), SsdLoss::new(CLASSES));
-    let gradients = |training: &dyn Fn(Stage) -> Training| {
+    let gradients = |training: &dyn Fn(Stage) -> LayerTraining| {
         let mut window = Window::default();
         micro_step(&exact(&network, training), &loss, batch.clone(), &mut window, Observe::Nothing);
         (0..window.gradients.len()).map(|i| window.gradients.get(i).map(|g| g.clone())).collect::<Vec<_>>()
     };
-    let all = gradients(&|_| Training::Trained);
+    let all = gradients(&|_| LayerTraining::Trained);
     let stages: Vec<Stage> = network.convs().into_iter().map(|(stage, _)| stage).collect();
     // The leading stages, as a recipe freezes them; and a hole in the middle, through which gradients still pass.
     let leading = |stage: Stage| matches!(stage, Stage::Stem | Stage::Block(0..3));
     let middle = |stage: Stage| matches!(stage, Stage::Block(5) | Stage::Last | Stage::ClassHead(_));
     for frozen in [leading as fn(Stage) -> bool, middle] {
-        let some = gradients(&|stage| if frozen(stage) { Training::Frozen } else { Training::Trained });
+        let some = gradients(&|stage| if frozen(stage) { LayerTraining::Frozen } else { LayerTraining::Trained });
         for ((stage, all), some) in stages.iter().zip(&all).zip(&some) {
             assert_eq!(some.as_ref(), all.as_ref().filter(|_| !frozen(*stage)), "{stage:?}");
         }

@@ -7,7 +7,7 @@
 //! full load without a case at 25 °C, and how resistance and capacity part between die and board. The pace's gains were
 //! set on this model as well, so this shows that it works in principle; no board was measured.
 
-use fieldtune::board::{BoardConfig, Pace, Pacer};
+use fieldtune::board::{BoardConfig, BoardPace, Pacer};
 use std::collections::VecDeque;
 
 const IDLE_W: f64 = 2.1;
@@ -99,8 +99,8 @@ fn train(place: Place, sensor: Sensor, micro_batch_s: f64, pacer: Option<Pacer>)
         let ended = plant.now_s;
         loop {
             let left = match pacer.update(plant.now_s, Some(plant.read()), micro_batch_s, false) {
-                Pace::Rest => 0.5,
-                Pace::Work(share) => micro_batch_s * (1.0 / share - 1.0) - (plant.now_s - ended),
+                BoardPace::Rest => 0.5,
+                BoardPace::Work(share) => micro_batch_s * (1.0 / share - 1.0) - (plant.now_s - ended),
             };
             if left < DT || plant.now_s >= RUN_S {
                 break;

@@ -2,7 +2,7 @@
 //!
 //! Buffers stand off alignment between guard zones, and those a kernel must overwrite start as NaN.
 
-use fieldtune::kernel::{ConvGeometry, Gradients, Isa, Kind, Layer, backward, forward, reference};
+use fieldtune::kernel::{ConvGeometry, Gradients, Isa, KernelKind, LayerValues, backward, forward, reference};
 use fieldtune::model::{Activation, ConvKind, ConvSpec, Padding, Ssd, ssdlite_mobilenet_v2};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -121,10 +121,10 @@ impl Case {
         let dy = draw(g.output_len(), -1.0, 1.0);
         let (dw, db) = (draw(g.weight_len(), -1.0, 1.0), draw(g.cout, -1.0, 1.0));
         let (w, s, b, xs) = (magnitudes(&weight), magnitudes(&scale), magnitudes(&bias), magnitudes(&x));
-        let layer = Layer { geometry, weight: &weight, scale: &scale, bias: &bias };
+        let layer = LayerValues { geometry, weight: &weight, scale: &scale, bias: &bias };
         // With magnitudes in place of values the reference sums the magnitudes of the terms.
-        let size = Layer { geometry, weight: &w, scale: &s, bias: &b };
-        let linear = Layer { geometry: ConvGeometry { relu6: false, ..g }, ..size };
+        let size = LayerValues { geometry, weight: &w, scale: &s, bias: &b };
+        let linear = LayerValues { geometry: ConvGeometry { relu6: false, ..g }, ..size };
         let forward = Expected {
             values: reference::forward(&layer, &x, None),
             magnitudes: reference::forward(&linear, &xs, None),
@@ -158,9 +158,9 @@ impl Case {
         }
     }
 
-    fn layer(&self) -> Layer<'_> {
+    fn layer(&self) -> LayerValues<'_> {
         let (weight, scale, bias) = (self.weight.values(), self.scale.values(), self.bias.values());
-        Layer { geometry: self.geometry, weight, scale, bias }
+        LayerValues { geometry: self.geometry, weight, scale, bias }
     }
 
     fn run_forward(&self, isa: Isa, residual: Option<&Guarded>) -> Guarded {
@@ -194,7 +194,7 @@ impl Case {
         let y = self.run_forward(isa, None);
         let mut worst = self.forward.error(y.values(), &what("y"));
         assert_eq!(y.bits(), self.run_forward(isa, None).bits(), "{}", what("a second forward pass"));
-        if self.geometry.kind == Kind::Pointwise && !self.geometry.relu6 {
+        if self.geometry.kind == KernelKind::Pointwise && !self.geometry.relu6 {
             let y = self.run_forward(isa, Some(&self.residual));
             worst = worst.max(self.forward_residual.error(y.values(), &what("y with residual")));
         }
@@ -352,10 +352,10 @@ fn odd_pointwise_and_dense_shapes_equal_the_reference() {
 }
 
 /// A 1x1 layer on one pixel: `y = act(scale·x + bias)`.
-fn one_pixel<R>(relu6: bool, [scale, bias]: [f32; 2], f: impl Fn(Isa, &Layer) -> R) -> Vec<R> {
+fn one_pixel<R>(relu6: bool, [scale, bias]: [f32; 2], f: impl Fn(Isa, &LayerValues) -> R) -> Vec<R> {
     let spec = spec(ConvKind::Pointwise, [1, 1], 1, Padding::TfSame, [1, 1]);
     let geometry = ConvGeometry { relu6, ..spec.geometry([1, 1, 1, 1]) };
-    let layer = Layer { geometry, weight: &[1.0], scale: &[scale], bias: &[bias] };
+    let layer = LayerValues { geometry, weight: &[1.0], scale: &[scale], bias: &[bias] };
     Isa::available().into_iter().map(|isa| f(isa, &layer)).collect()
 }
 

@@ -101,7 +101,7 @@ fn detections_on_photos_above_the_limit_are_in_their_own_pixels() {
     for format in ["voc", "coco"] {
         let report = check(&DataSet::open(&out.join(format)).expect("opens"), &CheckOptions::default());
         assert!(report.worst() < Some(Severity::Error), "{}", report.render());
-        assert_eq!(report.count(fieldtune::data::Kind::SizeMismatch), 0, "{}", report.render());
+        assert_eq!(report.count(fieldtune::data::FindingKind::SizeMismatch), 0, "{}", report.render());
         assert_eq!(
             report.account.boxes.used + report.account.boxes.repaired + report.account.boxes.dropped,
             detections.len()

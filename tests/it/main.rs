@@ -11,6 +11,7 @@ mod cases;
 mod circles;
 mod cli;
 mod data;
+mod definitions;
 mod demo;
 mod dense;
 mod diagnose;

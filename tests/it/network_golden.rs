@@ -5,7 +5,7 @@ use crate::shared::{json, shared};
 use crate::support::layouts::{encoder, targets, to_file_layout};
 use fieldtune::interchange::import;
 use fieldtune::loss::{Classification, SsdLoss};
-use fieldtune::model::{ConvKind, SsdModel, Training};
+use fieldtune::model::{ConvKind, LayerTraining, SsdModel};
 use fieldtune::ops;
 use fieldtune::optim::{LayerUpdate, Optimizer, OptimizerKind, Rates};
 use fieldtune::train::{Observe, TrainBatch, Window, micro_step};
@@ -64,7 +64,7 @@ fn loss_and_every_gradient_equal_pytorch() {
     let Some(root) = shared("") else { return };
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
-    let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+    let mut model = SsdModel::new(&imported.network, |_| LayerTraining::Trained);
     model.round_kept(false);
     let targets = targets(&golden["gt"], &encoder(&imported, SIZE));
     let convs = imported.network.convs();
@@ -126,7 +126,7 @@ fn expansions_of_16_bits_hardly_change_a_gradient() {
     let imported = import(&root.join(WEIGHTS)).unwrap();
     let targets = targets(&golden["gt"], &encoder(&imported, SIZE));
     let [exact, half] = [false, true].map(|keep| {
-        let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+        let mut model = SsdModel::new(&imported.network, |_| LayerTraining::Trained);
         model.round_kept(keep);
         let (mut window, targets) = (Window::default(), targets.clone());
         let batch = TrainBatch { images: images(), size: SIZE.into(), targets };
@@ -161,7 +161,7 @@ fn ten_steps_equal_pytorch() {
     for (name, kind, decay) in
         [("sgd_lr1e5_f64", OptimizerKind::Sgd { momentum: 0.9 }, 0.0), ("adamw_lr1e5_f64", adamw, 0.01)]
     {
-        let mut model = SsdModel::new(&imported.network, |_| Training::Trained);
+        let mut model = SsdModel::new(&imported.network, |_| LayerTraining::Trained);
         let sizes = imported.network.convs().into_iter().map(|(_, w)| [w.weight.len(), w.bias.len()]);
         let mut optimizer = Optimizer::new(kind, false, sizes.collect::<Vec<_>>());
         let expected: Vec<[f64; 2]> = serde_json::from_value(steps[name].clone()).unwrap();

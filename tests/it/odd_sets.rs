@@ -1,6 +1,6 @@
 //! Data sets of kinds that people meet and no folder of the handed cases shows: read as meant, or told as what they are.
 
-use fieldtune::data::{CheckOptions, DataSet, Kind, Report, Severity, check};
+use fieldtune::data::{CheckOptions, DataSet, FindingKind, Report, Severity, check};
 
 use crate::account::assert_adds_up;
 use crate::photos::{Photos, voc_xml};
@@ -55,7 +55,7 @@ fn yolo_lines_of_other_hands_have_the_same_boxes() {
             let wanted = [0.35, 0.1, 0.65, 0.7];
             assert!(object.corners.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-9), "{case}: {object:?}");
         }
-        assert_eq!(report.count(Kind::PredictedLabels), usize::from(*case == "predicted"), "{case}");
+        assert_eq!(report.count(FindingKind::PredictedLabels), usize::from(*case == "predicted"), "{case}");
         assert_eq!(report.worst(), Some(Severity::Warning), "{case}: {}", report.render());
     }
 }
@@ -64,11 +64,11 @@ fn yolo_lines_of_other_hands_have_the_same_boxes() {
 fn numbers_that_count_from_one_take_no_class_for_another() {
     let (_, report) = checked(&set(NAMES, |i| format!("{} 0.5 0.5 0.3 0.4\n", 1 + i % 2)));
     let errors = report.errors();
-    let said = errors.iter().find(|(kind, _, forbids)| *kind == Kind::ClassListsDisagree && *forbids);
+    let said = errors.iter().find(|(kind, _, forbids)| *kind == FindingKind::ClassListsDisagree && *forbids);
     let (_, sentence, _) = said.unwrap_or_else(|| panic!("{}", report.render()));
     assert!(sentence.contains("either the numbers count from 1, or the list lacks its first name"), "{sentence}");
     let (_, report) = checked(&set(NAMES, |i| format!("{} 0.5 0.5 0.3 0.4\n", i % 2)));
-    assert_eq!(report.count(Kind::ClassListsDisagree), 0);
+    assert_eq!(report.count(FindingKind::ClassListsDisagree), 0);
 }
 
 /// An editor turned the photos and took the EXIF orientation away; nothing says to which side.
@@ -82,7 +82,7 @@ fn photos_that_were_turned_since_are_not_trained_on_with_stretched_boxes() {
     }
     let (_, report) = checked(&photos);
     assert_eq!((used(&report), report.account.boxes.dropped), (0, 6));
-    let turned = report.findings.iter().find(|f| f.kind == Kind::SizeMismatch).expect("is told");
+    let turned = report.findings.iter().find(|f| f.kind == FindingKind::SizeMismatch).expect("is told");
     assert!(turned.severity == Severity::Error && turned.detail.contains("it was turned since"), "{turned:?}");
     // Width and height exchanged in the file alone: the boxes fit the photo as it is.
     let photos = Photos::new();
@@ -97,7 +97,7 @@ fn labels_of_a_second_format_are_said_to_be_passed_over() {
     let yaml = "path: .\nnames: [cat, dog]\ntrain: .\n";
     photos.file("labels.json", coco).file("data.yaml", yaml).file("package.json", r#"{"name": "not labels"}"#);
     let (_, report) = checked(&photos);
-    let said: Vec<_> = report.findings.iter().filter(|f| f.kind == Kind::LabelsPassedOver).collect();
+    let said: Vec<_> = report.findings.iter().filter(|f| f.kind == FindingKind::LabelsPassedOver).collect();
     let [only] = said.as_slice() else { panic!("{said:?}") };
     assert_eq!(
         (only.place.to_string().as_str(), only.detail.as_str()),

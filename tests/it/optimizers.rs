@@ -1,6 +1,6 @@
 //! One optimizer step and the moving average, on every instruction set, against their formulas in `f64`.
 
-use fieldtune::kernel::{AdamwParameter, AdamwStep, Average, Isa, SgdStep, adamw, follow, sgd, squared_sum};
+use fieldtune::kernel::{AdamwParameter, AdamwStep, Isa, MovingAverage, SgdStep, adamw, follow, sgd, squared_sum};
 use fieldtune::optim::{StateVec, dither};
 use half::bf16;
 use rand::{Rng, SeedableRng};
@@ -77,7 +77,7 @@ fn adamw_equals_its_formula() {
         let mut g = draw(len, -1.0..1.0, 4);
         g.iter_mut().take(1).for_each(|g| *g = 0.0);
         let mut w = w0.clone();
-        let average = Some(Average { lag: lag.as_mut(), keep: 0.75 });
+        let average = Some(MovingAverage { lag: lag.as_mut(), keep: 0.75 });
         let parameter = AdamwParameter { w: &mut w, g: &g, m: m.as_mut(), v: v.as_mut(), average };
         adamw(isa, ADAMW, parameter, dither(case as u64));
         let [m, v, lag] = [&m, &v, &lag].map(numbers);
@@ -119,7 +119,7 @@ fn sgd_equals_its_formula() {
         let [mut v, mut lag] = [2, 5].map(|seed| state(&draw(len, -0.1..0.1, seed), half));
         let (w0, g, [v0, lag0]) = (draw(len, -1.0..1.0, 1), draw(len, -1.0..1.0, 3), [&v, &lag].map(numbers));
         let mut w = w0.clone();
-        let average = Some(Average { lag: lag.as_mut(), keep: 0.75 });
+        let average = Some(MovingAverage { lag: lag.as_mut(), keep: 0.75 });
         sgd(isa, step, &mut w, &g, v.as_mut(), average, dither(case as u64));
         let [v, lag] = [&v, &lag].map(numbers);
         for i in 0..len {
@@ -142,7 +142,7 @@ fn the_average_moves_by_its_share() {
         for keep in [0.0f32, 0.98, 1.0] {
             let mut lag = state(&draw(len, -0.1..0.1, 3), half);
             let lag0 = numbers(&lag);
-            follow(isa, Average { lag: lag.as_mut(), keep }, &before, &after, dither(case as u64));
+            follow(isa, MovingAverage { lag: lag.as_mut(), keep }, &before, &after, dither(case as u64));
             for (i, lag) in numbers(&lag).into_iter().enumerate() {
                 let [l, b, a, keep] = [lag0[i], before[i], after[i], keep].map(f64::from);
                 // The new average is `keep` parts the old and `1 - keep` parts the parameter.
@@ -163,7 +163,7 @@ fn a_mean_of_thousand_steps_does_not_stand_still_in_16_bits() {
         let [mut m, mut v, mut lag] = [(); 3].map(|()| state(&start, true));
         let start = numbers(&v);
         for step in 1..=1000 {
-            let average = Some(Average { lag: lag.as_mut(), keep: 0.999 });
+            let average = Some(MovingAverage { lag: lag.as_mut(), keep: 0.999 });
             let parameter = AdamwParameter { w: &mut w, g: &g, m: m.as_mut(), v: v.as_mut(), average };
             adamw(isa, still, parameter, dither(step));
         }
@@ -196,7 +196,7 @@ fn state_in_16_bits_moves_weights_as_state_in_32_bits_does() {
                 gradient_scale: 1.0,
                 ..ADAMW
             };
-            let average = Some(Average { lag: lag.as_mut(), keep: 0.99 });
+            let average = Some(MovingAverage { lag: lag.as_mut(), keep: 0.99 });
             let parameter = AdamwParameter { w: &mut w, g: &g, m: m.as_mut(), v: v.as_mut(), average };
             adamw(Isa::best(), of_step, parameter, dither(step));
         }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use fieldtune::data::{DataSet, Format, Kind, Report, Severity};
+use fieldtune::data::{DataSet, FindingKind, Format, Report, Severity};
 
 use crate::odd_sets::checked;
 use crate::photos::{Photos, voc_xml};
@@ -95,13 +95,13 @@ fn a_list_that_disagrees_with_the_yaml_beside_it_is_an_error() {
     let report = assert_is_truth(&set, "yaml and list");
     let errors = report.errors();
     let (_, sentence, forbids) =
-        errors.iter().find(|(kind, ..)| *kind == Kind::ClassListsDisagree).expect("two lists, two orders");
+        errors.iter().find(|(kind, ..)| *kind == FindingKind::ClassListsDisagree).expect("two lists, two orders");
     assert!(*forbids && sentence.contains("number 0 is \"cat\" in data.yaml and \"dog\" here"), "{sentence}");
     // The same order, and the list of a model elsewhere.
     let set = yolo(line);
     set.file("data.yaml", "train: images\nnames: [cat, dog]\n").file("labels/classes.txt", "cat\ndog\n");
     set.file("model/labels.txt", "person\nbicycle\n");
-    assert_eq!(assert_is_truth(&set, "one order").count(Kind::ClassListsDisagree), 0);
+    assert_eq!(assert_is_truth(&set, "one order").count(FindingKind::ClassListsDisagree), 0);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn lines_of_other_hands_are_the_same_boxes() {
         set.file("classes.txt", "cat\ndog\n");
         let report = assert_is_truth(&set, case);
         assert!(report.worst() < Some(Severity::Error), "{case}: {}", report.render());
-        assert_eq!(report.count(Kind::PredictedLabels), usize::from(*predicted), "{case}");
+        assert_eq!(report.count(FindingKind::PredictedLabels), usize::from(*predicted), "{case}");
     }
     let two_lines = |i: u8| (line(i) + &line(i + 1)).replace('\n', "\r");
     let set = yolo(two_lines);
@@ -230,7 +230,7 @@ fn a_split_in_a_column_or_in_the_name_of_a_label_file_is_used() {
 
 /// The one finding about labels that are passed over.
 fn passed_over(report: &Report) -> (Severity, String) {
-    let mut all = report.findings.iter().filter(|f| f.kind == Kind::LabelsPassedOver);
+    let mut all = report.findings.iter().filter(|f| f.kind == FindingKind::LabelsPassedOver);
     let found = all.next().unwrap_or_else(|| panic!("{}", report.render()));
     assert!(all.next().is_none());
     (found.severity, found.detail.clone())
@@ -276,8 +276,13 @@ fn a_broken_file_beside_sound_ones_is_told_as_broken() {
         set.file(&format!("images/p{i}.json"), if i == 3 { &text[..60] } else { &text });
     }
     let (_, report) = checked(&set);
-    assert_eq!((report.account.boxes.used, report.count(Kind::ImageWithoutLabels)), (7, 0), "{}", report.render());
-    let broken = report.findings.iter().find(|f| f.kind == Kind::MalformedLabel).expect("is told");
+    assert_eq!(
+        (report.account.boxes.used, report.count(FindingKind::ImageWithoutLabels)),
+        (7, 0),
+        "{}",
+        report.render()
+    );
+    let broken = report.findings.iter().find(|f| f.kind == FindingKind::MalformedLabel).expect("is told");
     assert_eq!(broken.place.file, "images/p3.json");
     assert_eq!(report.account.labels.malformed, 1);
 }
@@ -287,7 +292,7 @@ fn names_that_look_alike_are_told_whatever_makes_them_differ() {
     for names in ["cafe\u{301}\ncaf\u{e9}\n", "cat\u{200b}\ncat\n", "stop sign\nstop\u{a0}sign\n"] {
         let set = yolo(line);
         set.file("classes.txt", names);
-        assert_eq!(checked(&set).1.count(Kind::SimilarClassNames), 1, "{names:?}");
+        assert_eq!(checked(&set).1.count(FindingKind::SimilarClassNames), 1, "{names:?}");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use fieldtune::data::{DataSet, Kind, Pack, PackAs, PackOptions, PackReport, is_current, pack_or_reuse, write_pack};
+use fieldtune::data::{
+    DataSet, FindingKind, Pack, PackAs, PackOptions, PackReport, is_current, pack_or_reuse, write_pack,
+};
 
 use crate::photos::{Photos, jpeg, voc_xml};
 use crate::shared::shared;
@@ -45,7 +47,7 @@ fn what_is_packed_comes_back_scaled_cleaned_and_split() {
     photos.file(".set.pack.4294967295.tmp", "half a pack");
     let (pack, report) = packed(&photos);
     assert_eq!((report.records, report.skipped, report.objects), (11, 1, 10));
-    assert!(report.report.count(Kind::TruncatedImage) == 1);
+    assert!(report.report.count(FindingKind::TruncatedImage) == 1);
     assert_eq!(pack.classes(), ["cat", "dog"]);
     assert_eq!(pack.split_names(), ["train", "val"]);
     let (train, val) = (pack.split("train").expect("is there"), pack.split("valid").expect("a synonym"));
@@ -118,7 +120,7 @@ fn packing_goes_on_where_a_killed_process_was() {
         let report = write_pack(&dataset, &path, &options, &mut |done, _| steps.push(done)).expect("packs");
         assert!(fs::read(&path).expect("reads") == whole, "cut at {cut}: the same bytes");
         assert_eq!((report.records, report.skipped, report.objects), (11, 1, 10), "cut at {cut}");
-        assert_eq!(report.report.count(Kind::TruncatedImage), 1, "what was found before the stop is told, too");
+        assert_eq!(report.report.count(FindingKind::TruncatedImage), 1, "what was found before the stop is told, too");
         assert!(!part.exists());
         starts.push(steps[0]);
     }

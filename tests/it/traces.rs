@@ -27,7 +27,8 @@ fn found(lines: &[Value]) -> Vec<(Cause, u64)> {
     let (mut watchdog, mut entries) = Watchdog::begin(facts, Mode::Advise);
     steps.iter().for_each(|s| entries.extend(watchdog.step(s)));
     assert_eq!(replay(&entries), entries);
-    let told = |e: &_| if let fieldtune::watchdog::Entry::Diagnosis(d) = e { Some((d.cause, d.step)) } else { None };
+    let told =
+        |e: &_| if let fieldtune::watchdog::JournalEntry::Diagnosis(d) = e { Some((d.cause, d.step)) } else { None };
     entries.iter().filter_map(told).collect()
 }
 

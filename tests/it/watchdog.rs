@@ -1,8 +1,8 @@
 //! The watchdog against series that behave like runs: healthy ones, one fault each, and recorded ones of real photos.
 
 use fieldtune::watchdog::{
-    Action, Cause, CureOutcome, Entry, EpochFigures, ImageSignals, Mode, Portion, RunFacts, StageFacts, StageKind,
-    StageSignals, StepSignals, Watchdog, parse, replay, story,
+    Action, Cause, CureOutcome, EpochFigures, ImageSignals, JournalEntry, Mode, Portion, RunFacts, StageFacts,
+    StageKind, StageSignals, StepSignals, Watchdog, parse, replay, story,
 };
 
 const STEPS: u64 = 800;
@@ -214,10 +214,10 @@ impl Patient {
         }
     }
 
-    fn apply(&mut self, entries: &[Entry], watchdog: &Watchdog) {
+    fn apply(&mut self, entries: &[JournalEntry], watchdog: &Watchdog) {
         self.rate = watchdog.adjustments().rate;
         for entry in entries {
-            if let Entry::Cure(cure) = entry
+            if let JournalEntry::Cure(cure) = entry
                 && cure.applied
             {
                 match (&cure.action, self.fault) {
@@ -226,7 +226,7 @@ impl Patient {
                     _ => {}
                 }
             }
-            if let (Entry::Cure(_), Fault::Collapse) = (entry, self.fault) {
+            if let (JournalEntry::Cure(_), Fault::Collapse) = (entry, self.fault) {
                 self.fault = Fault::None;
             }
         }
@@ -234,7 +234,7 @@ impl Patient {
 }
 
 /// The journal of a whole run.
-fn run(fault: Fault, seed: u64, mode: Mode) -> (Vec<Entry>, Watchdog, Patient) {
+fn run(fault: Fault, seed: u64, mode: Mode) -> (Vec<JournalEntry>, Watchdog, Patient) {
     let mut patient = Patient::new(fault, seed);
     let (mut watchdog, mut all) = Watchdog::begin(facts(), mode);
     for step in 1..=STEPS {
@@ -248,8 +248,11 @@ fn run(fault: Fault, seed: u64, mode: Mode) -> (Vec<Entry>, Watchdog, Patient) {
     (all, watchdog, patient)
 }
 
-fn diagnoses(entries: &[Entry]) -> Vec<(Cause, u64)> {
-    entries.iter().filter_map(|e| if let Entry::Diagnosis(d) = e { Some((d.cause, d.step)) } else { None }).collect()
+fn diagnoses(entries: &[JournalEntry]) -> Vec<(Cause, u64)> {
+    entries
+        .iter()
+        .filter_map(|e| if let JournalEntry::Diagnosis(d) = e { Some((d.cause, d.step)) } else { None })
+        .collect()
 }
 
 #[test]
@@ -303,8 +306,7 @@ fn every_fault_gets_its_name() {
 #[test]
 fn a_cure_is_given_checked_and_told() {
     let (entries, watchdog, patient) = run(Fault::Rate(30.0), 1, Mode::Cure);
-    let helped =
-        |e: &Entry| matches!(e, Entry::Verdict(v) if v.cause == Cause::RateTooHigh && v.outcome == CureOutcome::Helped);
+    let helped = |e: &JournalEntry| matches!(e, JournalEntry::Verdict(v) if v.cause == Cause::RateTooHigh && v.outcome == CureOutcome::Helped);
     assert!(entries.iter().any(helped), "{:#?}", entries.iter().filter(|e| e.is_decision()).collect::<Vec<_>>());
     let rate = watchdog.adjustments().rate * 30.0;
     assert!((0.2..6.0).contains(&rate), "the rate ends at {rate} times the right one");
@@ -322,7 +324,7 @@ fn a_cure_is_given_checked_and_told() {
 fn advice_changes_nothing_and_off_says_nothing() {
     let (entries, watchdog, _) = run(Fault::Rate(30.0), 2, Mode::Advise);
     assert_eq!(*watchdog.adjustments(), Default::default());
-    assert!(entries.iter().all(|e| !matches!(e, Entry::Cure(c) if c.applied)));
+    assert!(entries.iter().all(|e| !matches!(e, JournalEntry::Cure(c) if c.applied)));
     let (entries, watchdog, _) = run(Fault::Rate(30.0), 2, Mode::Off);
     assert!(entries.len() == 1 && *watchdog.adjustments() == Default::default());
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// The parts of a run.
 #[derive(Clone, Debug)]
-pub struct Cell {
+pub struct AccuracyCell {
     pub recipe: String,
     /// Its job file; the default recipe where there is none.
     pub job: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct CellResult {
     pub cpu_seconds: f64,
 }
 
-impl Cell {
+impl AccuracyCell {
     pub fn folder_name(&self) -> String {
         let length = match (self.minutes, self.epochs) {
             (Some(minutes), _) => format!("-{minutes}min"),
@@ -109,7 +109,7 @@ impl CellResult {
     pub const HEADER: &str = "set                  recipe          minutes  seed  epochs  CPU s     AP   AP50";
     pub const CSV_HEADER: &str = "set,recipe,minutes,seed,epochs,cpu_s,AP,AP50";
 
-    pub fn line(&self, cell: &Cell) -> String {
+    pub fn line(&self, cell: &AccuracyCell) -> String {
         let minutes = cell.minutes.map_or("-".into(), |m| m.to_string());
         format!(
             "{:<20} {:<15} {minutes:>7} {:>5} {:>7} {:>6.0} {:>6.3} {:>6.3}",
@@ -117,7 +117,7 @@ impl CellResult {
         )
     }
 
-    pub fn csv_line(&self, cell: &Cell) -> String {
+    pub fn csv_line(&self, cell: &AccuracyCell) -> String {
         let minutes = cell.minutes.map_or(String::new(), |m| m.to_string());
         let name = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
         format!(

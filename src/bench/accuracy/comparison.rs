@@ -1,6 +1,6 @@
 //! A recipe beside the default one: the differences of runs on the same photos with the same seed.
 
-use super::cell::{Cell, CellResult};
+use super::cell::{AccuracyCell, CellResult};
 use crate::eval::Interval;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -25,7 +25,7 @@ pub struct Comparison {
 
 impl Comparison {
     /// `None` where no pair of runs is there.
-    pub fn of(done: &[(&Cell, CellResult)], recipe: &str, other: &str) -> Option<Self> {
+    pub fn of(done: &[(&AccuracyCell, CellResult)], recipe: &str, other: &str) -> Option<Self> {
         let of = |name: &str| done.iter().filter(move |(cell, _)| cell.recipe == name).collect::<Vec<_>>();
         let others = of(other);
         let pairs: Vec<(CellResult, CellResult)> = of(recipe)
@@ -85,8 +85,8 @@ impl std::fmt::Display for Comparison {
 mod tests {
     use super::*;
 
-    fn run(recipe: &str, set: &str, seed: u64, ap: f64) -> (Cell, CellResult) {
-        let cell = Cell {
+    fn run(recipe: &str, set: &str, seed: u64, ap: f64) -> (AccuracyCell, CellResult) {
+        let cell = AccuracyCell {
             recipe: recipe.into(),
             job: None,
             set: set.into(),

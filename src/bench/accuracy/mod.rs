@@ -10,7 +10,7 @@ mod comparison;
 use crate::config::JobFile;
 use crate::session::terminal;
 use anyhow::{Context, Result, anyhow, bail};
-use cell::{Cell, CellResult};
+use cell::{AccuracyCell, CellResult};
 use clap::Args;
 use comparison::Comparison;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ fn recipes(a: &AccuracyArguments) -> Result<Vec<NamedRecipe>> {
 }
 
 /// Every run that was asked for, set by set, so that a comparison is complete as early as may be.
-fn cells(a: &AccuracyArguments, recipes: &[NamedRecipe]) -> Result<Vec<Cell>> {
+fn cells(a: &AccuracyArguments, recipes: &[NamedRecipe]) -> Result<Vec<AccuracyCell>> {
     let budgets: Vec<Option<f64>> =
         if a.minutes.is_empty() { vec![None] } else { a.minutes.iter().copied().map(Some).collect() };
     let mut cells = Vec::new();
@@ -80,7 +80,7 @@ fn cells(a: &AccuracyArguments, recipes: &[NamedRecipe]) -> Result<Vec<Cell>> {
         for &minutes in &budgets {
             for &seed in &a.seeds {
                 for recipe in recipes {
-                    cells.push(Cell {
+                    cells.push(AccuracyCell {
                         recipe: recipe.name.clone(),
                         job: recipe.file.clone(),
                         set: name.clone(),
@@ -94,7 +94,7 @@ fn cells(a: &AccuracyArguments, recipes: &[NamedRecipe]) -> Result<Vec<Cell>> {
             }
         }
     }
-    let mut names: Vec<String> = cells.iter().map(Cell::folder_name).collect();
+    let mut names: Vec<String> = cells.iter().map(AccuracyCell::folder_name).collect();
     names.sort();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         bail!(

@@ -20,7 +20,7 @@ use serde_json::json;
 use setting::Setting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use tally::Tally;
+use tally::FaultTally;
 use variety::Variety;
 
 /// Side of the input for scenes.
@@ -91,7 +91,7 @@ pub fn run(a: &StagnationArguments) -> Result<u8> {
         std::fs::create_dir_all(keep)?;
     }
     let setting = Setting::new(a)?;
-    let mut tally = Tally::default();
+    let mut tally = FaultTally::default();
     let mut healthy: BTreeMap<u64, f64> = BTreeMap::new();
     if !a.json {
         terminal::stream_line(format_args!("{}", tally::HEADER))?;

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::setting::Setting;
 use super::variety::Variety;
 use crate::train::{Records, TrainError, TrainState, read_journal, train};
-use crate::watchdog::{Action, Entry, Mode, auc};
+use crate::watchdog::{Action, JournalEntry, Mode, auc};
 use anyhow::{Context, Result};
 use std::sync::atomic::AtomicBool;
 
@@ -100,18 +100,18 @@ impl Outcome {
             scores.iter().map(|s| (doubt(s), spoilt.get(s.index as usize) == Some(&true))).collect()
         });
         let verdicts = journal.iter().filter_map(|e| match e {
-            Entry::Verdict(v) => Some(format!("{}: {:?}", v.cause.words(), v.outcome).to_lowercase()),
+            JournalEntry::Verdict(v) => Some(format!("{}: {:?}", v.cause.words(), v.outcome).to_lowercase()),
             _ => None,
         });
         let verdicts = verdicts.collect();
-        let found = journal.iter().filter_map(|e| if let Entry::Diagnosis(d) = e { Some(d) } else { None });
+        let found = journal.iter().filter_map(|e| if let JournalEntry::Diagnosis(d) = e { Some(d) } else { None });
         let found: Vec<_> = found.collect();
         let mut found: Vec<_> = found.into_iter().filter(|d| !d.cause.is_harmless()).collect();
         // As they are told: those that cost little after the others.
         found.sort_by_key(|d| d.cause.is_slight());
         let causes: Vec<_> = found.iter().map(|d| (d.cause, d.step)).collect();
         let cures = journal.iter().filter_map(|e| match e {
-            Entry::Cure(c) if c.applied => Some(c.action.clone()),
+            JournalEntry::Cure(c) if c.applied => Some(c.action.clone()),
             _ => None,
         });
         let history = &state.progress.history;
@@ -132,10 +132,10 @@ impl Outcome {
 }
 
 /// Epochs until the validation loss first fails to fall.
-fn stopped_early(journal: &[Entry]) -> usize {
+fn stopped_early(journal: &[JournalEntry]) -> usize {
     let mut lowest = f32::INFINITY;
     let mut epochs = 0;
-    for epoch in journal.iter().filter_map(|e| if let Entry::Epoch(epoch) = e { Some(epoch) } else { None }) {
+    for epoch in journal.iter().filter_map(|e| if let JournalEntry::Epoch(epoch) = e { Some(epoch) } else { None }) {
         epochs += 1;
         let Some(loss) = epoch.validation.map(|v| v[0] + v[1]) else { continue };
         if loss >= lowest {

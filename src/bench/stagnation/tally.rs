@@ -24,13 +24,13 @@ struct TallyRow {
 }
 
 #[derive(Default)]
-pub struct Tally {
+pub struct FaultTally {
     rows: Vec<TallyRow>,
     healthy: u32,
     alarms: u32,
 }
 
-impl Tally {
+impl FaultTally {
     pub fn healthy(&mut self, run: &Outcome) {
         self.healthy += 1;
         self.alarms += u32::from(run.first.is_some());

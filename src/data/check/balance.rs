@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::super::annotation::Place;
-use super::super::finding::{Action, Finding, Kind, Severity};
+use super::super::annotation::FilePlace;
+use super::super::finding::{Finding, FindingAction, FindingKind, Severity};
 use super::super::paths::folded;
 use super::super::sample::Object;
 use super::super::source::DataSet;
@@ -48,9 +48,14 @@ pub(super) fn add(classes: &mut [ClassCount], objects: &[Object], splits: &[&Spl
 
 pub(super) fn findings(classes: &[ClassCount], splits: &[SplitList]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let whole_set = || Place::file("");
+    let whole_set = || FilePlace::file("");
     if classes.iter().all(|c| c.usable == 0) {
-        findings.push(Finding::new(Kind::NoObjects, whole_set(), Action::Kept, "not one usable box in the whole set"));
+        findings.push(Finding::new(
+            FindingKind::NoObjects,
+            whole_set(),
+            FindingAction::Kept,
+            "not one usable box in the whole set",
+        ));
         return findings;
     }
     let roles = Roles::of(splits.iter().map(|s| s.name.as_str()));
@@ -61,13 +66,13 @@ pub(super) fn findings(classes: &[ClassCount], splits: &[SplitList]) -> Vec<Find
                 let trained = roles.as_ref().is_some_and(|r| r.train == *split);
                 let severity = if trained { Severity::Error } else { Severity::Warning };
                 let detail = format!("class {:?} has no usable box in split {split:?}", class.name);
-                let finding = Finding::new(Kind::ClassWithoutExamples, whole_set(), Action::Kept, detail);
+                let finding = Finding::new(FindingKind::ClassWithoutExamples, whole_set(), FindingAction::Kept, detail);
                 findings.push(finding.with_severity(severity));
             }
         }
         if (1..RARE).contains(&class.usable) {
             let detail = format!("class {:?} has {} boxes in the whole set", class.name, class.usable);
-            findings.push(Finding::new(Kind::RareClass, whole_set(), Action::Kept, detail));
+            findings.push(Finding::new(FindingKind::RareClass, whole_set(), FindingAction::Kept, detail));
         }
     }
     // Composition of letters and marks without width are not to be seen either.
@@ -77,7 +82,7 @@ pub(super) fn findings(classes: &[ClassCount], splits: &[SplitList]) -> Vec<Find
     for class in classes {
         if let Some(other) = first.get(&plain(&class.name)) {
             let detail = format!("classes {other:?} and {:?} look like one", class.name);
-            findings.push(Finding::new(Kind::SimilarClassNames, whole_set(), Action::Kept, detail));
+            findings.push(Finding::new(FindingKind::SimilarClassNames, whole_set(), FindingAction::Kept, detail));
         } else {
             first.insert(plain(&class.name), &class.name);
         }

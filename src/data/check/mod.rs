@@ -1,7 +1,7 @@
 //! Every defect of a data set in one run.
 //!
 //! Nothing is changed: a finding's action says what packing will do, and packing does it by the same functions.
-//! [`Kind`] lists what can be found.
+//! [`FindingKind`] lists what can be found.
 
 mod balance;
 mod report;
@@ -14,8 +14,8 @@ use rayon::prelude::*;
 
 use crate::boxes::{CornerBox, InputSize};
 
-use super::annotation::{Annotation, Place};
-use super::finding::{Action, Finding, Kind};
+use super::annotation::{Annotation, FilePlace};
+use super::finding::{Finding, FindingAction, FindingKind};
 use super::inspect::{Inspected, Inspector};
 use super::sample::Object;
 use super::source::DataSet;
@@ -75,21 +75,21 @@ pub fn check_with(dataset: &DataSet, options: &CheckOptions, done: &(dyn Fn(usiz
     survey.finish(Some(options.input_size))
 }
 
-fn of_size(object: &Object, place: &Place, dataset: &DataSet, options: &CheckOptions) -> Option<Finding> {
+fn of_size(object: &Object, place: &FilePlace, dataset: &DataSet, options: &CheckOptions) -> Option<Finding> {
     let InputSize { height, width } = options.input_size;
     let (w, h) = (object.bbox.width() * width as f64, object.bbox.height() * height as f64);
     (w.min(h) < MIN_SIDE_PX).then(|| {
         let class = &dataset.classes[object.class];
         let detail = format!("{class} is {w:.1} x {h:.1} pixels at input size {}", options.input_size);
-        Finding::new(Kind::BoxTooSmall, place.clone(), Action::Kept, detail)
+        Finding::new(FindingKind::BoxTooSmall, place.clone(), FindingAction::Kept, detail)
     })
 }
 
-fn of_anchors(object: &Object, place: &Place, dataset: &DataSet, options: &CheckOptions) -> Option<Finding> {
+fn of_anchors(object: &Object, place: &FilePlace, dataset: &DataSet, options: &CheckOptions) -> Option<Finding> {
     let best = options.anchors.iter().map(|a| a.iou(&object.bbox)).max_by(f64::total_cmp)?;
     (best < MIN_ANCHOR_IOU).then(|| {
         let class = &dataset.classes[object.class];
         let detail = format!("{class}: the best of {} anchors has IoU {best:.2}", options.anchors.len());
-        Finding::new(Kind::BoxWithoutAnchor, place.clone(), Action::Kept, detail)
+        Finding::new(FindingKind::BoxWithoutAnchor, place.clone(), FindingAction::Kept, detail)
     })
 }

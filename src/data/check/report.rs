@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::boxes::InputSize;
 
 use super::super::account::{Account, Fates};
-use super::super::finding::{Finding, Kind, Severity};
+use super::super::finding::{Finding, FindingKind, Severity};
 use super::super::findings::Findings;
 use super::super::text::shown;
 use super::balance::ClassCount;
@@ -50,12 +50,12 @@ impl Report {
         u8::from(self.worst() == Some(Severity::Error))
     }
 
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count(&self, kind: FindingKind) -> usize {
         self.findings.count(kind)
     }
 
     /// One sentence for each kind of error, and whether it forbids training.
-    pub fn errors(&self) -> Vec<(Kind, String, bool)> {
+    pub fn errors(&self) -> Vec<(FindingKind, String, bool)> {
         let errors = groups(&self.findings).into_iter().filter(|g| g.severity == Severity::Error);
         errors
             .map(|g| (g.kind, g.sentence(&self.sides, self.input_size), g.kept.iter().any(|f| f.forbids_training())))
@@ -71,8 +71,8 @@ impl Report {
             let count = json!({"boxes": c.boxes, "usable": c.usable, "images": c.images, "splits": splits});
             (c.name.clone(), count)
         };
-        let count = |((kind, severity, action), n): (&(Kind, Severity, _), &usize)| {
-            let action: &super::super::finding::Action = action;
+        let count = |((kind, severity, action), n): (&(FindingKind, Severity, _), &usize)| {
+            let action: &super::super::finding::FindingAction = action;
             json!({"kind": kind.name(), "severity": severity.name(), "action": action.name(), "count": n})
         };
         json!({
@@ -156,12 +156,14 @@ fn push(text: &mut String, arguments: std::fmt::Arguments) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::annotation::Place;
-    use super::super::super::finding::Action;
+    use super::super::super::annotation::FilePlace;
+    use super::super::super::finding::FindingAction;
     use super::*;
 
     fn report() -> Report {
-        let finding = |line| Finding::new(Kind::ZeroAreaBox, Place::line("a.xml", line), Action::Dropped, "no area");
+        let finding = |line| {
+            Finding::new(FindingKind::ZeroAreaBox, FilePlace::line("a.xml", line), FindingAction::Dropped, "no area")
+        };
         Report {
             findings: (1..=25).map(finding).collect(),
             classes: vec![ClassCount {

@@ -2,7 +2,7 @@
 
 use crate::boxes::InputSize;
 
-use super::super::finding::{Action, Finding, Kind, Severity};
+use super::super::finding::{Finding, FindingAction, FindingKind, Severity};
 use super::super::findings::Findings;
 use super::super::text::shown;
 use super::sides::{MIN_SIDE_PX, Sides};
@@ -12,9 +12,9 @@ const LONGEST: usize = 300;
 
 /// All findings of one kind, severity and action.
 pub struct Group<'a> {
-    pub kind: Kind,
+    pub kind: FindingKind,
     pub severity: Severity,
-    pub action: Action,
+    pub action: FindingAction,
     pub count: usize,
     /// Those that were kept, worst or first of them first.
     pub kept: Vec<&'a Finding>,
@@ -22,7 +22,7 @@ pub struct Group<'a> {
 
 /// Findings by kind, worst first.
 pub fn groups(findings: &Findings) -> Vec<Group<'_>> {
-    let group = |((kind, severity, action), count): (&(Kind, Severity, Action), &usize)| {
+    let group = |((kind, severity, action), count): (&(FindingKind, Severity, FindingAction), &usize)| {
         let of_group = |f: &&Finding| (f.kind, f.severity, f.action) == (*kind, *severity, *action);
         let kept = findings.iter().filter(of_group).collect();
         Group { kind: *kind, severity: *severity, action: *action, count: *count, kept }
@@ -41,7 +41,7 @@ impl Group<'_> {
         let what = match (self.kind, input_size) {
             // A finding of the whole set is its own sentence.
             _ if self.count == 1 => example.clone(),
-            (Kind::BoxTooSmall, Some(size)) => small_boxes(sides, size),
+            (FindingKind::BoxTooSmall, Some(size)) => small_boxes(sides, size),
             _ => format!("{} {}; e.g. {example}", self.count, things(self.kind)),
         };
         let advice = advice(self.kind);
@@ -68,70 +68,73 @@ fn example(finding: &Finding) -> String {
 }
 
 /// The things that a kind counts, in the plural.
-fn things(kind: Kind) -> &'static str {
+fn things(kind: FindingKind) -> &'static str {
     match kind {
-        Kind::MalformedLabel => "labels cannot be understood",
-        Kind::UnknownClass => "objects are of a class that is not in the list",
-        Kind::UnreadableImage => "photos do not decode",
-        Kind::TruncatedImage => "photo files end early",
-        Kind::DuplicateImageAcrossSplits => "photos have a byte-identical copy in another split",
-        Kind::ImageInTwoSplits => "photos are in two splits",
-        Kind::ClassListsDisagree => "lists of class names disagree",
-        Kind::ClassNameUnusable => "class names cannot be used",
-        Kind::ClassWithoutExamples => "classes lack a usable box in a split",
-        Kind::ZeroAreaBox => "boxes are less than a pixel wide or high",
-        Kind::ReversedBox => "boxes have their corners exchanged",
-        Kind::BoxOutsideImage => "boxes reach out of their image",
-        Kind::DuplicateBox => "boxes stand twice",
-        Kind::NearDuplicateBox => "boxes nearly repeat another of their class",
-        Kind::ConflictingBoxes => "boxes nearly equal one of another class",
-        Kind::BoxTooSmall => "boxes are very small",
-        Kind::DuplicateImage => "groups of byte-identical photos",
-        Kind::ImageWithoutLabels => "photos have no labels",
-        Kind::LabelWithoutImage => "labels have no photo",
-        Kind::ListedImageMissing => "listed photos are not there",
-        Kind::SizeMismatch => "photos have another size than their labels say",
-        Kind::LabelsNotRotated => "photos were labelled before their EXIF rotation",
-        Kind::RareClass => "classes have very few boxes",
-        Kind::SimilarClassNames => "pairs of class names look like one",
-        Kind::ImageFormatNotRead => "formats of photos are not read",
-        Kind::TextEncoding => "label files have an encoding that was guessed",
-        Kind::LabelsPassedOver => "labels are passed over",
-        Kind::PredictedLabels => "sets have boxes that a model predicted",
-        Kind::SizeMissing => "photos have no declared size",
-        Kind::BoxWithoutAnchor => "boxes fit no anchor well",
-        Kind::BackgroundImage => "photos show no object",
-        Kind::InvalidOrientation => "photos have a meaningless EXIF orientation",
-        Kind::PolygonLabels => "files have polygons, whose bounding boxes are used",
-        Kind::UnusedCategory => "categories are no classes",
-        Kind::NoPhoto => "folders hold masks or previews",
-        Kind::RepeatedLink => "links lead to folders that were listed",
-        Kind::ImageInNoSplit => "labelled photos are in none of the given splits",
+        FindingKind::MalformedLabel => "labels cannot be understood",
+        FindingKind::UnknownClass => "objects are of a class that is not in the list",
+        FindingKind::UnreadableImage => "photos do not decode",
+        FindingKind::TruncatedImage => "photo files end early",
+        FindingKind::DuplicateImageAcrossSplits => "photos have a byte-identical copy in another split",
+        FindingKind::ImageInTwoSplits => "photos are in two splits",
+        FindingKind::ClassListsDisagree => "lists of class names disagree",
+        FindingKind::ClassNameUnusable => "class names cannot be used",
+        FindingKind::ClassWithoutExamples => "classes lack a usable box in a split",
+        FindingKind::ZeroAreaBox => "boxes are less than a pixel wide or high",
+        FindingKind::ReversedBox => "boxes have their corners exchanged",
+        FindingKind::BoxOutsideImage => "boxes reach out of their image",
+        FindingKind::DuplicateBox => "boxes stand twice",
+        FindingKind::NearDuplicateBox => "boxes nearly repeat another of their class",
+        FindingKind::ConflictingBoxes => "boxes nearly equal one of another class",
+        FindingKind::BoxTooSmall => "boxes are very small",
+        FindingKind::DuplicateImage => "groups of byte-identical photos",
+        FindingKind::ImageWithoutLabels => "photos have no labels",
+        FindingKind::LabelWithoutImage => "labels have no photo",
+        FindingKind::ListedImageMissing => "listed photos are not there",
+        FindingKind::SizeMismatch => "photos have another size than their labels say",
+        FindingKind::LabelsNotRotated => "photos were labelled before their EXIF rotation",
+        FindingKind::RareClass => "classes have very few boxes",
+        FindingKind::SimilarClassNames => "pairs of class names look like one",
+        FindingKind::ImageFormatNotRead => "formats of photos are not read",
+        FindingKind::TextEncoding => "label files have an encoding that was guessed",
+        FindingKind::LabelsPassedOver => "labels are passed over",
+        FindingKind::PredictedLabels => "sets have boxes that a model predicted",
+        FindingKind::SizeMissing => "photos have no declared size",
+        FindingKind::BoxWithoutAnchor => "boxes fit no anchor well",
+        FindingKind::BackgroundImage => "photos show no object",
+        FindingKind::InvalidOrientation => "photos have a meaningless EXIF orientation",
+        FindingKind::PolygonLabels => "files have polygons, whose bounding boxes are used",
+        FindingKind::UnusedCategory => "categories are no classes",
+        FindingKind::NoPhoto => "folders hold masks or previews",
+        FindingKind::RepeatedLink => "links lead to folders that were listed",
+        FindingKind::ImageInNoSplit => "labelled photos are in none of the given splits",
         _ => "findings",
     }
 }
 
 /// The remedy for a person; empty where there is nothing to be done.
-fn advice(kind: Kind) -> &'static str {
+fn advice(kind: FindingKind) -> &'static str {
     match kind {
-        Kind::MalformedLabel => "mend the label or export it again",
-        Kind::UnknownClass => "add the class to the list, or mend the label",
-        Kind::UnreadableImage | Kind::TruncatedImage => "copy the photo again, or remove it with its labels",
-        Kind::DuplicateImageAcrossSplits | Kind::ImageInTwoSplits => "keep each photo on one side only",
-        Kind::ValidationIsTraining => "give val photos of its own, or leave val out and a part is held back",
-        Kind::XywhAsXyxy | Kind::XyxyAsXywh | Kind::BoxFormUnclear | Kind::PixelsAsFractions => {
-            "export the labels again in the form that the format demands"
+        FindingKind::MalformedLabel => "mend the label or export it again",
+        FindingKind::UnknownClass => "add the class to the list, or mend the label",
+        FindingKind::UnreadableImage | FindingKind::TruncatedImage => {
+            "copy the photo again, or remove it with its labels"
         }
-        Kind::ClassListsDisagree => "bring all labels to one list of names",
-        Kind::ClassNameUnusable => "rename the class",
-        Kind::ManyBadBoxes => "look at the boxes with --pictures",
-        Kind::ClassWithoutExamples | Kind::RareClass => "photograph more of it",
-        Kind::NoObjects => "label some photos",
-        Kind::ImageWithoutLabels => "label them, or remove them",
-        Kind::LabelWithoutImage => "put the photos where the labels say, or remove the labels",
-        Kind::SimilarClassNames => "give them one name",
-        Kind::TextEncoding => "save the file as UTF-8",
-        Kind::PredictedLabels => "look them through with --pictures",
+        FindingKind::DuplicateImageAcrossSplits | FindingKind::ImageInTwoSplits => "keep each photo on one side only",
+        FindingKind::ValidationIsTraining => "give val photos of its own, or leave val out and a part is held back",
+        FindingKind::XywhAsXyxy
+        | FindingKind::XyxyAsXywh
+        | FindingKind::BoxFormUnclear
+        | FindingKind::PixelsAsFractions => "export the labels again in the form that the format demands",
+        FindingKind::ClassListsDisagree => "bring all labels to one list of names",
+        FindingKind::ClassNameUnusable => "rename the class",
+        FindingKind::ManyBadBoxes => "look at the boxes with --pictures",
+        FindingKind::ClassWithoutExamples | FindingKind::RareClass => "photograph more of it",
+        FindingKind::NoObjects => "label some photos",
+        FindingKind::ImageWithoutLabels => "label them, or remove them",
+        FindingKind::LabelWithoutImage => "put the photos where the labels say, or remove the labels",
+        FindingKind::SimilarClassNames => "give them one name",
+        FindingKind::TextEncoding => "save the file as UTF-8",
+        FindingKind::PredictedLabels => "look them through with --pictures",
         _ => "",
     }
 }

@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::boxes::InputSize;
 
-use super::super::account::{Account, BoxCount, Fate, Fates};
-use super::super::annotation::{Annotation, Place};
+use super::super::account::{Account, BoxCount, Fates, FileFate};
+use super::super::annotation::{Annotation, FilePlace};
 use super::super::clean::Cleaned;
-use super::super::finding::{Action, Finding, Kind, Severity};
+use super::super::finding::{Finding, FindingAction, FindingKind, Severity};
 use super::super::findings::Findings;
 use super::super::source::DataSet;
 use super::super::split::{Roles, SplitList, SplitOptions};
@@ -71,8 +71,8 @@ impl<'a> Survey<'a> {
         self.boxes.repaired += repaired;
         self.boxes.dropped += annotation.objects.len() - used;
         match (readable, of.is_empty()) {
-            (false, _) => self.fates.set(&annotation.source, Fate::Unreadable),
-            (_, true) => self.fates.set(&annotation.source, Fate::InNoSplit),
+            (false, _) => self.fates.set(&annotation.source, FileFate::Unreadable),
+            (_, true) => self.fates.set(&annotation.source, FileFate::InNoSplit),
             (_, false) => balance::add(&mut self.classes, &cleaned.objects, &of),
         }
         if readable {
@@ -115,27 +115,32 @@ impl<'a> Survey<'a> {
 
     /// Many boxes that reach out: the photos were cut or scaled since they were labelled, or the sizes are not theirs.
     fn of_outside(&self) -> Option<Finding> {
-        let key = (Kind::BoxOutsideImage, Severity::Warning, Action::Repaired);
+        let key = (FindingKind::BoxOutsideImage, Severity::Warning, FindingAction::Repaired);
         let outside = self.findings.counts().get(&key).copied().unwrap_or(0);
         let labelled: usize = self.dataset.annotations.iter().map(|a| a.objects.len()).sum();
         (outside >= MIN_DROPPED && outside as f64 > MAX_OUTSIDE_SHARE * labelled as f64).then(|| {
             let detail = format!(
                 "{outside} of {labelled} boxes reach out of their image: were the photos cut or scaled after they were labelled?"
             );
-            Finding::new(Kind::ManyBadBoxes, Place::file(""), Action::Repaired, detail)
+            Finding::new(FindingKind::ManyBadBoxes, FilePlace::file(""), FindingAction::Repaired, detail)
         })
     }
 
     fn of_dropped(&self) -> Option<Finding> {
-        let lost = [Kind::MalformedLabel, Kind::UnknownClass, Kind::ZeroAreaBox, Kind::BoxOutsideImage];
+        let lost = [
+            FindingKind::MalformedLabel,
+            FindingKind::UnknownClass,
+            FindingKind::ZeroAreaBox,
+            FindingKind::BoxOutsideImage,
+        ];
         let counts = self.findings.counts().iter();
-        let of = counts.filter(|((kind, _, action), _)| *action == Action::Dropped && lost.contains(kind));
+        let of = counts.filter(|((kind, _, action), _)| *action == FindingAction::Dropped && lost.contains(kind));
         let dropped: usize = of.map(|(_, n)| n).sum();
         let labelled: usize = self.dataset.annotations.iter().map(|a| a.objects.len()).sum();
         (dropped >= MIN_DROPPED && dropped as f64 > MAX_DROPPED_SHARE * labelled as f64).then(|| {
             let detail =
                 format!("{dropped} labels are unusable beside {labelled} boxes; is this the format it seems to be?");
-            Finding::new(Kind::ManyBadBoxes, Place::file(""), Action::Dropped, detail)
+            Finding::new(FindingKind::ManyBadBoxes, FilePlace::file(""), FindingAction::Dropped, detail)
         })
     }
 }
@@ -144,12 +149,12 @@ impl<'a> Survey<'a> {
 fn of_splits(dataset: &DataSet, splits: &[SplitList], findings: &mut Findings) {
     for (i, annotation) in dataset.annotations.iter().enumerate() {
         let of_image = twins::splits_of(splits, i);
-        let place = Place::file(&annotation.source);
+        let place = FilePlace::file(&annotation.source);
         if of_image.is_empty() {
             let detail = "labelled, but in none of the given splits";
-            findings.note(Kind::ImageInNoSplit, place, Action::Dropped, detail);
+            findings.note(FindingKind::ImageInNoSplit, place, FindingAction::Dropped, detail);
         } else if let Some((a, b)) = twins::leak(&of_image) {
-            findings.note(Kind::ImageInTwoSplits, place, Action::Kept, format!("in {a} and in {b}"));
+            findings.note(FindingKind::ImageInTwoSplits, place, FindingAction::Kept, format!("in {a} and in {b}"));
         }
     }
 }
@@ -170,6 +175,6 @@ fn validation_is_training(splits: &[SplitList], groups: &[Vec<usize>]) -> Option
             val.len(),
             roles.train
         );
-        Finding::new(Kind::ValidationIsTraining, Place::file(""), Action::Kept, detail)
+        Finding::new(FindingKind::ValidationIsTraining, FilePlace::file(""), FindingAction::Kept, detail)
     })
 }

@@ -1,7 +1,7 @@
 //! Byte-identical images, within a split and across.
 
-use super::super::annotation::{Annotation, Place};
-use super::super::finding::{Action, Finding, Kind};
+use super::super::annotation::{Annotation, FilePlace};
+use super::super::finding::{Finding, FindingAction, FindingKind};
 use super::super::roles::split_name;
 use super::super::split::SplitList;
 
@@ -22,11 +22,11 @@ pub fn findings(annotations: &[&Annotation], splits: &[SplitList], groups: &[Vec
         all.dedup();
         let (kind, detail) = match leak(&all) {
             Some((a, b)) => {
-                (Kind::DuplicateImageAcrossSplits, format!("byte-identical to {names}, one in {a}, one in {b}"))
+                (FindingKind::DuplicateImageAcrossSplits, format!("byte-identical to {names}, one in {a}, one in {b}"))
             }
-            None => (Kind::DuplicateImage, format!("byte-identical to {names}")),
+            None => (FindingKind::DuplicateImage, format!("byte-identical to {names}")),
         };
-        findings.push(Finding::new(kind, Place::file(sources[0]), Action::Kept, detail));
+        findings.push(Finding::new(kind, FilePlace::file(sources[0]), FindingAction::Kept, detail));
     }
     findings
 }

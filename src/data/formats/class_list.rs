@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::super::account::Fate;
-use super::super::annotation::Place;
+use super::super::account::FileFate;
+use super::super::annotation::FilePlace;
 use super::super::error::DataError;
-use super::super::finding::{Action, Kind};
-use super::super::folder::{Entry, Folder};
+use super::super::finding::{FindingAction, FindingKind};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
 use super::super::paths::{extension_of, file_name, is_image, parent};
 
@@ -35,7 +35,7 @@ const KNOWN: [&str; 13] = [
     "_darknet.labels",
 ];
 
-fn is_list(entry: &Entry) -> bool {
+fn is_list(entry: &FileEntry) -> bool {
     is_list_name(&entry.name)
 }
 
@@ -51,7 +51,7 @@ pub fn is_list_name(name: &str) -> bool {
 /// # Errors
 /// If a list cannot be read.
 pub fn numbered(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<String>>, DataError> {
-    let lists: Vec<&Entry> = folder.entries().iter().filter(|e| is_list(e)).collect();
+    let lists: Vec<&FileEntry> = folder.entries().iter().filter(|e| is_list(e)).collect();
     let mut names: Option<(String, Vec<String>)> = None;
     for entry in lists {
         let found = names_in(entry, labels)?;
@@ -66,9 +66,9 @@ pub fn numbered(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<Strin
                     let detail =
                         format!("number {at} is {a:?} in {first} and {b:?} here; the first list is used for all");
                     labels.findings.note(
-                        Kind::ClassListsDisagree,
-                        Place::line(&entry.name, at + 1),
-                        Action::Kept,
+                        FindingKind::ClassListsDisagree,
+                        FilePlace::line(&entry.name, at + 1),
+                        FindingAction::Kept,
                         detail,
                     );
                 } else if found.len() > names.len() {
@@ -84,8 +84,8 @@ pub fn numbered(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<Strin
 }
 
 /// The names in one list.
-pub fn names_in(entry: &Entry, labels: &mut Labels) -> Result<Vec<String>, DataError> {
-    let text = labels.text(entry, Fate::List)?;
+pub fn names_in(entry: &FileEntry, labels: &mut Labels) -> Result<Vec<String>, DataError> {
+    let text = labels.text(entry, FileFate::List)?;
     if extension_of(&entry.name).eq_ignore_ascii_case("json") {
         return Ok(serde_json::from_str(&text).unwrap_or_default());
     }
@@ -142,19 +142,24 @@ fn without_quotes(name: &str) -> &str {
 /// If a list cannot be read.
 pub fn compare(folder: &Folder, yaml: &str, names: &[String], labels: &mut Labels) -> Result<(), DataError> {
     // The list of a model somewhere in the project is about other labels.
-    let speaks_of_labels = |e: &Entry| {
+    let speaks_of_labels = |e: &FileEntry| {
         let dir = parent(&e.name);
         let beside = folder.under(dir).iter().filter(|o| o.id != e.id && parent(&o.name) == dir && !is_list(o));
         let mut labelled = beside.filter(|o| is_image(&o.name) || extension_of(&o.name).eq_ignore_ascii_case("txt"));
         dir == parent(yaml) || labelled.next().is_some()
     };
-    let lists: Vec<&Entry> = folder.entries().iter().filter(|e| is_list(e) && speaks_of_labels(e)).collect();
+    let lists: Vec<&FileEntry> = folder.entries().iter().filter(|e| is_list(e) && speaks_of_labels(e)).collect();
     for entry in lists {
         let found = names_in(entry, labels)?;
         let Some(at) = names.iter().zip(&found).position(|(a, b)| a != b) else { continue };
         let (a, b) = (&names[at], &found[at]);
         let detail = format!("number {at} is {a:?} in {yaml} and {b:?} here; those of {yaml} are used");
-        labels.findings.note(Kind::ClassListsDisagree, Place::line(&entry.name, at + 1), Action::Kept, detail);
+        labels.findings.note(
+            FindingKind::ClassListsDisagree,
+            FilePlace::line(&entry.name, at + 1),
+            FindingAction::Kept,
+            detail,
+        );
     }
     Ok(())
 }
@@ -164,7 +169,7 @@ fn from_notes(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<String>
     let Some(entry) = folder.with_extension("json").find(|e| file_name(&e.name) == "notes.json") else {
         return Ok(None);
     };
-    let notes: Value = serde_json::from_str(&labels.text(entry, Fate::List)?).unwrap_or_default();
+    let notes: Value = serde_json::from_str(&labels.text(entry, FileFate::List)?).unwrap_or_default();
     let name = |c: &Value| Some((c["id"].as_u64()?, c["name"].as_str()?.to_string()));
     let mut names: Vec<(u64, String)> = notes["categories"].as_array().into_iter().flatten().filter_map(name).collect();
     names.sort();
@@ -177,7 +182,7 @@ fn from_notes(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<String>
 /// # Errors
 /// If a list cannot be read.
 pub fn named(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<String>>, DataError> {
-    let is_top = |e: &&Entry| parent(&e.name).split('/').filter(|p| !p.is_empty()).count() <= 1;
+    let is_top = |e: &&FileEntry| parent(&e.name).split('/').filter(|p| !p.is_empty()).count() <= 1;
     let lists = folder
         .with_extension("txt")
         .filter(is_top)
@@ -185,7 +190,7 @@ pub fn named(folder: &Folder, labels: &mut Labels) -> Result<Option<Vec<String>>
     let Some(entry) = lists else { return Ok(None) };
     let is_map = file_name(&entry.name) == "labelmap.txt";
     let mut seen = HashSet::new();
-    let names = lines(&labels.text(entry, Fate::List)?, is_map).into_iter().filter(|n| !is_background(n));
+    let names = lines(&labels.text(entry, FileFate::List)?, is_map).into_iter().filter(|n| !is_background(n));
     let classes: Vec<String> = names.filter(|n| seen.insert(n.clone())).collect();
     Ok(Some(classes).filter(|c| !c.is_empty()))
 }

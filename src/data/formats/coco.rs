@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::super::account::Fate;
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::box_form::Written;
+use super::super::account::FileFate;
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::box_form::WrittenBox;
 use super::super::error::DataError;
-use super::super::finding::{Action, Finding, Kind, Severity};
-use super::super::folder::{Entry, Folder};
+use super::super::finding::{Finding, FindingAction, FindingKind, Severity};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::paths::file_name;
 use super::super::roles::{split_in_file_name, split_of};
 use super::class_list::is_background;
@@ -26,7 +26,7 @@ use super::shapes::around;
 ///
 /// # Errors
 /// If none of the files is COCO; a defect inside one that is becomes a finding.
-pub fn read(folder: &Folder, json: &[Entry]) -> Result<Labels, DataError> {
+pub fn read(folder: &Folder, json: &[FileEntry]) -> Result<Labels, DataError> {
     let mut first_error = None;
     let mut files = Vec::new();
     for entry in json {
@@ -38,19 +38,19 @@ pub fn read(folder: &Folder, json: &[Entry]) -> Result<Labels, DataError> {
     if let (true, Some(error)) = (files.is_empty(), first_error) {
         return Err(error);
     }
-    let mut labels = Labels { written: Written::Xywh, ..Labels::default() };
+    let mut labels = Labels { written: WrittenBox::Xywh, ..Labels::default() };
     // The original's folder also holds captions and keypoints of the same images.
     if files.iter().any(|(e, _)| file_name(&e.name).starts_with("instances_")) {
         let (instances, others): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|(e, _)| file_name(&e.name).starts_with("instances_"));
-        labels.fates.extend(others.into_iter().map(|(e, _)| (e.name.clone(), Fate::PassedOver)));
+        labels.fates.extend(others.into_iter().map(|(e, _)| (e.name.clone(), FileFate::PassedOver)));
         files = instances;
     }
     leave_unions_out(&mut files, &mut labels);
     let mut set = Set { folder, classes: Vec::new(), known: HashSet::new(), taken: HashSet::new() };
     for (entry, file) in files {
         labels.files.push(entry.stored.clone());
-        labels.fates.push((entry.name.clone(), Fate::Labels));
+        labels.fates.push((entry.name.clone(), FileFate::Labels));
         set.read_one(entry, file, &mut labels);
     }
     labels.classes = Some(set.classes);
@@ -62,8 +62,8 @@ pub fn read(folder: &Folder, json: &[Entry]) -> Result<Labels, DataError> {
 }
 
 /// `all.json` beside `train.json` and `val.json` says nothing new, and would hide the split.
-fn leave_unions_out(files: &mut Vec<(&Entry, CocoFile)>, labels: &mut Labels) {
-    let role = |e: &Entry| split_in_file_name(&e.name).or_else(|| split_of(&e.name));
+fn leave_unions_out(files: &mut Vec<(&FileEntry, CocoFile)>, labels: &mut Labels) {
+    let role = |e: &FileEntry| split_in_file_name(&e.name).or_else(|| split_of(&e.name));
     let roles: BTreeSet<&str> = files.iter().filter_map(|(e, _)| role(e)).collect();
     if roles.is_empty() || files.len() < 2 {
         return;
@@ -76,9 +76,10 @@ fn leave_unions_out(files: &mut Vec<(&Entry, CocoFile)>, labels: &mut Labels) {
         let known = names.iter().filter(|n| in_splits.contains(*n)).count();
         let is_union = role(entry).is_none() && known * 10 >= names.len() * 9;
         if is_union {
-            labels.fates.push((entry.name.clone(), Fate::PassedOver));
+            labels.fates.push((entry.name.clone(), FileFate::PassedOver));
             let detail = format!("{known} of its {} images are in the files of the splits as well", names.len());
-            let finding = Finding::new(Kind::LabelsPassedOver, Place::file(&entry.name), Action::Dropped, detail);
+            let (kind, place) = (FindingKind::LabelsPassedOver, FilePlace::file(&entry.name));
+            let finding = Finding::new(kind, place, FindingAction::Dropped, detail);
             labels.findings.add(finding.with_severity(Severity::Info));
         }
         !is_union
@@ -94,7 +95,7 @@ struct Set<'a> {
 }
 
 impl Set<'_> {
-    fn read_one(&mut self, json: &Entry, file: CocoFile, labels: &mut Labels) {
+    fn read_one(&mut self, json: &FileEntry, file: CocoFile, labels: &mut Labels) {
         let names = class_names(json, &file, labels);
         for name in names.values().flatten() {
             if self.known.insert(name.clone()) {
@@ -102,14 +103,14 @@ impl Set<'_> {
             }
         }
         let split = split_in_file_name(&json.name).or_else(|| split_of(&json.name));
-        let place = |entry: String| Place::entry(&json.name, entry);
+        let place = |entry: String| FilePlace::entry(&json.name, entry);
         let mut of_image: HashMap<String, usize> = HashMap::new();
         let mut absent = HashSet::new();
         for image in &file.images {
             let id = id_of(&image.id).unwrap_or_default();
             let wanted = image.name();
             let found = match self.folder.matcher().find(wanted, &json.name, split) {
-                Match::One(found) => &self.folder.entries()[found],
+                PhotoMatch::One(found) => &self.folder.entries()[found],
                 other => {
                     labels.orphan(place(format!("image {id}")), wanted, other);
                     absent.insert(id);
@@ -119,7 +120,8 @@ impl Set<'_> {
             if of_image.contains_key(&id) || !self.taken.insert(found.id) {
                 labels.count.orphaned += 1;
                 let detail = format!("image id {id} or file {wanted:?} is listed twice");
-                labels.findings.note(Kind::MalformedLabel, place(format!("image {id}")), Action::Dropped, detail);
+                let place = place(format!("image {id}"));
+                labels.findings.note(FindingKind::MalformedLabel, place, FindingAction::Dropped, detail);
                 absent.insert(id);
                 continue;
             }
@@ -149,7 +151,7 @@ impl Set<'_> {
 }
 
 /// Class name by category id; `None` for what is no class: pure supercategories and the background.
-fn class_names(json: &Entry, file: &CocoFile, labels: &mut Labels) -> BTreeMap<CategoryId, Option<String>> {
+fn class_names(json: &FileEntry, file: &CocoFile, labels: &mut Labels) -> BTreeMap<CategoryId, Option<String>> {
     let used: HashSet<CategoryId> = file.annotations.iter().filter_map(|a| CategoryId::of(&a.category_id)).collect();
     let supers: HashSet<&str> = {
         let of = |c: &'_ super::coco_json::CocoCategory| c.supercategory.as_str().is_some_and(|s| s != c.name);
@@ -160,9 +162,9 @@ fn class_names(json: &Entry, file: &CocoFile, labels: &mut Labels) -> BTreeMap<C
         let Some(id) = CategoryId::of(&category.id) else { continue };
         let name = category.name.trim().to_string();
         if let Some(Some(other)) = names.get(&id).filter(|n| n.as_ref() != Some(&name)) {
-            let place = Place::entry(&json.name, format!("category {}", category.id));
+            let place = FilePlace::entry(&json.name, format!("category {}", category.id));
             let detail = format!("the id stands for {other:?} and for {name:?}; the first is used");
-            labels.findings.note(Kind::ClassListsDisagree, place, Action::Kept, detail);
+            labels.findings.note(FindingKind::ClassListsDisagree, place, FindingAction::Kept, detail);
             continue;
         }
         let unused = !used.contains(&id);
@@ -176,12 +178,12 @@ fn class_names(json: &Entry, file: &CocoFile, labels: &mut Labels) -> BTreeMap<C
                 continue;
             }
         };
-        let place = Place::entry(&json.name, format!("category {}", category.id));
-        labels.findings.note(Kind::UnusedCategory, place, Action::Dropped, format!("{name:?} {reason}"));
+        let place = FilePlace::entry(&json.name, format!("category {}", category.id));
+        labels.findings.note(FindingKind::UnusedCategory, place, FindingAction::Dropped, format!("{name:?} {reason}"));
         names.insert(id, None);
     }
     if let Some(detail) = counted_from_zero(&names, &used) {
-        labels.findings.note(Kind::ClassListsDisagree, Place::file(&json.name), Action::Kept, detail);
+        labels.findings.note(FindingKind::ClassListsDisagree, FilePlace::file(&json.name), FindingAction::Kept, detail);
     }
     names
 }
@@ -222,7 +224,7 @@ impl CategoryId {
 fn read_object(
     a: &CocoAnnotation,
     names: &BTreeMap<CategoryId, Option<String>>,
-    place: Place,
+    place: FilePlace,
 ) -> Result<Option<RawObject>, String> {
     let list = box_list(&a.bbox);
     let numbers: Option<Vec<f64>> = list.as_ref().map(|v| v.iter().filter_map(number).collect());
@@ -287,7 +289,7 @@ mod tests {
             std::fs::write(dir.path().join(image), "").expect("writes");
         }
         let folder = Folder::list(dir.path()).expect("lists");
-        let json: Vec<Entry> = folder.with_extension("json").cloned().collect();
+        let json: Vec<FileEntry> = folder.with_extension("json").cloned().collect();
         read(&folder, &json)
     }
 
@@ -310,7 +312,7 @@ mod tests {
     fn sparse_ids_gaps_crowd_and_supercategory_zero() {
         let labels = read_json(&two_images(), &["a.jpg", "b.jpg"]).expect("reads");
         assert_eq!(labels.classes, Some(vec!["cat".to_string(), "dog".to_string()]));
-        assert_eq!(labels.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::UnusedCategory]);
+        assert_eq!(labels.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [FindingKind::UnusedCategory]);
         let dog = &labels.annotations[0].objects[0];
         assert_eq!((dog.class.as_str(), dog.corners), ("dog", [10.0, 20.5, 40.0, 25.5]));
         assert_eq!((dog.crowd, dog.area), (true, Some(75.0)));
@@ -350,7 +352,7 @@ mod tests {
         ]);
         let told = |value: &Value, part: &str| {
             let labels = read_json(value, &["a.jpg", "b.jpg"]).expect("reads");
-            let found = labels.findings.iter().find(|f| f.kind == Kind::ClassListsDisagree).expect("is told");
+            let found = labels.findings.iter().find(|f| f.kind == FindingKind::ClassListsDisagree).expect("is told");
             assert!(found.detail.contains(part), "{found:?}");
         };
         told(&value, "the annotations count from 0");

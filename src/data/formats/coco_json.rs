@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::annotation::Place;
+use super::super::annotation::FilePlace;
 use super::super::error::DataError;
-use super::super::folder::Entry;
+use super::super::folder::FileEntry;
 use super::super::text::decode;
 use super::python_json::plain;
 
@@ -70,7 +70,7 @@ pub struct CocoCategory {
 ///
 /// # Errors
 /// If it cannot be read or is something else.
-pub fn parse(entry: &Entry) -> Result<CocoFile, DataError> {
+pub fn parse(entry: &FileEntry) -> Result<CocoFile, DataError> {
     let bytes = entry.read("read the labels")?;
     // Decoding copies, and the largest label files are of this format: only what is not plain UTF-8 is decoded.
     let parsed = match std::str::from_utf8(&bytes) {
@@ -80,7 +80,7 @@ pub fn parse(entry: &Entry) -> Result<CocoFile, DataError> {
         Err(_) => serde_json::from_str(&plain(&decode(&bytes).text)),
     };
     parsed.map_err(|e| DataError::Label {
-        place: Place::file(&entry.name),
+        place: FilePlace::file(&entry.name),
         found: e.to_string(),
         expected: "COCO JSON with images, annotations and categories".into(),
         help: "export the labels as COCO detection once more".into(),

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::folder::{Entry, Folder};
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::roles::{split_in_file_name, split_of};
 
 /// True if a list of JSON values is a list of photos in CreateML's form.
@@ -24,13 +24,13 @@ fn name_of(photo: &Value) -> Option<&str> {
 }
 
 /// Adds the labels of one file.
-pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labels) {
+pub fn read_one(folder: &Folder, entry: &FileEntry, value: &Value, labels: &mut Labels) {
     let split = split_in_file_name(&entry.name).or_else(|| split_of(&entry.name));
     for photo in value.as_array().into_iter().flatten() {
         let wanted = name_of(photo).unwrap_or_default();
-        let place = Place::entry(&entry.name, wanted);
+        let place = FilePlace::entry(&entry.name, wanted);
         let found = match folder.matcher().find(wanted, &entry.name, split) {
-            Match::One(id) => &folder.entries()[id],
+            PhotoMatch::One(id) => &folder.entries()[id],
             other => {
                 labels.orphan(place, wanted, other);
                 continue;
@@ -41,7 +41,7 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
         }
         let mut annotation = Annotation::new(found, Units::Pixels, place.clone());
         for (i, object) in objects_of(photo).into_iter().flatten().enumerate() {
-            let place = Place::entry(&entry.name, format!("{wanted}, object {}", i + 1));
+            let place = FilePlace::entry(&entry.name, format!("{wanted}, object {}", i + 1));
             match read_object(object, place.clone()) {
                 Ok(object) => annotation.objects.push(object),
                 Err(fault) => labels.lost(place, fault),
@@ -54,7 +54,7 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
     }
 }
 
-fn read_object(object: &Value, place: Place) -> Result<RawObject, String> {
+fn read_object(object: &Value, place: FilePlace) -> Result<RawObject, String> {
     let label = object["label"].as_str().or(object["text"].as_str()).map(str::trim).filter(|l| !l.is_empty());
     let number = |name: &str| {
         let value = &object["coordinates"][name];

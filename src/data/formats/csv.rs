@@ -5,18 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::super::account::Fate;
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::box_form::Written;
+use super::super::account::FileFate;
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::box_form::WrittenBox;
 use super::super::error::DataError;
-use super::super::finding::{Action, Finding, Kind, Severity};
-use super::super::folder::{Entry, Folder};
+use super::super::finding::{Finding, FindingAction, FindingKind, Severity};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::paths::{extension_of, file_name};
 use super::super::roles::{split_in_file_name, split_name, split_of};
 use super::super::text::decode;
-use super::csv_dialect::{Columns, by_content, by_heading, delimiter};
+use super::csv_dialect::{CsvColumns, by_content, by_heading, delimiter};
 use super::{labelstudio_csv, via};
 
 /// Rows that are looked at where there is no heading.
@@ -36,7 +36,7 @@ pub struct Row {
 }
 
 /// The split a CSV speaks of, by its own name or its folder's.
-pub fn split_of_csv(entry: &Entry) -> Option<&'static str> {
+pub fn split_of_csv(entry: &FileEntry) -> Option<&'static str> {
     split_in_file_name(&entry.name).or_else(|| split_of(&entry.name))
 }
 
@@ -49,10 +49,10 @@ pub fn is_table(name: &str) -> bool {
 ///
 /// # Errors
 /// If the columns are not there or a row does not parse as CSV at all.
-pub fn rows(entry: &Entry) -> Result<Vec<Row>, DataError> {
+pub fn rows(entry: &FileEntry) -> Result<Vec<Row>, DataError> {
     let text = decode(&entry.read("read the labels")?).text;
     let fault = |line: usize, found: String| DataError::Label {
-        place: Place::line(&entry.name, line),
+        place: FilePlace::line(&entry.name, line),
         found,
         expected: "columns filename,class,xmin,ymin,xmax,ymax (width and height if known)".into(),
         help: "write one row per object with a heading line".into(),
@@ -63,7 +63,7 @@ pub fn rows(entry: &Entry) -> Result<Vec<Row>, DataError> {
         let heading = &first;
         let rows = records[1..].iter().zip(&lines[1..]);
         return Ok(rows
-            .map(|(r, line)| of_via(via::row(heading, r, Place::line(&entry.name, *line)), *line))
+            .map(|(r, line)| of_via(via::row(heading, r, FilePlace::line(&entry.name, *line)), *line))
             .collect());
     }
     if labelstudio_csv::is_heading(&first) {
@@ -74,7 +74,7 @@ pub fn rows(entry: &Entry) -> Result<Vec<Row>, DataError> {
         Ok(columns) => columns,
         Err(_) if is_automl(&first) => {
             return Err(DataError::Label {
-                place: Place::line(&entry.name, 1),
+                place: FilePlace::line(&entry.name, 1),
                 found: "a table of AutoML (Vertex AI)".into(),
                 expected: "a format that is read (see docs/data-formats.md)".into(),
                 help: "export the labels as COCO, Pascal VOC or YOLO, with a labelling tool that reads this table"
@@ -83,7 +83,7 @@ pub fn rows(entry: &Entry) -> Result<Vec<Row>, DataError> {
         }
         Err(_) if file_name(&entry.name).eq_ignore_ascii_case("_classes.csv") => {
             return Err(DataError::Label {
-                place: Place::file(&entry.name),
+                place: FilePlace::file(&entry.name),
                 found: "a table for classification (Roboflow), without boxes".into(),
                 expected: "boxes".into(),
                 help: "label a project for object detection, and export it as COCO, Pascal VOC or YOLO".into(),
@@ -102,7 +102,7 @@ fn of_via(row: via::ViaRow, line: usize) -> Row {
 
 /// A row for each box of a task, or one without an object where the task has none.
 fn of_label_studio(heading: &[String], record: &[String], line: usize, file: &str) -> Vec<Row> {
-    let (filename, objects) = labelstudio_csv::row(heading, record, &Place::line(file, line));
+    let (filename, objects) = labelstudio_csv::row(heading, record, &FilePlace::line(file, line));
     let (size, units) = ([None, None], Units::Fractions);
     let row = |object| Row { line, filename: filename.clone(), size, units, split: None, object };
     if objects.is_empty() {
@@ -117,9 +117,9 @@ fn is_automl(first: &[String]) -> bool {
     first.len() >= 9 && first.first().is_some_and(|set| sets.contains(&set.to_uppercase().as_str()))
 }
 
-type Records = (Vec<Vec<String>>, Vec<usize>);
+type CsvRecords = (Vec<Vec<String>>, Vec<usize>);
 
-fn records(text: &str) -> Result<Records, (usize, String)> {
+fn records(text: &str) -> Result<CsvRecords, (usize, String)> {
     // Remarks may stand above the heading; Excel's own first line names the delimiter: `sep=;`.
     let remarks = text.lines().take_while(|l| l.starts_with('#') && !l.contains(['/', '.'])).count();
     let above = text.split_inclusive('\n').take(remarks).map(str::len).sum();
@@ -139,7 +139,7 @@ fn records(text: &str) -> Result<Records, (usize, String)> {
     Ok((records, lines))
 }
 
-fn row(record: &[String], line: usize, columns: &Columns, file: &str) -> Row {
+fn row(record: &[String], line: usize, columns: &CsvColumns, file: &str) -> Row {
     let field = |i: usize| record.get(i).map(String::as_str).unwrap_or_default();
     let size = match columns.size {
         Some([w, h]) => [field(w).parse().ok(), field(h).parse().ok()],
@@ -149,7 +149,7 @@ fn row(record: &[String], line: usize, columns: &Columns, file: &str) -> Row {
     let object = if empty && record.len() >= columns.count {
         None
     } else {
-        Some(read_object(&columns.numbers.map(field), field(columns.class), columns, Place::line(file, line)))
+        Some(read_object(&columns.numbers.map(field), field(columns.class), columns, FilePlace::line(file, line)))
     };
     let crowd = columns.group.is_some_and(|i| field(i) == "1");
     let object = object.map(|o| o.map(|o| RawObject { crowd, ..o }));
@@ -158,14 +158,14 @@ fn row(record: &[String], line: usize, columns: &Columns, file: &str) -> Row {
     Row { line, filename: field(columns.file).to_string(), size, units, split, object }
 }
 
-fn read_object(numbers: &[&str; 4], class: &str, columns: &Columns, place: Place) -> Result<RawObject, String> {
+fn read_object(numbers: &[&str; 4], class: &str, columns: &CsvColumns, place: FilePlace) -> Result<RawObject, String> {
     if class.is_empty() {
         return Err("no class".into());
     }
     let names = match columns.form {
-        Written::Corners => ["xmin", "ymin", "xmax", "ymax"],
-        Written::Xywh => ["x", "y", "width", "height"],
-        Written::Centre => ["x_center", "y_center", "width", "height"],
+        WrittenBox::Corners => ["xmin", "ymin", "xmax", "ymax"],
+        WrittenBox::Xywh => ["x", "y", "width", "height"],
+        WrittenBox::Centre => ["x_center", "y_center", "width", "height"],
     };
     // `[x, y, w, h]` in one field.
     let inner: Vec<&str> = match columns.in_one {
@@ -192,20 +192,25 @@ fn read_object(numbers: &[&str; 4], class: &str, columns: &Columns, place: Place
 ///
 /// # Errors
 /// If a file lacks the columns; a row that makes no sense is a finding.
-pub fn read(folder: &Folder, csv: &[Entry]) -> Result<Labels, DataError> {
+pub fn read(folder: &Folder, csv: &[FileEntry]) -> Result<Labels, DataError> {
     let any_split = csv.iter().any(|e| split_of_csv(e).is_some());
     let mut labels = Labels::default();
     let mut images: BTreeMap<usize, Annotation> = BTreeMap::new();
     for entry in csv {
         if any_split && split_of_csv(entry).is_none() {
-            labels.fates.push((entry.name.clone(), Fate::PassedOver));
+            labels.fates.push((entry.name.clone(), FileFate::PassedOver));
             let detail = "others speak of a split each, and this one is taken for all of them together";
-            let finding = Finding::new(Kind::LabelsPassedOver, Place::file(&entry.name), Action::Dropped, detail);
+            let finding = Finding::new(
+                FindingKind::LabelsPassedOver,
+                FilePlace::file(&entry.name),
+                FindingAction::Dropped,
+                detail,
+            );
             labels.findings.add(finding.with_severity(Severity::Info));
             continue;
         }
         labels.files.push(entry.stored.clone());
-        labels.fates.push((entry.name.clone(), Fate::Labels));
+        labels.fates.push((entry.name.clone(), FileFate::Labels));
         read_one(folder, entry, &mut images, &mut labels)?;
     }
     rename_codes(folder, &mut images, &mut labels)?;
@@ -219,7 +224,7 @@ pub fn read(folder: &Folder, csv: &[Entry]) -> Result<Labels, DataError> {
 
 fn read_one(
     folder: &Folder,
-    entry: &Entry,
+    entry: &FileEntry,
     images: &mut BTreeMap<usize, Annotation>,
     labels: &mut Labels,
 ) -> Result<(), DataError> {
@@ -228,12 +233,12 @@ fn read_one(
     let mut by_column = false;
     let mut known: HashMap<String, usize> = HashMap::new();
     for row in rows(entry)? {
-        let place = Place::line(&entry.name, row.line);
+        let place = FilePlace::line(&entry.name, row.line);
         let found = match known.get(&row.filename) {
-            Some(id) => Match::One(*id),
+            Some(id) => PhotoMatch::One(*id),
             None => folder.matcher().find(&row.filename, &entry.name, split),
         };
-        let Match::One(id) = found else {
+        let PhotoMatch::One(id) = found else {
             labels.lost_boxes += usize::from(row.object.is_some());
             if missing.insert(row.filename.clone()) {
                 labels.orphan(place, &row.filename, found);
@@ -274,7 +279,7 @@ fn rename_codes(
     let Some(entry) = folder.with_extension("csv").find(|e| e.name.contains("class-descriptions")) else {
         return Ok(());
     };
-    let text = labels.text(entry, Fate::List)?;
+    let text = labels.text(entry, FileFate::List)?;
     let names: HashMap<&str, &str> = text.lines().filter_map(|l| l.split_once(',')).collect();
     for object in images.values_mut().flat_map(|a| &mut a.objects) {
         if let Some(name) = names.get(object.class.as_str()) {
@@ -296,7 +301,7 @@ mod tests {
             std::fs::write(path, text).expect("writes");
         }
         let folder = Folder::list(dir.path()).expect("lists");
-        let csv: Vec<Entry> = folder.with_extension("csv").cloned().collect();
+        let csv: Vec<FileEntry> = folder.with_extension("csv").cloned().collect();
         read(&folder, &csv)
     }
 
@@ -313,7 +318,7 @@ mod tests {
             ("images/b.jpg", ""),
         ])
         .expect("reads");
-        assert_eq!(labels.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::LabelsPassedOver]);
+        assert_eq!(labels.findings.iter().map(|f| f.kind).collect::<Vec<_>>(), [FindingKind::LabelsPassedOver]);
         let counts: Vec<_> = labels.annotations.iter().map(|a| (a.source.as_str(), a.objects.len())).collect();
         assert_eq!(counts, [("images/a.jpg", 2), ("images/b.jpg", 0)]);
         assert_eq!(labels.annotations[0].objects[0].corners, [1.0, 2.0, 3.5, 4.0]);
@@ -360,11 +365,11 @@ mod tests {
         assert_eq!(
             found,
             [
-                (Kind::MalformedLabel, "a.csv:2".to_string(), "ymax is \"\", expected a number"),
-                (Kind::MalformedLabel, "a.csv:3".to_string(), "no class"),
-                (Kind::LabelWithoutImage, "a.csv:4".to_string(), "no image file \"b.jpg\""),
-                (Kind::MalformedLabel, "a.csv:5".to_string(), "ymin is \"y\", expected a number"),
-                (Kind::ImageWithoutLabels, "c.jpg".to_string(), no_image),
+                (FindingKind::MalformedLabel, "a.csv:2".to_string(), "ymax is \"\", expected a number"),
+                (FindingKind::MalformedLabel, "a.csv:3".to_string(), "no class"),
+                (FindingKind::LabelWithoutImage, "a.csv:4".to_string(), "no image file \"b.jpg\""),
+                (FindingKind::MalformedLabel, "a.csv:5".to_string(), "ymin is \"y\", expected a number"),
+                (FindingKind::ImageWithoutLabels, "c.jpg".to_string(), no_image),
             ]
         );
     }

@@ -3,7 +3,7 @@
 //! Tools call one column by many names. Without a heading the columns are told by what is in them: a photo's name, a
 //! class, four or six numbers.
 
-use super::super::box_form::Written;
+use super::super::box_form::WrittenBox;
 use super::super::paths::{file_name, is_image_extension};
 
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
@@ -67,12 +67,12 @@ const HEIGHT: [&str; 4] = ["height", "image_height", "img_height", "imageheight"
 
 /// The columns of a table, counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
+pub struct CsvColumns {
     pub file: usize,
     pub class: usize,
     pub numbers: [usize; 4],
     /// The meaning of the four numbers.
-    pub form: Written,
+    pub form: WrittenBox,
     /// True if all four stand in one field.
     pub in_one: bool,
     /// The split that a row speaks of.
@@ -96,7 +96,7 @@ pub fn delimiter(text: &str) -> u8 {
 }
 
 /// The columns by the names in a heading. The text says what is missing.
-pub fn by_heading(heading: &[String]) -> Result<Columns, String> {
+pub fn by_heading(heading: &[String]) -> Result<CsvColumns, String> {
     let heading: Vec<String> =
         heading.iter().map(|h| h.trim().trim_matches('"').to_lowercase().replace([' ', '-'], "_")).collect();
     let find = |names: &[&str]| names.iter().find_map(|n| heading.iter().position(|h| h == n));
@@ -130,10 +130,10 @@ pub fn by_heading(heading: &[String]) -> Result<Columns, String> {
     let as_centred = || four(CENTRED.iter().map(|n| n.as_slice()).collect());
     let in_one = || find(&IN_ONE).map(|i| [i; 4]);
     let (numbers, form) = match as_corners {
-        Some(numbers) => (numbers, Written::Corners),
+        Some(numbers) => (numbers, WrittenBox::Corners),
         None => {
-            let centred = as_centred().map(|n| (n, Written::Centre));
-            let sized = || as_sized().or_else(in_one).map(|n| (n, Written::Xywh));
+            let centred = as_centred().map(|n| (n, WrittenBox::Centre));
+            let sized = || as_sized().or_else(in_one).map(|n| (n, WrittenBox::Xywh));
             let absent = || missing(["xmin", "ymin", "xmax", "ymax"][absent(&heading)]);
             centred.or_else(sized).ok_or_else(absent)?
         }
@@ -143,7 +143,7 @@ pub fn by_heading(heading: &[String]) -> Result<Columns, String> {
     let fractions = find(&["imageid"]).is_some() && find(&["labelname"]).is_some();
     let (in_one, split) = (numbers[0] == numbers[1], find(&SPLIT));
     let count = heading.len();
-    Ok(Columns { file, class, numbers, form, in_one, split, size, group, fractions, count, heading: true })
+    Ok(CsvColumns { file, class, numbers, form, in_one, split, size, group, fractions, count, heading: true })
 }
 
 /// The first corner that has no column.
@@ -153,7 +153,7 @@ fn absent(heading: &[String]) -> usize {
 
 /// The columns of a table without heading, by its first rows: `path,x1,y1,x2,y2,class` of keras-retinanet,
 /// `name,class,x1,y1,x2,y2`, or the eight columns of the common form.
-pub fn by_content(rows: &[Vec<String>]) -> Option<Columns> {
+pub fn by_content(rows: &[Vec<String>]) -> Option<CsvColumns> {
     let rows: Vec<&Vec<String>> = rows.iter().filter(|r| r.iter().skip(1).any(|f| !f.is_empty())).collect();
     let count = rows.first().map(|r| r.len()).filter(|n| (6..=8).contains(n))?;
     if rows.iter().any(|r| r.len() != count) {
@@ -173,10 +173,10 @@ pub fn by_content(rows: &[Vec<String>]) -> Option<Columns> {
     };
     let (size, corners, form) = match *numbers.as_slice() {
         [a, b, c, d, e, f] => six(&rows, [a, b, c, d, e, f], file)?,
-        [a, b, c, d] => (None, [a, b, c, d], Written::Corners),
+        [a, b, c, d] => (None, [a, b, c, d], WrittenBox::Corners),
         _ => return None,
     };
-    Some(Columns {
+    Some(CsvColumns {
         file,
         class,
         numbers: corners,
@@ -191,26 +191,26 @@ pub fn by_content(rows: &[Vec<String>]) -> Option<Columns> {
     })
 }
 
-type Six = (Option<[usize; 2]>, [usize; 4], Written);
+type Six = (Option<[usize; 2]>, [usize; 4], WrittenBox);
 
 /// Six numbers are a box and its image's size, in the order in which (nearly) all boxes lie inside their images:
 /// `w,h,x0,y0,x1,y1`, `x0,y0,x1,y1,w,h`, or `x,y,w,h,W,H` of makesense.ai, whose name stands behind the box. `None` if no
 /// order fits.
 fn six(rows: &[&Vec<String>], [a, b, c, d, e, f]: [usize; 6], file: usize) -> Option<Six> {
     let orders = [
-        ([a, b], [c, d, e, f], Written::Corners),
-        ([e, f], [a, b, c, d], Written::Xywh),
-        ([e, f], [a, b, c, d], Written::Corners),
+        ([a, b], [c, d, e, f], WrittenBox::Corners),
+        ([e, f], [a, b, c, d], WrittenBox::Xywh),
+        ([e, f], [a, b, c, d], WrittenBox::Corners),
     ];
     let number = |row: &Vec<String>, i: usize| row[i].trim().parse::<f64>().unwrap_or(f64::NAN);
-    let fits = |(size, numbers, form): &([usize; 2], [usize; 4], Written)| {
+    let fits = |(size, numbers, form): &([usize; 2], [usize; 4], WrittenBox)| {
         let inside = |r: &&&Vec<String>| form.fits(numbers.map(|i| number(r, i)), size.map(|i| number(r, i)), 1.0);
         rows.iter().filter(inside).count() * 50 >= rows.len() * 49
     };
     let mut fitting: Vec<_> = orders.into_iter().filter(fits).collect();
     if file < d {
         // Tables that begin with the name have corners, more often than not.
-        fitting.sort_by_key(|(_, _, form)| *form == Written::Xywh);
+        fitting.sort_by_key(|(_, _, form)| *form == WrittenBox::Xywh);
     }
     fitting.first().map(|(size, numbers, form)| (Some(*size), *numbers, *form))
 }
@@ -219,44 +219,44 @@ fn six(rows: &[&Vec<String>], [a, b, c, d, e, f]: [usize; 6], file: usize) -> Op
 mod tests {
     use super::*;
 
-    fn heading(text: &str) -> Result<Columns, String> {
+    fn heading(text: &str) -> Result<CsvColumns, String> {
         by_heading(&text.split(',').map(str::to_string).collect::<Vec<_>>())
     }
 
     #[test]
     fn headings_of_many_tools_are_understood() {
         for (text, file, class, numbers, form, size) in [
-            ("filename,width,height,class,xmin,ymin,xmax,ymax", 0, 3, [4, 5, 6, 7], Written::Corners, Some([1, 2])),
-            ("image,xmin,ymin,xmax,ymax,label", 0, 5, [1, 2, 3, 4], Written::Corners, None),
-            ("Image_Path,x1,y1,x2,y2,Class Name", 0, 5, [1, 2, 3, 4], Written::Corners, None),
-            ("x0,y0,x1,y1,label,file", 5, 4, [0, 1, 2, 3], Written::Corners, None),
+            ("filename,width,height,class,xmin,ymin,xmax,ymax", 0, 3, [4, 5, 6, 7], WrittenBox::Corners, Some([1, 2])),
+            ("image,xmin,ymin,xmax,ymax,label", 0, 5, [1, 2, 3, 4], WrittenBox::Corners, None),
+            ("Image_Path,x1,y1,x2,y2,Class Name", 0, 5, [1, 2, 3, 4], WrittenBox::Corners, None),
+            ("x0,y0,x1,y1,label,file", 5, 4, [0, 1, 2, 3], WrittenBox::Corners, None),
             (
                 "image_name,bbox_x,bbox_y,bbox_width,bbox_height,label_name,image_width,image_height",
                 0,
                 5,
                 [1, 2, 3, 4],
-                Written::Xywh,
+                WrittenBox::Xywh,
                 Some([6, 7]),
             ),
-            ("Frame,left,top,right,bottom,label", 0, 5, [1, 2, 3, 4], Written::Corners, None),
-            ("image_name,object class,X_Min,Y_Min,X_Max,Y_Max", 0, 1, [2, 3, 4, 5], Written::Corners, None),
-            ("filename,class,x_center,y_center,width,height", 0, 1, [2, 3, 4, 5], Written::Centre, None),
-            ("image_id,label,bbox,width,height", 0, 1, [2, 2, 2, 2], Written::Xywh, Some([3, 4])),
+            ("Frame,left,top,right,bottom,label", 0, 5, [1, 2, 3, 4], WrittenBox::Corners, None),
+            ("image_name,object class,X_Min,Y_Min,X_Max,Y_Max", 0, 1, [2, 3, 4, 5], WrittenBox::Corners, None),
+            ("filename,class,x_center,y_center,width,height", 0, 1, [2, 3, 4, 5], WrittenBox::Centre, None),
+            ("image_id,label,bbox,width,height", 0, 1, [2, 2, 2, 2], WrittenBox::Xywh, Some([3, 4])),
             (
                 "Filename,Annotation tag,Upper left corner X,Upper left corner Y,Lower right corner X,Lower right corner Y",
                 0,
                 1,
                 [2, 3, 4, 5],
-                Written::Corners,
+                WrittenBox::Corners,
                 None,
             ),
-            ("file,label,x,y,width,height", 0, 1, [2, 3, 4, 5], Written::Xywh, None),
+            ("file,label,x,y,width,height", 0, 1, [2, 3, 4, 5], WrittenBox::Xywh, None),
             (
                 "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsGroupOf,ClassName",
                 0,
                 9,
                 [4, 6, 5, 7],
-                Written::Corners,
+                WrittenBox::Corners,
                 None,
             ),
         ] {
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(found("1.jpg,cat,10,20,30,40,640,480"), Some((0, 1, [2, 3, 4, 5], Some([6, 7]))));
         let makesense = rows("cat,300,20,30,40,1.jpg,640,480\ndog,10,200,300,90,2.jpg,640,480");
         let found_there = by_content(&makesense).map(|c| (c.file, c.class, c.numbers, c.form, c.size));
-        assert_eq!(found_there, Some((5, 0, [1, 2, 3, 4], Written::Xywh, Some([6, 7]))));
+        assert_eq!(found_there, Some((5, 0, [1, 2, 3, 4], WrittenBox::Xywh, Some([6, 7]))));
         assert_eq!(found("1.jpg,cat,900,20,30,40,640,480"), None, "no order of these fits");
         assert_eq!(found("1.jpg,1,2,3,4,0"), Some((0, 5, [1, 2, 3, 4], None)));
         assert_eq!(found("a,b\nc,d"), None);

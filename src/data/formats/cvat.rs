@@ -4,13 +4,13 @@
 
 use std::collections::HashSet;
 
-use super::super::account::Fate;
-use super::super::annotation::{Annotation, Place, RawObject, Units};
+use super::super::account::FileFate;
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
 use super::super::error::DataError;
-use super::super::finding::{Action, Kind};
-use super::super::folder::{Entry, Folder};
+use super::super::finding::{FindingAction, FindingKind};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::roles::{split_name, split_of};
 use super::shapes::{around, rotated};
 use super::xml::Element;
@@ -26,14 +26,14 @@ pub fn is_one(root: &Element) -> bool {
 /// If it is CVAT's format for videos, whose frames are no photos.
 pub fn read_one(
     folder: &Folder,
-    xml: &Entry,
+    xml: &FileEntry,
     root: &Element,
     labels: &mut Labels,
     taken: &mut HashSet<usize>,
-) -> Result<Fate, DataError> {
+) -> Result<FileFate, DataError> {
     if root.child("image").is_none() {
         return Err(DataError::Label {
-            place: Place::file(&xml.name),
+            place: FilePlace::file(&xml.name),
             found: "CVAT for video, with tracks over frames".into(),
             expected: "labels of single photos".into(),
             help: "export the task as \"CVAT for images 1.1\" or \"COCO 1.0\", with images".into(),
@@ -49,11 +49,11 @@ pub fn read_one(
     let mut shapes = 0;
     for image in root.children_named("image") {
         let wanted = image.attribute("name").unwrap_or_default();
-        let place = Place::line(&xml.name, image.line);
+        let place = FilePlace::line(&xml.name, image.line);
         let subset = image.attribute("subset").filter(|s| !s.is_empty() && !s.eq_ignore_ascii_case("default"));
         let split = subset.map(|s| split_name(s).unwrap_or(s));
         let found = match folder.matcher().find(wanted, &xml.name, split.or(split_of(&xml.name))) {
-            Match::One(id) => &folder.entries()[id],
+            PhotoMatch::One(id) => &folder.entries()[id],
             other => {
                 labels.orphan(place, wanted, other);
                 continue;
@@ -75,7 +75,7 @@ pub fn read_one(
                     annotation.objects.push(object);
                 }
                 Ok(None) => {}
-                Err(fault) => labels.lost(Place::line(&xml.name, shape.line), fault),
+                Err(fault) => labels.lost(FilePlace::line(&xml.name, shape.line), fault),
             }
         }
         labels.found(annotation);
@@ -87,9 +87,9 @@ pub fn read_one(
     }
     if shapes > 0 {
         let detail = format!("{shapes} of the objects are polygons or other shapes; their bounding boxes are used");
-        labels.findings.note(Kind::PolygonLabels, Place::file(&xml.name), Action::Repaired, detail);
+        labels.findings.note(FindingKind::PolygonLabels, FilePlace::file(&xml.name), FindingAction::Repaired, detail);
     }
-    Ok(Fate::Labels)
+    Ok(FileFate::Labels)
 }
 
 /// The names in `<labels><label><name>`, at whatever depth a task, job or project puts them; parts of skeletons have
@@ -139,5 +139,5 @@ fn read_shape(shape: &Element, file: &str) -> Result<Option<RawObject>, String> 
         _ => return Ok(None),
     };
     let class = shape.attribute("label").filter(|l| !l.is_empty()).ok_or("a shape without a label")?;
-    Ok(Some(RawObject::new(class, corners, Place::line(file, shape.line))))
+    Ok(Some(RawObject::new(class, corners, FilePlace::line(file, shape.line))))
 }

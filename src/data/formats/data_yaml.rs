@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use yaml_rust2::scanner::{Scanner, TokenType};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::super::annotation::Place;
+use super::super::annotation::FilePlace;
 use super::super::error::DataError;
-use super::super::finding::{Action, Kind};
-use super::super::folder::{Entry, Folder};
+use super::super::finding::{FindingAction, FindingKind};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
 use super::super::paths::{ancestors, join};
 use super::super::roles::split_name;
@@ -56,9 +56,9 @@ impl DataYaml {
     ///
     /// # Errors
     /// If it cannot be read or is not YAML.
-    pub fn read(entry: &Entry) -> Result<Option<Self>, DataError> {
+    pub fn read(entry: &FileEntry) -> Result<Option<Self>, DataError> {
         let fault = |found: String| DataError::Label {
-            place: Place::file(&entry.name),
+            place: FilePlace::file(&entry.name),
             found,
             expected: "YAML with names, train and val".into(),
             help: "see the data.yaml of any YOLO data set".into(),
@@ -155,7 +155,7 @@ impl DataYaml {
             Some(entry) => class_list::names_in(entry, labels),
             None if name.contains('.') => {
                 let fault = format!("the names are in {name:?}, which is not there");
-                labels.findings.note(Kind::ClassNames, Place::file(near), Action::Kept, fault);
+                labels.findings.note(FindingKind::ClassNames, FilePlace::file(near), FindingAction::Kept, fault);
                 Ok(self.names.clone())
             }
             None => Ok(vec![name.clone()]),

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::super::account::Fate;
-use super::super::annotation::Place;
+use super::super::account::FileFate;
+use super::super::annotation::FilePlace;
 use super::super::error::DataError;
-use super::super::folder::{Entry, Folder};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
 use super::super::paths::stem;
 use super::super::text::decode;
@@ -137,7 +137,7 @@ fn known_list(list: &[Value]) -> JsonKind {
 /// # Errors
 /// If the files are of a tool that is known and not read, or the only candidates are broken.
 pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
-    let mut of_kind: [Vec<Entry>; 5] = Default::default();
+    let mut of_kind: [Vec<FileEntry>; 5] = Default::default();
     let mut known = None;
     let mut broken = Vec::new();
     for entry in folder.with_extension("json") {
@@ -172,7 +172,7 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
             Err(error) => first_error = Some(error),
         }
     }
-    let readers: [(Format, Reader); 4] = [
+    let readers: [(Format, JsonLabels); 4] = [
         (Format::LabelMe, labelme::read_one),
         (Format::LabelStudio, labelstudio::read_one),
         (Format::CreateMl, createml::read_one),
@@ -185,7 +185,7 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
     }
     match (known, first_error) {
         (Some((entry, tool, help)), _) => Err(DataError::Label {
-            place: Place::file(&entry.name),
+            place: FilePlace::file(&entry.name),
             found: format!("labels of {tool}"),
             expected: "a format that is read (see docs/data-formats.md)".into(),
             help: help.into(),
@@ -195,23 +195,23 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
     }
 }
 
-type Reader = fn(&Folder, &Entry, &Value, &mut Labels);
+type JsonLabels = fn(&Folder, &FileEntry, &Value, &mut Labels);
 
-fn read_each(folder: &Folder, entries: &[Entry], read_one: Reader) -> Result<Labels, DataError> {
+fn read_each(folder: &Folder, entries: &[FileEntry], read_one: JsonLabels) -> Result<Labels, DataError> {
     let mut labels = Labels::default();
     for entry in entries {
-        let text = labels.text(entry, Fate::Labels)?;
+        let text = labels.text(entry, FileFate::Labels)?;
         if text.len() > MAX_TREE_BYTES {
-            labels.malformed(Place::file(&entry.name), format!("{} bytes of JSON", text.len()));
+            labels.malformed(FilePlace::file(&entry.name), format!("{} bytes of JSON", text.len()));
             continue;
         }
         match serde_json::from_str(&plain(&text)) {
             Ok(value) => read_one(folder, entry, &value, &mut labels),
             Err(error) => {
-                labels.fates.push((entry.name.clone(), Fate::Malformed));
+                labels.fates.push((entry.name.clone(), FileFate::Malformed));
                 let photo = folder.matcher().find(stem(&entry.name), &entry.name, None).id();
                 labels.spoken_of.extend(photo.map(|id| folder.entries()[id].name.clone()));
-                labels.malformed(Place::file(&entry.name), error.to_string());
+                labels.malformed(FilePlace::file(&entry.name), error.to_string());
             }
         }
     }

@@ -4,17 +4,17 @@
 
 use serde_json::Value;
 
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::folder::{Entry, Folder};
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::paths::{file_name, folded, stem};
 use super::super::roles::split_of;
 use super::shapes::around;
 
 /// Adds the labels of one file.
-pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labels) {
-    let place = Place::file(&entry.name);
+pub fn read_one(folder: &Folder, entry: &FileEntry, value: &Value, labels: &mut Labels) {
+    let place = FilePlace::file(&entry.name);
     let path = value["imagePath"].as_str().unwrap_or_default().replace('\\', "/");
     let own = stem(&entry.name);
     let find = |wanted: &str| folder.matcher().find(wanted, &entry.name, split_of(&entry.name));
@@ -25,18 +25,18 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
         Some(_) => first,
         None => find(&path),
     };
-    let Match::One(id) = found else {
+    let PhotoMatch::One(id) = found else {
         labels.orphan(
             place,
             if path.is_empty() { own } else { &path },
-            if first == Match::None { found } else { first },
+            if first == PhotoMatch::None { found } else { first },
         );
         return;
     };
     let mut annotation = Annotation::new(&folder.entries()[id], Units::Pixels, place);
     annotation = annotation.with_size(value["imageWidth"].as_f64(), value["imageHeight"].as_f64());
     for (i, shape) in value["shapes"].as_array().into_iter().flatten().enumerate() {
-        let place = Place::entry(&entry.name, format!("shape {}", i + 1));
+        let place = FilePlace::entry(&entry.name, format!("shape {}", i + 1));
         match read_shape(shape, place.clone()) {
             Ok(Some(object)) => annotation.objects.push(object),
             Ok(None) => {}
@@ -47,7 +47,7 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
 }
 
 /// `None` for points and lines, which are no objects.
-fn read_shape(shape: &Value, place: Place) -> Result<Option<RawObject>, String> {
+fn read_shape(shape: &Value, place: FilePlace) -> Result<Option<RawObject>, String> {
     let point = |p: &Value| Some([p.get(0)?.as_f64()?, p.get(1)?.as_f64()?]);
     let points: Option<Vec<[f64; 2]>> = shape["points"].as_array().and_then(|p| p.iter().map(point).collect());
     let points = points.ok_or("a shape without points")?;

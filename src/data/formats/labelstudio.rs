@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::finding::{Action, Kind};
-use super::super::folder::{Entry, Folder};
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::finding::{FindingAction, FindingKind};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::roles::split_of;
 use super::shapes::{around, rotated_about_corner};
 
@@ -27,12 +27,12 @@ pub fn image_of(task: &Value) -> Option<&str> {
 }
 
 /// Adds the labels of one file.
-pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labels) {
+pub fn read_one(folder: &Folder, entry: &FileEntry, value: &Value, labels: &mut Labels) {
     for task in value.as_array().into_iter().flatten() {
-        let place = Place::entry(&entry.name, format!("task {}", task["id"]));
+        let place = FilePlace::entry(&entry.name, format!("task {}", task["id"]));
         let wanted = image_of(task).unwrap_or_default();
         let found = match folder.matcher().find(wanted, &entry.name, split_of(&entry.name)) {
-            Match::One(id) => &folder.entries()[id],
+            PhotoMatch::One(id) => &folder.entries()[id],
             other => {
                 labels.orphan(place, wanted, other);
                 continue;
@@ -42,7 +42,7 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
             // A task that nobody has worked on says nothing about its photo.
             if task["predictions"].as_array().is_some_and(|p| !p.is_empty()) {
                 let detail = "only predictions of a model, which nobody has accepted as an annotation";
-                labels.findings.note(Kind::LabelsPassedOver, place, Action::Dropped, detail);
+                labels.findings.note(FindingKind::LabelsPassedOver, place, FindingAction::Dropped, detail);
             }
             continue;
         };
@@ -50,7 +50,7 @@ pub fn read_one(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labe
         if several > 1 {
             let detail =
                 format!("{several} annotations of one photo; one is used: the ground truth, else the last with boxes");
-            labels.findings.note(Kind::LabelsPassedOver, place.clone(), Action::Dropped, detail);
+            labels.findings.note(FindingKind::LabelsPassedOver, place.clone(), FindingAction::Dropped, detail);
         }
         let mut annotation = Annotation::new(found, Units::Fractions, place.clone());
         for result in results {
@@ -92,7 +92,7 @@ pub fn results(task: &Value) -> Option<Vec<&Value>> {
 ///
 /// # Errors
 /// The text says what is missing.
-pub fn read_result(result: &Value, place: Place) -> Result<Option<RawObject>, String> {
+pub fn read_result(result: &Value, place: FilePlace) -> Result<Option<RawObject>, String> {
     let value = if result["value"].is_object() { &result["value"] } else { result };
     let number = |name: &str| value[name].as_f64().ok_or_else(|| format!("a region without {name}"));
     let key = |name: &str| value[name].as_array().and_then(|l| l.first()).and_then(Value::as_str);

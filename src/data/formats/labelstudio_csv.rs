@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::annotation::{Place, RawObject};
+use super::super::annotation::{FilePlace, RawObject};
 use super::labelstudio::{image_of, read_result, results};
 
 /// True if a heading is that of this table.
@@ -11,7 +11,7 @@ pub fn is_heading(heading: &[String]) -> bool {
 }
 
 /// The photo and the boxes of a row. Cells are texts, or JSON where they begin as a list or an object does.
-pub fn row(heading: &[String], record: &[String], place: &Place) -> (String, Vec<Result<RawObject, String>>) {
+pub fn row(heading: &[String], record: &[String], place: &FilePlace) -> (String, Vec<Result<RawObject, String>>) {
     let cell = |text: &String| match text.starts_with(['[', '{']) {
         true => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())),
         false => Value::String(text.clone()),
@@ -34,7 +34,7 @@ mod tests {
         assert!(is_heading(&heading) && !is_heading(&heading[..4]));
         let regions = r#"[{"x": 10, "y": 20, "width": 30, "height": 40, "rotation": 0, "rectanglelabels": ["cat"]}]"#;
         let record = ["7", "1", "2026-01-01", "3", "/data/upload/1/ab-a.jpg", regions, "1.5"].map(str::to_string);
-        let place = Place::line("l.csv", 2);
+        let place = FilePlace::line("l.csv", 2);
         let (photo, objects) = row(&heading, &record, &place);
         let [Ok(object)] = objects.as_slice() else { panic!("{objects:?}") };
         assert_eq!((photo.as_str(), object.class.as_str()), ("/data/upload/1/ab-a.jpg", "cat"));

@@ -39,11 +39,11 @@ pub use class_list::is_background;
 pub use crc32c::masked as masked_crc32c;
 pub use format::Format;
 
-use super::account::Fate;
-use super::annotation::{Annotation, Place};
+use super::account::FileFate;
+use super::annotation::{Annotation, FilePlace};
 use super::error::DataError;
-use super::finding::{Action, Finding, Kind, Severity};
-use super::folder::{Entry, Folder};
+use super::finding::{Finding, FindingAction, FindingKind, Severity};
+use super::folder::{FileEntry, Folder};
 use super::labels::Labels;
 use super::paths::{extension_of, file_name, parent, stem};
 use super::roles::split_in_file_name;
@@ -81,7 +81,7 @@ pub fn open_folder(folder: Folder) -> Result<Opened, DataError> {
         return finished(folder, Format::TfRecord, labels);
     }
     let named = || folder.entries().iter().filter(|e| csv::is_table(&e.name));
-    let tables: Vec<Entry> = named().filter(|e| csv::rows(e).is_ok()).cloned().collect();
+    let tables: Vec<FileEntry> = named().filter(|e| csv::rows(e).is_ok()).cloned().collect();
     if !tables.is_empty() {
         let labels = csv::read(&folder, &tables)?;
         return finished(folder, Format::Csv, labels);
@@ -97,7 +97,7 @@ pub fn open_folder(folder: Folder) -> Result<Opened, DataError> {
         return finished(folder, format, labels);
     }
     // A table in a text file, such as `gt.txt` of GTSDB.
-    let tables: Vec<Entry> = folder.with_extension("txt").filter(|e| csv::rows(e).is_ok()).cloned().collect();
+    let tables: Vec<FileEntry> = folder.with_extension("txt").filter(|e| csv::rows(e).is_ok()).cloned().collect();
     if !tables.is_empty() {
         let labels = csv::read(&folder, &tables)?;
         return finished(folder, Format::Csv, labels);
@@ -182,9 +182,9 @@ fn open_named_yaml(path: &Path, dir: &Path) -> Result<Opened, DataError> {
 }
 
 /// The entry of a file that a person named.
-fn find_itself(folder: &Folder, path: &Path) -> Result<Entry, DataError> {
+fn find_itself(folder: &Folder, path: &Path) -> Result<FileEntry, DataError> {
     let wanted = path.canonicalize().ok();
-    let same = |e: &&Entry| {
+    let same = |e: &&FileEntry| {
         Path::new(file_name(&e.name)).file_name() == path.file_name()
             && (e.stored.on_disk() == path || e.stored.on_disk().canonicalize().ok() == wanted)
     };
@@ -196,11 +196,11 @@ fn find_itself(folder: &Folder, path: &Path) -> Result<Entry, DataError> {
     })
 }
 
-type Yamls = Option<(Entry, DataYaml, Vec<String>)>;
+type Yamls = Option<(FileEntry, DataYaml, Vec<String>)>;
 
 /// The YAML that says most of a data set: one with names and splits before a model's; the others' names besides.
 fn best_yaml(folder: &Folder) -> Result<Yamls, DataError> {
-    let mut found: Vec<(usize, usize, &Entry, DataYaml)> = Vec::new();
+    let mut found: Vec<(usize, usize, &FileEntry, DataYaml)> = Vec::new();
     for entry in folder.with_extension("yaml").chain(folder.with_extension("yml")) {
         // A broken data.yaml is worth an error; other YAML files are not ours.
         let named = stem(&entry.name).to_ascii_lowercase().contains("data");
@@ -210,7 +210,7 @@ fn best_yaml(folder: &Folder) -> Result<Yamls, DataError> {
             _ => {}
         }
     }
-    let is_data = |e: &Entry| stem(&e.name).to_ascii_lowercase().contains("data");
+    let is_data = |e: &FileEntry| stem(&e.name).to_ascii_lowercase().contains("data");
     found.sort_by(|a, b| {
         let by_name = || is_data(b.2).cmp(&is_data(a.2)).then_with(|| a.2.name.cmp(&b.2.name));
         b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then_with(by_name)
@@ -220,11 +220,12 @@ fn best_yaml(folder: &Folder) -> Result<Yamls, DataError> {
     Ok(Some((entry.clone(), yaml, found.map(|(_, _, e, _)| e.name.clone()).collect())))
 }
 
-fn say_yamls_passed_over(chosen: &Entry, others: &[String], labels: &mut Labels) {
+fn say_yamls_passed_over(chosen: &FileEntry, others: &[String], labels: &mut Labels) {
     for name in others {
-        labels.fates.push((name.clone(), Fate::List));
+        labels.fates.push((name.clone(), FileFate::List));
         let detail = format!("{:?} says more of the data set and is used", chosen.name);
-        let finding = Finding::new(Kind::LabelsPassedOver, Place::file(name), Action::Dropped, detail);
+        let finding =
+            Finding::new(FindingKind::LabelsPassedOver, FilePlace::file(name), FindingAction::Dropped, detail);
         labels.findings.add(finding.with_severity(Severity::Info));
     }
 }
@@ -272,7 +273,7 @@ fn splits_of_tables(folder: &Folder, labels: &mut Labels) -> Result<(), DataErro
         // A table of another purpose is no split.
         let Ok(rows) = csv::rows(entry) else { continue };
         labels.files.push(entry.stored.clone());
-        labels.fates.push((entry.name.clone(), Fate::List));
+        labels.fates.push((entry.name.clone(), FileFate::List));
         labels.split_source = "the names of CSV files".into();
         let ids = rows.iter().filter_map(|r| folder.matcher().find(&r.filename, &entry.name, Some(split)).id());
         let sources: Vec<String> = ids.map(|id| folder.entries()[id].name.clone()).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::error::DataError;
-use super::super::folder::{Entry, Folder};
+use super::super::folder::{FileEntry, Folder};
 use super::super::paths::{extension_of, file_name, parent, stem};
 use super::super::roles::split_of;
 use super::yolo;
@@ -75,7 +75,7 @@ pub fn error(folder: &Folder) -> DataError {
 /// Files without an ending that begin as photos do.
 fn bare_photos(folder: &Folder) -> usize {
     let bare = folder.entries().iter().filter(|e| extension_of(&e.name).is_empty()).take(BARE_LOOKED_AT);
-    let is_photo = |e: &&Entry| e.read("read the file").is_ok_and(|b| image::guess_format(&b).is_ok());
+    let is_photo = |e: &&FileEntry| e.read("read the file").is_ok_and(|b| image::guess_format(&b).is_ok());
     bare.filter(is_photo).count()
 }
 
@@ -89,7 +89,7 @@ fn unknown(folder: &Folder) -> Option<&str> {
 /// Text files that read like YOLO labels and bear the name of no photo.
 fn strangers(folder: &Folder) -> Option<(String, String)> {
     let images = folder.images().count();
-    let texts: Vec<&Entry> = folder.with_extension("txt").filter(|e| yolo::looks_like_labels(e)).collect();
+    let texts: Vec<&FileEntry> = folder.with_extension("txt").filter(|e| yolo::looks_like_labels(e)).collect();
     let (text, image) = (texts.first()?, folder.images().next()?);
     let count = texts.len();
     let reason = folder.matcher().find(stem(&text.name), &text.name, None).reason();

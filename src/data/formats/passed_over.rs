@@ -1,9 +1,9 @@
 //! Labels of another format beside those that are read: they are not used, and that is said.
 
-use super::super::account::Fate;
-use super::super::annotation::Place;
-use super::super::finding::{Action, Finding, Kind, Severity};
-use super::super::folder::{Entry, Folder};
+use super::super::account::FileFate;
+use super::super::annotation::FilePlace;
+use super::super::finding::{Finding, FindingAction, FindingKind, Severity};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
 use super::super::paths::stem;
 use super::super::text::decode;
@@ -40,9 +40,14 @@ fn json(folder: &Folder, format: Format, labels: &mut Labels) {
             JsonKind::Known(tool, _) => tool,
             JsonKind::Other => continue,
         };
-        labels.fates.push((entry.name.clone(), Fate::PassedOver));
+        labels.fates.push((entry.name.clone(), FileFate::PassedOver));
         let detail = format!("labels of {tool} beside those of {} that are read", format.name());
-        labels.findings.note(Kind::LabelsPassedOver, Place::file(&entry.name), Action::Dropped, detail);
+        labels.findings.note(
+            FindingKind::LabelsPassedOver,
+            FilePlace::file(&entry.name),
+            FindingAction::Dropped,
+            detail,
+        );
     }
 }
 
@@ -56,7 +61,7 @@ fn texts(folder: &Folder, format: Format, labels: &mut Labels) {
         return;
     }
     let pairs = TextPairs::of(folder, &|_| false);
-    let paired: Vec<(&Entry, &Entry)> = folder.images().filter_map(|i| Some((i, pairs.get(i)?))).collect();
+    let paired: Vec<(&FileEntry, &FileEntry)> = folder.images().filter_map(|i| Some((i, pairs.get(i)?))).collect();
     if paired.iter().take(LOOKED_AT).any(|(_, text)| yolo::looks_like_labels(text)) {
         tell(&paired, "YOLO", format, labels);
     }
@@ -67,20 +72,20 @@ fn xml(folder: &Folder, format: Format, labels: &mut Labels) {
     if matches!(format, Format::Voc | Format::Cvat) {
         return;
     }
-    let photo = |e: &Entry| folder.matcher().find(stem(&e.name), &e.name, None).id();
-    let paired: Vec<(&Entry, &Entry)> =
+    let photo = |e: &FileEntry| folder.matcher().find(stem(&e.name), &e.name, None).id();
+    let paired: Vec<(&FileEntry, &FileEntry)> =
         folder.with_extension("xml").filter_map(|e| Some((&folder.entries()[photo(e)?], e))).collect();
-    let is_voc = |e: &Entry| e.text("read the labels").is_ok_and(|t| t.text.contains("<annotation"));
+    let is_voc = |e: &FileEntry| e.text("read the labels").is_ok_and(|t| t.text.contains("<annotation"));
     if paired.iter().take(LOOKED_AT).any(|(_, xml)| is_voc(xml)) {
         tell(&paired, "Pascal VOC", format, labels);
     }
 }
 
 /// One finding for all files of a kind: a warning if any of their photos is left without labels by it.
-fn tell(paired: &[(&Entry, &Entry)], tool: &str, format: Format, labels: &mut Labels) {
+fn tell(paired: &[(&FileEntry, &FileEntry)], tool: &str, format: Format, labels: &mut Labels) {
     let labelled: std::collections::HashSet<&str> = labels.annotations.iter().map(|a| a.source.as_str()).collect();
     let without = paired.iter().filter(|(photo, _)| !labelled.contains(photo.name.as_str())).count();
-    labels.fates.extend(paired.iter().map(|(_, file)| (file.name.clone(), Fate::PassedOver)));
+    labels.fates.extend(paired.iter().map(|(_, file)| (file.name.clone(), FileFate::PassedOver)));
     let Some((_, first)) = paired.first() else { return };
     let lost = match without {
         0 => String::new(),
@@ -88,6 +93,7 @@ fn tell(paired: &[(&Entry, &Entry)], tool: &str, format: Format, labels: &mut La
     };
     let detail =
         format!("{} files with labels of {tool} beside those of {} that are read{lost}", paired.len(), format.name());
-    let finding = Finding::new(Kind::LabelsPassedOver, Place::file(&first.name), Action::Dropped, detail);
+    let finding =
+        Finding::new(FindingKind::LabelsPassedOver, FilePlace::file(&first.name), FindingAction::Dropped, detail);
     labels.findings.add(if without == 0 { finding.with_severity(Severity::Info) } else { finding });
 }

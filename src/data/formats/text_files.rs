@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::super::account::Fate;
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::box_form::Written;
+use super::super::account::FileFate;
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::box_form::WrittenBox;
 use super::super::error::DataError;
-use super::super::folder::{Entry, Folder};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::paths::{file_name, is_image_extension, parent};
 use super::super::roles::split_of;
 use super::class_list;
@@ -38,7 +38,7 @@ const LOOKED_AT: usize = 20;
 
 /// The form of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+enum TextLine {
     Kitti,
     VisDrone,
     /// `name x0 y0 x1 y1` of the OIDv4 toolkit.
@@ -54,7 +54,7 @@ enum Line {
 /// # Errors
 /// If a file that was just listed cannot be read.
 pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
-    let lists: Vec<&Entry> = folder.with_extension("txt").filter(|e| is_keras_yolo(e)).collect();
+    let lists: Vec<&FileEntry> = folder.with_extension("txt").filter(|e| is_keras_yolo(e)).collect();
     if !lists.is_empty() {
         return read_lists(folder, &lists).map(|l| Some((Format::KerasYolo, l)));
     }
@@ -62,16 +62,16 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
     let kinds = folder.images().filter_map(|i| pairs.get(i)).filter_map(line_of).take(LOOKED_AT);
     let Some(kind) = kinds.collect::<Vec<_>>().first().copied() else { return Ok(None) };
     let mut labels = Labels::default();
-    if kind == Line::Named {
-        labels.written = Written::Centre;
+    if kind == TextLine::Named {
+        labels.written = WrittenBox::Centre;
     }
     for image in folder.images() {
         let Some(entry) = pairs.get(image) else { continue };
-        let text = labels.text(entry, Fate::Labels)?;
-        let units = if kind == Line::Named { Units::Fractions } else { Units::Pixels };
-        let mut annotation = Annotation::new(image, units, Place::file(&entry.name));
+        let text = labels.text(entry, FileFate::Labels)?;
+        let units = if kind == TextLine::Named { Units::Fractions } else { Units::Pixels };
+        let mut annotation = Annotation::new(image, units, FilePlace::file(&entry.name));
         for (line, content) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-            let place = Place::line(&entry.name, line + 1);
+            let place = FilePlace::line(&entry.name, line + 1);
             match read_line(kind, content, place.clone()) {
                 Ok(Some(object)) => annotation.objects.push(object),
                 Ok(None) => {}
@@ -81,37 +81,39 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
         labels.found(annotation);
     }
     for (entry, found) in &pairs.orphans {
-        labels.fates.push((entry.name.clone(), Fate::Orphan));
-        labels.orphan(Place::file(&entry.name), super::super::paths::stem(&entry.name), *found);
+        labels.fates.push((entry.name.clone(), FileFate::Orphan));
+        labels.orphan(FilePlace::file(&entry.name), super::super::paths::stem(&entry.name), *found);
     }
     labels.report_unlabelled(folder);
     let format = match kind {
-        Line::Kitti => Format::Kitti,
-        Line::VisDrone => Format::VisDrone,
-        Line::Oid => Format::Oid,
-        Line::Dota => Format::Dota,
-        Line::Named => Format::Yolo,
+        TextLine::Kitti => Format::Kitti,
+        TextLine::VisDrone => Format::VisDrone,
+        TextLine::Oid => Format::Oid,
+        TextLine::Dota => Format::Dota,
+        TextLine::Named => Format::Yolo,
     };
     Ok(Some((format, labels)))
 }
 
 /// The form that the first lines of a file all have.
-fn line_of(entry: &Entry) -> Option<Line> {
+fn line_of(entry: &FileEntry) -> Option<TextLine> {
     let text = entry.text("read the labels").ok()?.text;
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty() && !l.contains(':')).take(LOOKED_AT).collect();
-    let all = |kind: &Line| lines.iter().all(|l| read_line(*kind, l, Place::file("")).is_ok());
-    [Line::Kitti, Line::VisDrone, Line::Dota, Line::Named, Line::Oid].into_iter().find(|k| !lines.is_empty() && all(k))
+    let all = |kind: &TextLine| lines.iter().all(|l| read_line(*kind, l, FilePlace::file("")).is_ok());
+    [TextLine::Kitti, TextLine::VisDrone, TextLine::Dota, TextLine::Named, TextLine::Oid]
+        .into_iter()
+        .find(|k| !lines.is_empty() && all(k))
 }
 
 /// `None` for a region that the format marks as not judged.
-fn read_line(kind: Line, line: &str, place: Place) -> Result<Option<RawObject>, String> {
+fn read_line(kind: TextLine, line: &str, place: FilePlace) -> Result<Option<RawObject>, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let number =
         |w: &str| w.parse::<f64>().ok().filter(|n| n.is_finite()).ok_or_else(|| format!("{w:?} is not a number"));
     let numbers = |words: &[&str]| words.iter().map(|w| number(w)).collect::<Result<Vec<f64>, String>>();
     let is_name = |w: &str| w.parse::<f64>().is_err();
     match kind {
-        Line::Kitti => {
+        TextLine::Kitti => {
             // A name may have spaces: the numbers are counted from the end.
             let names = words.len() - words.iter().rev().take_while(|w| !is_name(w)).count();
             let (name, rest) = words.split_at(names);
@@ -122,7 +124,7 @@ fn read_line(kind: Line, line: &str, place: Place) -> Result<Option<RawObject>, 
             let is_judged = name != "DontCare";
             Ok(is_judged.then(|| RawObject::new(name, [n[3], n[4], n[5], n[6]], place)))
         }
-        Line::VisDrone => {
+        TextLine::VisDrone => {
             let fields: Vec<&str> = line.trim().trim_end_matches(',').split(',').map(str::trim).collect();
             let n = numbers(&fields)?;
             let [x, y, w, h, score, class, _, _] = n[..] else {
@@ -133,7 +135,7 @@ fn read_line(kind: Line, line: &str, place: Place) -> Result<Option<RawObject>, 
             let judged = score != 0.0 && !matches!(class as usize, 0 | 11);
             Ok(judged.then(|| RawObject::new(*name, [x, y, x + w, y + h], place)))
         }
-        Line::Named => {
+        TextLine::Named => {
             let split = words.len().checked_sub(4).filter(|n| *n > 0).ok_or("expected a name and 4 fractions")?;
             let (name, rest) = words.split_at(split);
             let n = numbers(rest)?;
@@ -143,7 +145,7 @@ fn read_line(kind: Line, line: &str, place: Place) -> Result<Option<RawObject>, 
             let corners = [n[0] - n[2] / 2.0, n[1] - n[3] / 2.0, n[0] + n[2] / 2.0, n[1] + n[3] / 2.0];
             Ok(Some(RawObject::new(name.join(" "), corners, place)))
         }
-        Line::Oid => {
+        TextLine::Oid => {
             let split = words.len().checked_sub(4).filter(|n| *n > 0).ok_or("expected a name and 4 numbers")?;
             if words[..split].iter().any(|w| !is_name(w)) {
                 return Err("expected a name and 4 numbers".into());
@@ -151,7 +153,7 @@ fn read_line(kind: Line, line: &str, place: Place) -> Result<Option<RawObject>, 
             let n = numbers(&words[split..])?;
             Ok(Some(RawObject::new(words[..split].join(" "), [n[0], n[1], n[2], n[3]], place)))
         }
-        Line::Dota => {
+        TextLine::Dota => {
             let (points, rest) = words.split_at(words.len().min(8));
             let [name @ .., difficult] = rest else { return Err("too few fields".into()) };
             let n = numbers(points)?;
@@ -168,7 +170,7 @@ fn read_line(kind: Line, line: &str, place: Place) -> Result<Option<RawObject>, 
 }
 
 /// True if the file lists photos, each followed by its boxes `x0,y0,x1,y1,class`.
-fn is_keras_yolo(entry: &Entry) -> bool {
+fn is_keras_yolo(entry: &FileEntry) -> bool {
     let Ok(text) = entry.text("read the labels") else { return false };
     let mut lines = text.text.lines().filter(|l| !l.trim().is_empty()).take(LOOKED_AT).peekable();
     let mut boxes = 0;
@@ -205,19 +207,19 @@ fn read_box(text: &str) -> Result<(usize, [f64; 4]), String> {
     }
 }
 
-fn read_lists(folder: &Folder, lists: &[&Entry]) -> Result<Labels, DataError> {
+fn read_lists(folder: &Folder, lists: &[&FileEntry]) -> Result<Labels, DataError> {
     let mut labels = Labels::default();
     let names = class_list::numbered(folder, &mut labels)?;
     let mut largest = 0;
     let mut taken = BTreeSet::new();
     for entry in lists {
         let split = super::super::roles::split_in_file_name(&entry.name).or_else(|| split_of(&entry.name));
-        let text = labels.text(entry, Fate::Labels)?;
+        let text = labels.text(entry, FileFate::Labels)?;
         for (line, content) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-            let place = Place::line(&entry.name, line + 1);
+            let place = FilePlace::line(&entry.name, line + 1);
             let (wanted, boxes) = photo_and_boxes(content);
             let image = match folder.matcher().find(wanted, &entry.name, split) {
-                Match::One(id) => &folder.entries()[id],
+                PhotoMatch::One(id) => &folder.entries()[id],
                 other => {
                     labels.orphan(place, wanted, other);
                     continue;
@@ -258,26 +260,32 @@ fn read_lists(folder: &Folder, lists: &[&Entry]) -> Result<Labels, DataError> {
 mod tests {
     use super::*;
 
-    fn one(kind: Line, line: &str) -> Option<(String, [f64; 4])> {
-        read_line(kind, line, Place::file("a")).expect(line).map(|o| (o.class, o.corners))
+    fn one(kind: TextLine, line: &str) -> Option<(String, [f64; 4])> {
+        read_line(kind, line, FilePlace::file("a")).expect(line).map(|o| (o.class, o.corners))
     }
 
     #[test]
     fn lines_of_each_tool_are_read() {
         let kitti = "Car 0.00 0 -1.58 587.01 173.33 614.12 200.12 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59";
-        assert_eq!(one(Line::Kitti, kitti), Some(("Car".into(), [587.01, 173.33, 614.12, 200.12])));
-        assert_eq!(one(Line::Kitti, &kitti.replace("Car", "DontCare")), None);
+        assert_eq!(one(TextLine::Kitti, kitti), Some(("Car".into(), [587.01, 173.33, 614.12, 200.12])));
+        assert_eq!(one(TextLine::Kitti, &kitti.replace("Car", "DontCare")), None);
         let two_words = kitti.replace("Car", "traffic light") + " 1.0";
-        assert_eq!(one(Line::Kitti, &two_words), Some(("traffic light".into(), [587.01, 173.33, 614.12, 200.12])));
-        assert_eq!(one(Line::VisDrone, "32,35,174,125,1,4,0,0"), Some(("car".into(), [32.0, 35.0, 206.0, 160.0])));
-        assert_eq!(one(Line::VisDrone, "32,35,174,125,0,0,0,0,"), None);
-        assert_eq!(one(Line::Oid, "Traffic light 1 2 3.5 4"), Some(("Traffic light".into(), [1.0, 2.0, 3.5, 4.0])));
-        assert_eq!(one(Line::Named, "red car 0.5 0.5 0.5 0.25"), Some(("red car".into(), [0.25, 0.375, 0.75, 0.625])));
-        assert!(read_line(Line::Named, "cat 1 2 3.5 4", Place::file("a")).is_err());
-        assert_eq!(one(Line::Dota, "1 1 5 1 5 4 1 4 plane 1"), Some(("plane".into(), [1.0, 1.0, 5.0, 4.0])));
-        assert_eq!(one(Line::Dota, "1 1 5 1 5 4 1 4 small car 0"), Some(("small car".into(), [1.0, 1.0, 5.0, 4.0])));
-        assert!(read_line(Line::Dota, "1 1 5 1 5 4 1 4 1", Place::file("a")).is_err());
-        assert!(read_line(Line::VisDrone, "0 0.5 0.5 0.1 0.1", Place::file("a")).is_err());
+        assert_eq!(one(TextLine::Kitti, &two_words), Some(("traffic light".into(), [587.01, 173.33, 614.12, 200.12])));
+        assert_eq!(one(TextLine::VisDrone, "32,35,174,125,1,4,0,0"), Some(("car".into(), [32.0, 35.0, 206.0, 160.0])));
+        assert_eq!(one(TextLine::VisDrone, "32,35,174,125,0,0,0,0,"), None);
+        assert_eq!(one(TextLine::Oid, "Traffic light 1 2 3.5 4"), Some(("Traffic light".into(), [1.0, 2.0, 3.5, 4.0])));
+        assert_eq!(
+            one(TextLine::Named, "red car 0.5 0.5 0.5 0.25"),
+            Some(("red car".into(), [0.25, 0.375, 0.75, 0.625]))
+        );
+        assert!(read_line(TextLine::Named, "cat 1 2 3.5 4", FilePlace::file("a")).is_err());
+        assert_eq!(one(TextLine::Dota, "1 1 5 1 5 4 1 4 plane 1"), Some(("plane".into(), [1.0, 1.0, 5.0, 4.0])));
+        assert_eq!(
+            one(TextLine::Dota, "1 1 5 1 5 4 1 4 small car 0"),
+            Some(("small car".into(), [1.0, 1.0, 5.0, 4.0]))
+        );
+        assert!(read_line(TextLine::Dota, "1 1 5 1 5 4 1 4 1", FilePlace::file("a")).is_err());
+        assert!(read_line(TextLine::VisDrone, "0 0.5 0.5 0.1 0.1", FilePlace::file("a")).is_err());
     }
 
     #[test]

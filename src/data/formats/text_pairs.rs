@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::folder::{Entry, Folder};
-use super::super::matcher::Match;
+use super::super::folder::{FileEntry, Folder};
+use super::super::matcher::PhotoMatch;
 use super::super::paths::{join, parent, stem};
 use super::super::roles::split_of;
 use super::class_list::is_list_name;
@@ -24,17 +24,17 @@ const SWAPS: [(&str, &[&str]); 4] = [
 #[derive(Debug, Default)]
 pub struct TextPairs<'a> {
     /// By the photo's id.
-    of_photo: HashMap<usize, &'a Entry>,
+    of_photo: HashMap<usize, &'a FileEntry>,
     /// Without photo, with what their name led to.
-    pub orphans: Vec<(&'a Entry, Match<'a>)>,
+    pub orphans: Vec<(&'a FileEntry, PhotoMatch<'a>)>,
     /// With a photo that has a text file already, and that photo.
-    pub repeated: Vec<(&'a Entry, &'a Entry)>,
+    pub repeated: Vec<(&'a FileEntry, &'a FileEntry)>,
 }
 
 impl<'a> TextPairs<'a> {
     /// Pairs all photos with the text files for which `is_label` holds. That is asked only of files whose name leads
     /// to no photo: what bears a photo's name is its label, even if it is empty.
-    pub fn of(folder: &'a Folder, is_label: &dyn Fn(&Entry) -> bool) -> Self {
+    pub fn of(folder: &'a Folder, is_label: &dyn Fn(&FileEntry) -> bool) -> Self {
         let mut pairs = Self::default();
         let mut used = HashSet::new();
         for image in folder.images() {
@@ -45,9 +45,9 @@ impl<'a> TextPairs<'a> {
         for text in folder.with_extension("txt").filter(|t| !used.contains(&t.id)) {
             let in_labels = || parent(&text.name).split('/').any(|p| p.eq_ignore_ascii_case("labels"));
             match folder.matcher().find(stem(&text.name), &text.name, split_of(&text.name)) {
-                Match::One(id) if !pairs.of_photo.contains_key(&id) => drop(pairs.of_photo.insert(id, text)),
-                Match::One(id) if is_label(text) => pairs.repeated.push((text, &folder.entries()[id])),
-                Match::One(_) => {}
+                PhotoMatch::One(id) if !pairs.of_photo.contains_key(&id) => drop(pairs.of_photo.insert(id, text)),
+                PhotoMatch::One(id) if is_label(text) => pairs.repeated.push((text, &folder.entries()[id])),
+                PhotoMatch::One(_) => {}
                 other if !is_list_name(&text.name) && (is_label(text) || in_labels()) => {
                     pairs.orphans.push((text, other))
                 }
@@ -57,7 +57,7 @@ impl<'a> TextPairs<'a> {
         pairs
     }
 
-    pub fn get(&self, photo: &Entry) -> Option<&'a Entry> {
+    pub fn get(&self, photo: &FileEntry) -> Option<&'a FileEntry> {
         self.of_photo.get(&photo.id).copied()
     }
 
@@ -67,7 +67,7 @@ impl<'a> TextPairs<'a> {
 }
 
 /// The text file of a photo by its exact name.
-fn text_of<'a>(folder: &'a Folder, image: &str) -> Option<&'a Entry> {
+fn text_of<'a>(folder: &'a Folder, image: &str) -> Option<&'a FileEntry> {
     let dir = parent(image);
     let parts: Vec<&str> = dir.split('/').collect();
     let mut dirs = Vec::new();

@@ -10,7 +10,7 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 
 /// The features of one record.
 #[derive(Debug, Default)]
-pub struct Example<'a> {
+pub struct TfExample<'a> {
     record: &'a [u8],
     features: HashMap<String, Feature>,
 }
@@ -23,7 +23,7 @@ enum Feature {
     Ints(Vec<i64>),
 }
 
-impl Example<'_> {
+impl TfExample<'_> {
     pub fn bytes(&self, name: &str) -> &[Range<usize>] {
         match self.features.get(name) {
             Some(Feature::Bytes(list)) => list,
@@ -51,8 +51,8 @@ impl Example<'_> {
 }
 
 /// The features of a record; `None` if its bytes are something else.
-pub fn read_example(record: &[u8]) -> Option<Example<'_>> {
-    let mut example = Example { record, features: HashMap::new() };
+pub fn read_example(record: &[u8]) -> Option<TfExample<'_>> {
+    let mut example = TfExample { record, features: HashMap::new() };
     for (_, features) in messages(record, 0..record.len(), 1)? {
         for (_, entry) in messages(record, features, 1)? {
             let key = messages(record, entry.clone(), 1)?.pop().map(|(_, r)| r).unwrap_or(0..0);
@@ -75,8 +75,8 @@ fn read_feature(record: &[u8], at: Range<usize>) -> Option<Option<Feature>> {
         2 => {
             let float = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("4 bytes"));
             let list = values.into_iter().flat_map(|f| match f {
-                Field::Message(_, r) => record[r].chunks_exact(4).map(float).collect(),
-                Field::Fixed32(value) => vec![f32::from_bits(value)],
+                TfFeature::Message(_, r) => record[r].chunks_exact(4).map(float).collect(),
+                TfFeature::Fixed32(value) => vec![f32::from_bits(value)],
                 _ => Vec::new(),
             });
             Feature::Floats(list.collect())
@@ -85,13 +85,13 @@ fn read_feature(record: &[u8], at: Range<usize>) -> Option<Option<Feature>> {
             let mut list = Vec::new();
             for field in values {
                 match field {
-                    Field::Message(_, r) => {
+                    TfFeature::Message(_, r) => {
                         let mut bytes = &record[r];
                         while !bytes.is_empty() {
                             list.push(decode_varint(&mut bytes).ok()? as i64);
                         }
                     }
-                    Field::Varint(value) => list.push(value as i64),
+                    TfFeature::Varint(value) => list.push(value as i64),
                     _ => {}
                 }
             }
@@ -101,50 +101,50 @@ fn read_feature(record: &[u8], at: Range<usize>) -> Option<Option<Feature>> {
     }))
 }
 
-enum Field {
+enum TfFeature {
     Varint(u64),
     Fixed32(u32),
     Fixed64,
     Message(u32, Range<usize>),
 }
 
-impl Field {
+impl TfFeature {
     fn message(self) -> Option<(u32, Range<usize>)> {
         match self {
-            Field::Message(tag, range) => Some((tag, range)),
+            TfFeature::Message(tag, range) => Some((tag, range)),
             _ => None,
         }
     }
 }
 
 fn messages(record: &[u8], at: Range<usize>, wanted: u32) -> Option<Vec<(u32, Range<usize>)>> {
-    let all = fields(record, at)?.into_iter().filter_map(Field::message);
+    let all = fields(record, at)?.into_iter().filter_map(TfFeature::message);
     Some(all.filter(|(tag, _)| *tag == wanted).collect())
 }
 
 /// The fields of a message that takes the range `at` of the record.
-fn fields(record: &[u8], at: Range<usize>) -> Option<Vec<Field>> {
+fn fields(record: &[u8], at: Range<usize>) -> Option<Vec<TfFeature>> {
     let mut rest = record.get(at.clone())?;
     let end = at.end;
     let mut all = Vec::new();
     while !rest.is_empty() {
         let (tag, wire) = decode_key(&mut rest).ok()?;
         match wire {
-            WireType::Varint => all.push(Field::Varint(decode_varint(&mut rest).ok()?)),
+            WireType::Varint => all.push(TfFeature::Varint(decode_varint(&mut rest).ok()?)),
             WireType::LengthDelimited => {
                 let len = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
                 let start = end - rest.len();
                 rest = rest.get(len..)?;
-                all.push(Field::Message(tag, start..start + len));
+                all.push(TfFeature::Message(tag, start..start + len));
             }
             WireType::ThirtyTwoBit => {
                 let (value, after) = rest.split_first_chunk::<4>()?;
                 rest = after;
-                all.push(Field::Fixed32(u32::from_le_bytes(*value)));
+                all.push(TfFeature::Fixed32(u32::from_le_bytes(*value)));
             }
             WireType::SixtyFourBit => {
                 rest = rest.get(8..)?;
-                all.push(Field::Fixed64);
+                all.push(TfFeature::Fixed64);
             }
             WireType::StartGroup | WireType::EndGroup => return None,
         }

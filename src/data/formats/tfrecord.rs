@@ -9,18 +9,18 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::account::Fate;
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::entry::Entry;
+use super::super::account::FileFate;
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::entry::FileEntry;
 use super::super::error::DataError;
-use super::super::finding::{Action, Kind};
+use super::super::finding::{FindingAction, FindingKind};
 use super::super::folder::Folder;
 use super::super::labels::Labels;
 use super::super::paths::file_name;
 use super::super::roles::{split_in_file_name, split_of};
-use super::super::stored::Stored;
+use super::super::stored::StoredBytes;
 use super::crc32c::masked;
-use super::tf_example::{Example, read_example};
+use super::tf_example::{TfExample, read_example};
 
 /// No photo of a data set is larger.
 const MAX_RECORD_BYTES: u64 = 256 << 20;
@@ -37,7 +37,7 @@ fn is_record_file(name: &str) -> bool {
 /// # Errors
 /// If a file cannot be read, or is no TFRecord.
 pub fn read(folder: &Folder) -> Result<Option<Labels>, DataError> {
-    let files: Vec<&Entry> = folder.entries().iter().filter(|e| is_record_file(&e.name)).collect();
+    let files: Vec<&FileEntry> = folder.entries().iter().filter(|e| is_record_file(&e.name)).collect();
     if files.is_empty() {
         return Ok(None);
     }
@@ -45,7 +45,7 @@ pub fn read(folder: &Folder) -> Result<Option<Labels>, DataError> {
     let names = label_map(folder, &mut labels)?;
     for entry in files {
         labels.files.push(entry.stored.clone());
-        labels.fates.push((entry.name.clone(), Fate::Labels));
+        labels.fates.push((entry.name.clone(), FileFate::Labels));
         read_file(entry, &names, &mut labels)?;
     }
     labels.classes = Some(names.into_values().collect::<Vec<_>>()).filter(|n| !n.is_empty());
@@ -55,14 +55,14 @@ pub fn read(folder: &Folder) -> Result<Option<Labels>, DataError> {
     Ok(Some(labels))
 }
 
-fn read_file(entry: &Entry, names: &BTreeMap<i64, String>, labels: &mut Labels) -> Result<(), DataError> {
+fn read_file(entry: &FileEntry, names: &BTreeMap<i64, String>, labels: &mut Labels) -> Result<(), DataError> {
     let fault = |found: String, help: &str| DataError::Label {
-        place: Place::file(&entry.name),
+        place: FilePlace::file(&entry.name),
         found,
         expected: "a TFRecord of labelled photos".into(),
         help: help.into(),
     };
-    let Stored::Disk(path) = &entry.stored else {
+    let StoredBytes::Disk(path) = &entry.stored else {
         return Err(fault("a record file inside an archive".into(), "unpack the archive and name the folder"));
     };
     let file: Arc<Path> = path.as_path().into();
@@ -75,7 +75,7 @@ fn read_file(entry: &Entry, names: &BTreeMap<i64, String>, labels: &mut Labels) 
         if at == len {
             return Ok(());
         }
-        let place = Place::entry(&entry.name, format!("record {index}"));
+        let place = FilePlace::entry(&entry.name, format!("record {index}"));
         let cut = |what: &str| format!("the file ends inside {what}");
         let mut header = [0; 12];
         if len - at < 12 || reader.read_exact(&mut header).is_err() {
@@ -108,7 +108,7 @@ fn read_file(entry: &Entry, names: &BTreeMap<i64, String>, labels: &mut Labels) 
             continue;
         }
         match read_example(&bytes).ok_or_else(|| "no tf.train.Example".to_string()).and_then(|e| {
-            annotation(&e, entry, index, place.clone(), names, |photo| Stored::Span {
+            annotation(&e, entry, index, place.clone(), names, |photo| StoredBytes::Span {
                 file: file.clone(),
                 start: start + photo.start as u64,
                 len: photo.len() as u64,
@@ -124,9 +124,9 @@ fn read_file(entry: &Entry, names: &BTreeMap<i64, String>, labels: &mut Labels) 
         }
     }
     labels.findings.note(
-        Kind::MalformedLabel,
-        Place::file(&entry.name),
-        Action::Dropped,
+        FindingKind::MalformedLabel,
+        FilePlace::file(&entry.name),
+        FindingAction::Dropped,
         format!("more than {MAX_RECORDS} records"),
     );
     Ok(())
@@ -134,18 +134,18 @@ fn read_file(entry: &Entry, names: &BTreeMap<i64, String>, labels: &mut Labels) 
 
 /// The photo and boxes of one record; boxes are fractions.
 fn annotation(
-    example: &Example,
-    entry: &Entry,
+    example: &TfExample,
+    entry: &FileEntry,
     index: usize,
-    place: Place,
+    place: FilePlace,
     names: &BTreeMap<i64, String>,
-    stored: impl Fn(std::ops::Range<usize>) -> Stored,
+    stored: impl Fn(std::ops::Range<usize>) -> StoredBytes,
 ) -> Result<Annotation, String> {
     let photo = example.bytes("image/encoded").first().cloned().ok_or("a record without image/encoded")?;
     let name = example.texts("image/filename").into_iter().next().filter(|n| !n.is_empty());
     let name =
         name.map_or_else(|| format!("{index:05}"), |n| format!("{index:05}-{}", file_name(&n.replace('\\', "/"))));
-    let image = Entry { name: format!("{}/{name}", entry.name), id: usize::MAX, stored: stored(photo) };
+    let image = FileEntry { name: format!("{}/{name}", entry.name), id: usize::MAX, stored: stored(photo) };
     let side = |key: &str| example.ints(key).first().map(|n| *n as f64);
     let mut annotation = Annotation::new(&image, Units::Fractions, place.clone());
     annotation = annotation.with_size(side("image/width"), side("image/height"));
@@ -171,7 +171,7 @@ fn annotation(
 /// Class names by id from the label map: `item { id: 1 name: 'cat' }`.
 fn label_map(folder: &Folder, labels: &mut Labels) -> Result<BTreeMap<i64, String>, DataError> {
     let Some(entry) = folder.with_extension("pbtxt").next() else { return Ok(BTreeMap::new()) };
-    let text = labels.text(entry, Fate::List)?;
+    let text = labels.text(entry, FileFate::List)?;
     let mut names = BTreeMap::new();
     for item in text.replace("item {", "item{").split("item{").skip(1) {
         let id = value_of(item, "id").and_then(|v| v.parse().ok());

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::folder::{Entry, Folder};
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::roles::split_of;
 use super::shapes::around;
 
@@ -26,7 +26,7 @@ pub fn is_heading(heading: &[String]) -> bool {
 }
 
 /// One row below such a heading.
-pub fn row(heading: &[String], record: &[String], place: Place) -> ViaRow {
+pub fn row(heading: &[String], record: &[String], place: FilePlace) -> ViaRow {
     let column = |name: &str| heading.iter().position(|h| h.trim_start_matches('#') == name);
     let field = |name: &str| column(name).and_then(|i| record.get(i)).map(String::as_str).unwrap_or_default();
     let json = |name: &str| serde_json::from_str::<Value>(field(name)).unwrap_or_default();
@@ -49,12 +49,12 @@ fn images(value: &Value) -> Option<&serde_json::Map<String, Value>> {
 }
 
 /// Adds the labels of one JSON export.
-pub fn read_json(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Labels) {
+pub fn read_json(folder: &Folder, entry: &FileEntry, value: &Value, labels: &mut Labels) {
     for image in images(value).into_iter().flat_map(|images| images.values()) {
         let wanted = image["filename"].as_str().unwrap_or_default();
-        let place = Place::entry(&entry.name, wanted);
+        let place = FilePlace::entry(&entry.name, wanted);
         let found = match folder.matcher().find(wanted, &entry.name, split_of(&entry.name)) {
-            Match::One(id) => &folder.entries()[id],
+            PhotoMatch::One(id) => &folder.entries()[id],
             other => {
                 labels.orphan(place, wanted, other);
                 continue;
@@ -77,7 +77,7 @@ pub fn read_json(folder: &Folder, entry: &Entry, value: &Value, labels: &mut Lab
     }
 }
 
-fn read_region(shape: &Value, attributes: &Value, place: Place) -> Result<RawObject, String> {
+fn read_region(shape: &Value, attributes: &Value, place: FilePlace) -> Result<RawObject, String> {
     let number = |name: &str| shape[name].as_f64().ok_or_else(|| format!("a region without {name}"));
     let list =
         |name: &str| -> Vec<f64> { shape[name].as_array().into_iter().flatten().filter_map(Value::as_f64).collect() };

@@ -4,11 +4,11 @@
 //! below the labels' own noise. Read leniently, because hand-made tools write many dialects: only objects that are
 //! direct children of the annotation count (`<part>` boxes do not), coordinates may be floats, the size may be missing.
 
-use super::super::account::Fate;
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::folder::{Entry, Folder};
+use super::super::account::FileFate;
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::paths::{file_name, folded, stem};
 use super::super::roles::split_of;
 use super::shapes::{around, rotated};
@@ -20,23 +20,23 @@ const MAX_CORNERS: usize = 10_000;
 /// Adds the labels of one file whose root element is `annotation`; `taken` holds the ids of photos with labels.
 pub fn read_one(
     folder: &Folder,
-    xml: &Entry,
+    xml: &FileEntry,
     root: &Element,
     labels: &mut Labels,
     taken: &mut std::collections::HashSet<usize>,
-) -> Fate {
-    let place = Place::file(&xml.name);
+) -> FileFate {
+    let place = FilePlace::file(&xml.name);
     let image = match find_image(folder, xml, root) {
-        Match::One(id) => &folder.entries()[id],
+        PhotoMatch::One(id) => &folder.entries()[id],
         other => {
             let named = root.text_of("filename").filter(|n| !n.is_empty());
             labels.orphan(place, named.unwrap_or(stem(&xml.name)), other);
-            return Fate::Orphan;
+            return FileFate::Orphan;
         }
     };
     if !taken.insert(image.id) {
         labels.repeated(place, &image.name);
-        return Fate::Orphan;
+        return FileFate::Orphan;
     }
     let size = |name| root.child("size").and_then(|s| s.text_of(name)).and_then(|t| t.parse().ok());
     let mut annotation = Annotation::new(image, Units::Pixels, place).with_size(size("width"), size("height"));
@@ -44,38 +44,38 @@ pub fn read_one(
     for element in root.children_named("object").filter(|o| o.text_of("deleted") != Some("1")) {
         match read_object(element, &xml.name) {
             Ok(object) => annotation.objects.push(object),
-            Err(fault) => labels.lost(Place::line(&xml.name, element.line), fault),
+            Err(fault) => labels.lost(FilePlace::line(&xml.name, element.line), fault),
         }
     }
     labels.found(annotation);
-    Fate::Labels
+    FileFate::Labels
 }
 
 /// The image of the XML's own name is the rule of the format, with the extension that `<filename>` gives. Another
 /// `<filename>` is often a leftover, but better than nothing.
-fn find_image<'a>(folder: &'a Folder, xml: &Entry, root: &Element) -> Match<'a> {
+fn find_image<'a>(folder: &'a Folder, xml: &FileEntry, root: &Element) -> PhotoMatch<'a> {
     let own = stem(&xml.name);
     let filename = root.text_of("filename").unwrap_or_default().replace('\\', "/");
     let named = file_name(&filename);
     let split = split_of(&xml.name);
     let find = |wanted: &str| match wanted.is_empty() {
-        true => Match::None,
+        true => PhotoMatch::None,
         false => folder.matcher().find(wanted, &xml.name, split),
     };
     let same = folded(stem(named)) == folded(own);
     let readings = if same { [named, own, ""] } else { [own, &filename, named] };
-    let mut first = Match::None;
+    let mut first = PhotoMatch::None;
     for reading in readings {
         match find(reading) {
-            Match::One(id) => return Match::One(id),
-            other if first == Match::None => first = other,
+            PhotoMatch::One(id) => return PhotoMatch::One(id),
+            other if first == PhotoMatch::None => first = other,
             _ => {}
         }
     }
     // Photos of one name in several folders: `<folder>` may tell.
-    let inside = root.text_of("folder").filter(|f| !f.is_empty() && matches!(first, Match::Several(..)));
+    let inside = root.text_of("folder").filter(|f| !f.is_empty() && matches!(first, PhotoMatch::Several(..)));
     match inside.map(|f| find(&format!("{f}/{}", if same { named } else { own }))) {
-        Some(Match::One(id)) => Match::One(id),
+        Some(PhotoMatch::One(id)) => PhotoMatch::One(id),
         _ => first,
     }
 }
@@ -110,7 +110,7 @@ fn read_object(object: &Element, file: &str) -> Result<RawObject, String> {
         let outline = object.child("polygon").and_then(outline);
         let outline = outline.or_else(|| object.child("robndbox").and_then(turned));
         let corners = outline.ok_or_else(|| format!("object {class:?} without bndbox"))?;
-        return Ok(RawObject::new(class, corners, Place::line(file, object.line)));
+        return Ok(RawObject::new(class, corners, FilePlace::line(file, object.line)));
     };
     let mut corners = [0.0; 4];
     for (corner, name) in corners.iter_mut().zip(["xmin", "ymin", "xmax", "ymax"]) {
@@ -118,12 +118,12 @@ fn read_object(object: &Element, file: &str) -> Result<RawObject, String> {
         *corner = number(text).ok_or_else(|| format!("object {class:?}: {name} is {text:?}, expected a number"))?;
     }
     let difficult = object.text_of("difficult").is_some_and(|d| d == "1" || d.eq_ignore_ascii_case("true"));
-    Ok(RawObject { difficult, ..RawObject::new(class, corners, Place::line(file, object.line)) })
+    Ok(RawObject { difficult, ..RawObject::new(class, corners, FilePlace::line(file, object.line)) })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::finding::Kind;
+    use super::super::super::finding::FindingKind;
     use super::super::xml_files::read;
     use super::*;
 
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(a.objects.len(), 1);
         assert_eq!((a.objects[0].class.as_str(), a.objects[0].corners), ("cat & dog", [1.0, 2.5, 30.0, 40.0]));
         assert!(a.objects[0].difficult);
-        assert_eq!(a.objects[0].place, Place::line("Annotations/a #1.xml", 2));
+        assert_eq!(a.objects[0].place, FilePlace::line("Annotations/a #1.xml", 2));
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
     fn a_second_annotation_and_a_pointer_in_the_place_of_a_file_are_told() {
         let twice = format!("{CAT}\n{CAT}");
         let labels = read_files(&[("a.xml", &twice), ("a.jpg", "")]);
-        assert_eq!((labels.annotations.len(), labels.findings[0].kind), (1, Kind::MalformedLabel));
+        assert_eq!((labels.annotations.len(), labels.findings[0].kind), (1, FindingKind::MalformedLabel));
         assert!(labels.findings[0].detail.contains("a second annotation"), "{:?}", labels.findings[0]);
         let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n";
         let labels = read_files(&[("a.xml", pointer), ("a.jpg", "")]);
@@ -218,11 +218,17 @@ mod tests {
         ] {
             let labels = read_files(&[("a.xml", text), ("a.jpg", "")]);
             let finding = &labels.findings[0];
-            assert_eq!((finding.kind, finding.place.clone()), (Kind::MalformedLabel, Place::line("a.xml", line)));
+            assert_eq!(
+                (finding.kind, finding.place.clone()),
+                (FindingKind::MalformedLabel, FilePlace::line("a.xml", line))
+            );
             assert!(finding.detail.starts_with(detail), "{}", finding.detail);
         }
         let orphan = read_files(&[("a.xml", CAT)]);
-        assert_eq!(orphan.findings[0].kind, Kind::LabelWithoutImage);
-        assert_eq!((orphan.count.orphaned, orphan.fates.as_slice()), (1, &[("a.xml".to_string(), Fate::Orphan)][..]));
+        assert_eq!(orphan.findings[0].kind, FindingKind::LabelWithoutImage);
+        assert_eq!(
+            (orphan.count.orphaned, orphan.fates.as_slice()),
+            (1, &[("a.xml".to_string(), FileFate::Orphan)][..])
+        );
     }
 }

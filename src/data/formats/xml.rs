@@ -48,7 +48,7 @@ impl Element {
 /// Line and description of what is wrong with the XML.
 pub fn parse(text: &str) -> Result<Element, (usize, String)> {
     let mut reader = Reader::from_str(text);
-    let mut lines = Lines { text: text.as_bytes(), offset: 0, line: 1 };
+    let mut lines = LineCounter { text: text.as_bytes(), offset: 0, line: 1 };
     let mut open: Vec<Element> = Vec::new();
     loop {
         let line = lines.at(reader.buffer_position());
@@ -119,13 +119,13 @@ fn append(open: &mut [Element], text: &str) {
 }
 
 /// Line numbers of ever growing offsets, each byte looked at once.
-struct Lines<'a> {
+struct LineCounter<'a> {
     text: &'a [u8],
     offset: usize,
     line: usize,
 }
 
-impl Lines<'_> {
+impl LineCounter<'_> {
     fn at(&mut self, offset: u64) -> usize {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(self.text.len());
         if offset > self.offset {

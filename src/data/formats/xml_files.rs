@@ -4,13 +4,13 @@
 
 use std::collections::HashSet;
 
-use super::super::account::Fate;
-use super::super::annotation::Place;
+use super::super::account::FileFate;
+use super::super::annotation::FilePlace;
 use super::super::error::DataError;
-use super::super::finding::{Action, Kind};
+use super::super::finding::{FindingAction, FindingKind};
 use super::super::folder::Folder;
 use super::super::labels::Labels;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::paths::stem;
 use super::super::text::{NOT_FETCHED, decode, is_lfs_pointer};
 use super::format::Format;
@@ -34,7 +34,8 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
                 let fate = voc::read_one(folder, entry, &root, &mut of_voc, &mut taken[0]);
                 if let Some((at, _)) = text.text.match_indices("<annotation>").nth(1) {
                     let line = text.text[..at].lines().count();
-                    of_voc.lost(Place::line(&entry.name, line), "a second annotation in the file; the first is read");
+                    of_voc
+                        .lost(FilePlace::line(&entry.name, line), "a second annotation in the file; the first is read");
                 }
                 (&mut of_voc, fate)
             }
@@ -46,19 +47,19 @@ pub fn read(folder: &Folder) -> Result<Option<(Format, Labels)>, DataError> {
             Ok(_) => continue,
             Err((line, fault)) => {
                 files[0] += 1;
-                if let Match::One(id) = folder.matcher().find(stem(&entry.name), &entry.name, None) {
+                if let PhotoMatch::One(id) = folder.matcher().find(stem(&entry.name), &entry.name, None) {
                     taken[0].insert(id);
                     of_voc.spoken_of.insert(folder.entries()[id].name.clone());
                 }
                 let fault = if is_lfs_pointer(&bytes) { NOT_FETCHED.into() } else { fault };
-                of_voc.malformed(Place::line(&entry.name, line), fault);
-                (&mut of_voc, Fate::Malformed)
+                of_voc.malformed(FilePlace::line(&entry.name, line), fault);
+                (&mut of_voc, FileFate::Malformed)
             }
         };
         labels.files.push(entry.stored.clone());
         labels.fates.push((entry.name.clone(), fate));
         if let Some(guess) = text.guess {
-            labels.findings.note(Kind::TextEncoding, Place::file(&entry.name), Action::Kept, guess);
+            labels.findings.note(FindingKind::TextEncoding, FilePlace::file(&entry.name), FindingAction::Kept, guess);
         }
     }
     let cvat_has_more = of_cvat.annotations.len() > of_voc.annotations.len();

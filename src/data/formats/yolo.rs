@@ -6,20 +6,20 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::account::Fate;
-use super::super::annotation::{Annotation, Place, RawObject, Units};
-use super::super::box_form::Written;
+use super::super::account::FileFate;
+use super::super::annotation::{Annotation, FilePlace, RawObject, Units};
+use super::super::box_form::WrittenBox;
 use super::super::error::DataError;
-use super::super::finding::{Action, Finding, Kind};
-use super::super::folder::{Entry, Folder};
+use super::super::finding::{Finding, FindingAction, FindingKind};
+use super::super::folder::{FileEntry, Folder};
 use super::super::labels::Labels;
 use super::super::masks;
-use super::super::matcher::Match;
+use super::super::matcher::PhotoMatch;
 use super::super::paths::{parent, stem};
 use super::class_list;
 use super::data_yaml::DataYaml;
 use super::text_pairs::TextPairs;
-use super::yolo_line::{self, Behind, Shape};
+use super::yolo_line::{self, Behind, YoloShape};
 use super::yolo_splits::{given_splits, images_of};
 
 /// Images without text file up to this share are backgrounds.
@@ -34,11 +34,11 @@ const LOW: usize = 100;
 /// # Errors
 /// If a file that was just listed cannot be read; a line that makes no sense is a finding.
 pub fn read(folder: &Folder, yaml: Option<(&str, &DataYaml)>) -> Result<Labels, DataError> {
-    let mut labels = Labels { written: Written::Centre, ..Labels::default() };
+    let mut labels = Labels { written: WrittenBox::Centre, ..Labels::default() };
     given_splits(folder, yaml, &mut labels)?;
     let names = match yaml {
         Some((name, yaml)) => {
-            labels.fates.push((name.to_string(), Fate::List));
+            labels.fates.push((name.to_string(), FileFate::List));
             let names = yaml.names_from(folder, parent(name), &mut labels)?;
             class_list::compare(folder, name, &names, &mut labels)?;
             Some(names)
@@ -46,7 +46,7 @@ pub fn read(folder: &Folder, yaml: Option<(&str, &DataYaml)>) -> Result<Labels, 
         None => class_list::numbered(folder, &mut labels)?,
     };
     let pairs = TextPairs::of(folder, &|e| looks_like_labels(e));
-    let images: Vec<&Entry> = images_of(folder, &labels);
+    let images: Vec<&FileEntry> = images_of(folder, &labels);
     let behind = match yaml.and_then(|(_, y)| y.key_points) {
         Some((count, numbers)) => Behind::KeyPoints { count, numbers },
         None => behind_of_set(&images, &pairs)?,
@@ -59,14 +59,14 @@ pub fn read(folder: &Folder, yaml: Option<(&str, &DataYaml)>) -> Result<Labels, 
             without.extend((!masks.contains_key(parent(&image.name))).then_some(image));
             continue;
         };
-        let text = labels.text(text_file, Fate::Labels)?;
-        let mut annotation = Annotation::new(image, Units::Fractions, Place::file(&text_file.name));
+        let text = labels.text(text_file, FileFate::Labels)?;
+        let mut annotation = Annotation::new(image, Units::Fractions, FilePlace::file(&text_file.name));
         for (line, content) in text.lines().enumerate().filter(|(_, l)| !yolo_line::is_blank(l)) {
-            let place = Place::line(&text_file.name, line + 1);
+            let place = FilePlace::line(&text_file.name, line + 1);
             match yolo_line::read(content, behind) {
                 Ok((class, corners, shape)) => {
-                    polygons += usize::from(shape == Shape::Polygon);
-                    predicted += usize::from(shape == Shape::Predicted);
+                    polygons += usize::from(shape == YoloShape::Polygon);
+                    predicted += usize::from(shape == YoloShape::Predicted);
                     *classes.entry(class).or_insert(0) += 1;
                     annotation.objects.push(RawObject::new(class_name(names.as_deref(), class), corners, place));
                 }
@@ -81,13 +81,13 @@ pub fn read(folder: &Folder, yaml: Option<(&str, &DataYaml)>) -> Result<Labels, 
     report_names(yaml, names.is_some(), &mut labels);
     if polygons > 0 {
         let detail = format!("{polygons} of the objects are polygons; their bounding boxes are used");
-        let place = Place::file(yaml.map_or("", |(name, _)| name));
-        labels.findings.note(Kind::PolygonLabels, place, Action::Repaired, detail);
+        let place = FilePlace::file(yaml.map_or("", |(name, _)| name));
+        labels.findings.note(FindingKind::PolygonLabels, place, FindingAction::Repaired, detail);
     }
     if predicted > 0 {
         let detail =
             format!("{predicted} of the objects carry a confidence: a model predicted them; each is used as it is");
-        labels.findings.note(Kind::PredictedLabels, Place::file(""), Action::Kept, detail);
+        labels.findings.note(FindingKind::PredictedLabels, FilePlace::file(""), FindingAction::Kept, detail);
     }
     labels.findings.extend(names.as_ref().and_then(|names| counted_from_one(names.len(), &classes)));
     labels.classes = Some(names.unwrap_or_else(|| numbers_as_names(&classes)));
@@ -113,7 +113,7 @@ fn counted_from_one(names: usize, classes: &BTreeMap<usize, usize>) -> Option<Fi
              first name",
             names - 1
         );
-        Finding::new(Kind::ClassListsDisagree, Place::file(""), Action::Kept, detail)
+        Finding::new(FindingKind::ClassListsDisagree, FilePlace::file(""), FindingAction::Kept, detail)
     })
 }
 
@@ -126,7 +126,7 @@ fn numbers_as_names(classes: &BTreeMap<usize, usize>) -> Vec<String> {
 }
 
 /// True if a text file reads like YOLO labels.
-pub fn looks_like_labels(entry: &Entry) -> bool {
+pub fn looks_like_labels(entry: &FileEntry) -> bool {
     let Ok(text) = entry.text("read the labels") else { return false };
     let mut lines = text.text.lines().filter(|l| !yolo_line::is_blank(l)).take(5).peekable();
     lines.peek().is_some() && lines.all(|l| yolo_line::read(l, Behind::BoxOrPolygon).is_ok() || is_pose(l))
@@ -148,7 +148,7 @@ pub fn is_one(folder: &Folder) -> bool {
 }
 
 /// Key points are told from polygons over the first lines of many files together.
-fn behind_of_set(images: &[&Entry], pairs: &TextPairs) -> Result<Behind, DataError> {
+fn behind_of_set(images: &[&FileEntry], pairs: &TextPairs) -> Result<Behind, DataError> {
     let mut texts = Vec::new();
     for entry in images.iter().filter_map(|i| pairs.get(i)).take(50) {
         texts.push(entry.text("read the labels")?.text);
@@ -158,21 +158,21 @@ fn behind_of_set(images: &[&Entry], pairs: &TextPairs) -> Result<Behind, DataErr
 }
 
 /// Images without text file: a few are backgrounds, many were not labelled.
-fn settle_unlabelled(without: &[&Entry], with: usize, labels: &mut Labels) {
+fn settle_unlabelled(without: &[&FileEntry], with: usize, labels: &mut Labels) {
     let all = without.len() + labels.annotations.len();
     if without.is_empty() || with == 0 {
         return;
     }
     let few = without.len() as f64 <= FEW * all as f64;
     let (action, verdict) = match few {
-        true => (Action::Kept, "they count as backgrounds, as the format has it"),
-        false => (Action::Dropped, "they are left out; give an image without objects an empty file"),
+        true => (FindingAction::Kept, "they count as backgrounds, as the format has it"),
+        false => (FindingAction::Dropped, "they are left out; give an image without objects an empty file"),
     };
     let detail =
         format!("{} of {all} photos have no label file, {:?} first; {verdict}", without.len(), without[0].name);
-    labels.findings.note(Kind::ImageWithoutLabels, Place::file(""), action, detail);
+    labels.findings.note(FindingKind::ImageWithoutLabels, FilePlace::file(""), action, detail);
     if few {
-        let background = |image: &&Entry| Annotation::new(image, Units::Fractions, Place::file(&image.name));
+        let background = |image: &&FileEntry| Annotation::new(image, Units::Fractions, FilePlace::file(&image.name));
         labels.annotations.extend(without.iter().map(background));
     }
 }
@@ -184,44 +184,51 @@ fn leave_others_out(folder: &Folder, pairs: &TextPairs, labels: &mut Labels) {
         return;
     }
     let others = folder.images().filter(|e| !members.contains(e.name.as_str()));
-    let labelled: Vec<(&Entry, &Entry)> = others.filter_map(|image| Some((image, pairs.get(image)?))).collect();
+    let labelled: Vec<(&FileEntry, &FileEntry)> = others.filter_map(|image| Some((image, pairs.get(image)?))).collect();
     for (image, text) in &labelled {
-        labels.fates.push((image.name.clone(), Fate::InNoSplit));
-        labels.fates.push((text.name.clone(), Fate::PassedOver));
+        labels.fates.push((image.name.clone(), FileFate::InNoSplit));
+        labels.fates.push((text.name.clone(), FileFate::PassedOver));
     }
     if let Some((image, _)) = labelled.first() {
         let detail =
             format!("{} labelled photos, {:?} first, are in none of the given splits", labelled.len(), image.name);
-        labels.findings.note(Kind::ImageInNoSplit, Place::file(""), Action::Dropped, detail);
+        labels.findings.note(FindingKind::ImageInNoSplit, FilePlace::file(""), FindingAction::Dropped, detail);
     }
 }
 
 fn report_orphans(pairs: &TextPairs, labels: &mut Labels) {
     for (entry, found) in &pairs.orphans {
-        labels.fates.push((entry.name.clone(), Fate::Orphan));
+        labels.fates.push((entry.name.clone(), FileFate::Orphan));
         match found {
-            Match::None => {
+            PhotoMatch::None => {
                 labels.count.orphaned += 1;
-                let place = Place::file(&entry.name);
-                labels.findings.note(Kind::LabelWithoutImage, place, Action::Dropped, "no image of that name");
+                let place = FilePlace::file(&entry.name);
+                labels.findings.note(
+                    FindingKind::LabelWithoutImage,
+                    place,
+                    FindingAction::Dropped,
+                    "no image of that name",
+                );
             }
-            other => labels.orphan(Place::file(&entry.name), stem(&entry.name), *other),
+            other => labels.orphan(FilePlace::file(&entry.name), stem(&entry.name), *other),
         }
     }
     for (entry, image) in &pairs.repeated {
-        labels.fates.push((entry.name.clone(), Fate::Orphan));
-        labels.repeated(Place::file(&entry.name), &image.name);
+        labels.fates.push((entry.name.clone(), FileFate::Orphan));
+        labels.repeated(FilePlace::file(&entry.name), &image.name);
     }
 }
 
 fn report_names(yaml: Option<(&str, &DataYaml)>, listed: bool, labels: &mut Labels) {
     let fault = match yaml {
-        Some((name, yaml)) => yaml.names_fault.clone().map(|fault| (Place::file(name), fault)),
+        Some((name, yaml)) => yaml.names_fault.clone().map(|fault| (FilePlace::file(name), fault)),
         None if listed => None,
         None => {
             let fault = "no data.yaml and no classes.txt; the classes are called by their numbers".to_string();
-            Some((Place::file(""), fault))
+            Some((FilePlace::file(""), fault))
         }
     };
-    labels.findings.extend(fault.map(|(place, detail)| Finding::new(Kind::ClassNames, place, Action::Kept, detail)));
+    labels
+        .findings
+        .extend(fault.map(|(place, detail)| Finding::new(FindingKind::ClassNames, place, FindingAction::Kept, detail)));
 }

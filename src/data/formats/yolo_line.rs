@@ -23,7 +23,7 @@ pub enum Behind {
 
 /// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum YoloShape {
     Box,
     Polygon,
     /// A box and a confidence: what a model predicted.
@@ -31,7 +31,7 @@ pub enum Shape {
 }
 
 /// Class, corners in fractions, and what the line is. The text says what is wrong.
-pub fn read(line: &str, behind: Behind) -> Result<(usize, [f64; 4], Shape), String> {
+pub fn read(line: &str, behind: Behind) -> Result<(usize, [f64; 4], YoloShape), String> {
     let words = words_of(line);
     // Some countries write a comma in the place of the point.
     let plain = |w: &str| if words.len() >= BOX { w.replace(',', ".") } else { w.into() };
@@ -45,15 +45,15 @@ pub fn read(line: &str, behind: Behind) -> Result<(usize, [f64; 4], Shape), Stri
     let found = numbers.len();
     let boxed = |[x, y, w, h]: [f64; 4]| [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0];
     let (corners, shape) = match (behind, rest) {
-        (_, &[x, y, w, h]) => (boxed([x, y, w, h]), Shape::Box),
-        (Behind::ScoreFirst, &[_, x, y, w, h]) => (boxed([x, y, w, h]), Shape::Predicted),
-        (Behind::Track, &[x, y, w, h, _]) => (boxed([x, y, w, h]), Shape::Box),
-        (Behind::Track, &[x, y, w, h, _, _]) => (boxed([x, y, w, h]), Shape::Predicted),
+        (_, &[x, y, w, h]) => (boxed([x, y, w, h]), YoloShape::Box),
+        (Behind::ScoreFirst, &[_, x, y, w, h]) => (boxed([x, y, w, h]), YoloShape::Predicted),
+        (Behind::Track, &[x, y, w, h, _]) => (boxed([x, y, w, h]), YoloShape::Box),
+        (Behind::Track, &[x, y, w, h, _, _]) => (boxed([x, y, w, h]), YoloShape::Predicted),
         (Behind::BoxOrPolygon, &[x, y, w, h, score]) if (0.0..=1.0).contains(&score) => {
-            (boxed([x, y, w, h]), Shape::Predicted)
+            (boxed([x, y, w, h]), YoloShape::Predicted)
         }
         (Behind::KeyPoints { count, numbers }, &[x, y, w, h, ..]) if found == BOX + count * numbers => {
-            (boxed([x, y, w, h]), Shape::Box)
+            (boxed([x, y, w, h]), YoloShape::Box)
         }
         (Behind::KeyPoints { count, numbers }, _) => {
             let expected = BOX + count * numbers;
@@ -62,11 +62,11 @@ pub fn read(line: &str, behind: Behind) -> Result<(usize, [f64; 4], Shape), Stri
         // The four corners of a turned box, and a confidence.
         (_, &[ref corners @ .., score]) if corners.len() == 8 && (0.0..=1.0).contains(&score) => {
             let points: Vec<[f64; 2]> = corners.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
-            (around(&points).ok_or("a turned box without corners")?, Shape::Predicted)
+            (around(&points).ok_or("a turned box without corners")?, YoloShape::Predicted)
         }
         (_, points) if points.len() >= 6 && points.len() % 2 == 0 => {
             let points: Vec<[f64; 2]> = points.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
-            (around(&points).ok_or("a polygon without points")?, Shape::Polygon)
+            (around(&points).ok_or("a polygon without points")?, YoloShape::Polygon)
         }
         _ => return Err(format!("{found} numbers, expected 5 (class x y w h) or a class and at least 3 points")),
     };
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn lines_of_other_hands_have_the_same_words() {
         for line in ["0 0.5 0.5 0.2 0.2 # cat", "0,0.5,0.5,0.2,0.2", "0, 0.5, 0.5, 0.2, 0.2", "0;0,5;0,5;0,2;0,2"] {
-            assert_eq!(read(line, Behind::BoxOrPolygon), Ok((0, [0.4, 0.4, 0.6, 0.6], Shape::Box)), "{line}");
+            assert_eq!(read(line, Behind::BoxOrPolygon), Ok((0, [0.4, 0.4, 0.6, 0.6], YoloShape::Box)), "{line}");
         }
         assert!(is_blank("# drawn by hand") && is_blank("  ") && !is_blank("0 0.5"));
     }
@@ -155,19 +155,19 @@ mod tests {
         let first = ["0 0.91 0.3 0.4 0.2 0.3", "1 0.88 0.2 0.7 0.3 0.2", "1 0.95 0.25 0.6 0.4 0.3"];
         assert_eq!(behind_of(&first), Behind::ScoreFirst);
         let (_, corners, shape) = read(first[0], Behind::ScoreFirst).expect("is one");
-        assert!(shape == Shape::Predicted && (corners[0] - 0.2).abs() < 1e-9 && (corners[3] - 0.55).abs() < 1e-9);
+        assert!(shape == YoloShape::Predicted && (corners[0] - 0.2).abs() < 1e-9 && (corners[3] - 0.55).abs() < 1e-9);
         assert_eq!(
             behind_of(&["0 0.3 0.4 0.2 0.3 0.9", "1 0.2 0.7 0.3 0.2 0.8", "0 0.5 0.5 0.1 0.1 0.7"]),
             Behind::BoxOrPolygon
         );
         let track = ["0 0.3 0.4 0.2 0.3 0.9 1", "1 0.2 0.7 0.3 0.2 0.8 12", "0 0.5 0.5 0.1 0.1 0.7 3"];
         assert_eq!(behind_of(&track), Behind::Track);
-        assert_eq!(read(track[1], Behind::Track).map(|(c, _, s)| (c, s)), Ok((1, Shape::Predicted)));
+        assert_eq!(read(track[1], Behind::Track).map(|(c, _, s)| (c, s)), Ok((1, YoloShape::Predicted)));
         assert_eq!(behind_of(&["0 0.3 0.4 0.2 0.3 1", "1 0.2 0.7 0.3 0.2 12", "0 0.5 0.5 0.1 0.1 3"]), Behind::Track);
         let triangle = ["0 0.1 0.1 0.5 0.1 0.3 0.5", "0 0.2 0.2 0.6 0.2 0.4 0.6", "0 0.2 0.2 0.6 0.2 0.4 0.7"];
         assert_eq!(behind_of(&triangle), Behind::BoxOrPolygon);
         let turned = read("2 0.1 0.1 0.5 0.1 0.5 0.4 0.1 0.4 0.77", Behind::BoxOrPolygon);
-        assert_eq!(turned, Ok((2, [0.1, 0.1, 0.5, 0.4], Shape::Predicted)));
+        assert_eq!(turned, Ok((2, [0.1, 0.1, 0.5, 0.4], YoloShape::Predicted)));
     }
 
     #[test]
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn a_confidence_is_told_from_a_polygon_and_a_comma_may_be_a_point() {
         let plain = [0.25, 0.25, 0.75, 0.75];
-        assert_eq!(read("2 0.5 0.5 0.5 0.5 0.87", Behind::BoxOrPolygon), Ok((2, plain, Shape::Predicted)));
-        assert_eq!(read("2 0,5 0,5 0,5 0,5", Behind::BoxOrPolygon), Ok((2, plain, Shape::Box)));
+        assert_eq!(read("2 0.5 0.5 0.5 0.5 0.87", Behind::BoxOrPolygon), Ok((2, plain, YoloShape::Predicted)));
+        assert_eq!(read("2 0,5 0,5 0,5 0,5", Behind::BoxOrPolygon), Ok((2, plain, YoloShape::Box)));
         assert!(read("2,0,5,0", Behind::BoxOrPolygon).is_err());
     }
 
@@ -197,11 +197,11 @@ mod tests {
     fn key_points_leave_the_box_and_wrong_counts_are_told() {
         let pose = Behind::KeyPoints { count: 2, numbers: 2 };
         let line = "1 0.5 0.5 0.2 0.4 0.45 0.4 0.99 0.01";
-        assert_eq!(read(line, pose), Ok((1, [0.4, 0.3, 0.6, 0.7], Shape::Box)));
+        assert_eq!(read(line, pose), Ok((1, [0.4, 0.3, 0.6, 0.7], YoloShape::Box)));
         assert!(read("1 0.5 0.5 0.2 0.4 0.4", pose).expect_err("odd").contains("2 points of 2"));
         assert_eq!(
             read("0 0.1 0.2 0.5 0.1 0.3 0.9", Behind::BoxOrPolygon),
-            Ok((0, [0.1, 0.1, 0.5, 0.9], Shape::Polygon))
+            Ok((0, [0.1, 0.1, 0.5, 0.9], YoloShape::Polygon))
         );
         let flagged = ["0 .5 .5 .2 .2 .5 .5 2 .4 .4 0"; 3];
         assert_eq!(behind_of(&flagged), Behind::KeyPoints { count: 2, numbers: 3 });

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::account::Fate;
-use super::super::annotation::Place;
+use super::super::account::FileFate;
+use super::super::annotation::FilePlace;
 use super::super::error::DataError;
-use super::super::finding::{Action, Finding, Kind, Severity};
-use super::super::folder::{Entry, Folder};
+use super::super::finding::{Finding, FindingAction, FindingKind, Severity};
+use super::super::folder::{FileEntry, Folder};
 use super::super::image_lists;
 use super::super::labels::Labels;
 use super::super::paths::{extension_of, file_name, parent};
@@ -30,7 +30,7 @@ pub fn given_splits(folder: &Folder, yaml: Option<(&str, &DataYaml)>, labels: &m
 }
 
 /// The images that belong to the set: those of its splits if it has any from a data.yaml, else all.
-pub fn images_of<'a>(folder: &'a Folder, labels: &Labels) -> Vec<&'a Entry> {
+pub fn images_of<'a>(folder: &'a Folder, labels: &Labels) -> Vec<&'a FileEntry> {
     let members: BTreeSet<&str> = labels.splits.values().flatten().map(String::as_str).collect();
     match members.is_empty() {
         true => folder.images().collect(),
@@ -50,18 +50,18 @@ fn by_yaml(folder: &Folder, name: &str, yaml: &DataYaml, labels: &mut Labels) ->
                 }
                 Some(Resolved::List(list)) => {
                     let Some(entry) = folder.entry(&list) else { continue };
-                    let text = labels.text(entry, Fate::List)?;
+                    let text = labels.text(entry, FileFate::List)?;
                     for (at, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
                         match image_lists::find(folder, line, &list) {
                             Some(image) => found.push(image.name.clone()),
-                            None => missing.push((Place::line(&list, at + 1), format!("{line:?} is not there"))),
+                            None => missing.push((FilePlace::line(&list, at + 1), format!("{line:?} is not there"))),
                         }
                     }
                 }
-                None => missing.push((Place::file(name), format!("{split}: {entry:?} leads nowhere"))),
+                None => missing.push((FilePlace::file(name), format!("{split}: {entry:?} leads nowhere"))),
             }
             for (place, detail) in missing {
-                let finding = Finding::new(Kind::ListedImageMissing, place, Action::Dropped, detail);
+                let finding = Finding::new(FindingKind::ListedImageMissing, place, FindingAction::Dropped, detail);
                 // Exporters write `test:` whether or not there is one.
                 let severity = if split == "test" { Severity::Info } else { Severity::Warning };
                 labels.findings.add(finding.with_severity(severity));
@@ -75,8 +75,8 @@ fn by_yaml(folder: &Folder, name: &str, yaml: &DataYaml, labels: &mut Labels) ->
 }
 
 /// `obj.data`: `train = data/train.txt`, paths from where training was to start.
-fn by_darknet(folder: &Folder, entry: &Entry, labels: &mut Labels) -> Result<(), DataError> {
-    let text = labels.text(entry, Fate::List)?;
+fn by_darknet(folder: &Folder, entry: &FileEntry, labels: &mut Labels) -> Result<(), DataError> {
+    let text = labels.text(entry, FileFate::List)?;
     for (key, value) in text.lines().filter_map(|l| l.split_once('=')) {
         let Some(split) = split_name(key.trim()) else { continue };
         let value = value.trim().replace('\\', "/");
@@ -88,7 +88,12 @@ fn by_darknet(folder: &Folder, entry: &Entry, labels: &mut Labels) -> Result<(),
         });
         let Some(list) = list else {
             let detail = format!("{split}: {value:?} leads nowhere");
-            labels.findings.note(Kind::ListedImageMissing, Place::file(&entry.name), Action::Dropped, detail);
+            labels.findings.note(
+                FindingKind::ListedImageMissing,
+                FilePlace::file(&entry.name),
+                FindingAction::Dropped,
+                detail,
+            );
             continue;
         };
         image_lists::read(folder, list, split, labels)?;

@@ -1,9 +1,9 @@
 //! Little-endian fields, one after the other, out of bytes that may be anything.
 
 /// Reads fields from the front; `None` as soon as something is not there.
-pub struct Fields<'a>(pub &'a [u8]);
+pub struct PackFields<'a>(pub &'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> PackFields<'a> {
     pub fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(count)?;
         self.0 = tail;

@@ -13,7 +13,7 @@
 //! A text is its length in bytes u32 and UTF-8. The header's length tells a pack that was cut off (the file is
 //! shorter, or was never sealed) from a damaged one (a checksum disagrees). No padding: pixels need no alignment.
 
-use super::bytes::{Fields, put_text};
+use super::bytes::{PackFields, put_text};
 use super::jpeg;
 use super::{PackAs, PackFor, PackOptions};
 use crate::boxes::CornerBox;
@@ -81,7 +81,7 @@ pub fn header(file_len: u64) -> [u8; HEADER_LEN] {
 
 /// Version and file length of a header, and whether its checksum holds; `None` if the magic is not there.
 pub fn read_header(bytes: &[u8; HEADER_LEN]) -> Option<(u32, u64, bool)> {
-    let mut fields = Fields(bytes);
+    let mut fields = PackFields(bytes);
     (fields.array()? == MAGIC).then_some(())?;
     let version = fields.u32()?;
     fields.u32()?;
@@ -105,7 +105,7 @@ impl Footer {
 
     /// `None` if the magic or the checksum is not right.
     pub fn from_bytes(bytes: &[u8; FOOTER_LEN]) -> Option<Self> {
-        let mut fields = Fields(bytes);
+        let mut fields = PackFields(bytes);
         let footer = Self {
             index_offset: fields.u64()?,
             index_len: fields.u64()?,
@@ -147,7 +147,7 @@ impl Index {
 
     /// `None` if the bytes are not an index; counts are believed only as far as there are bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields(bytes);
+        let mut fields = PackFields(bytes);
         let fingerprint = fields.array()?;
         let options = PackOptions {
             max_side: fields.size()?,
@@ -215,7 +215,7 @@ impl<'a> RecordView<'a> {
     /// The text says what is wrong with the bytes.
     pub fn from_bytes(bytes: &'a [u8], classes: usize) -> Result<Self, String> {
         let short = || "a record that ends early".to_string();
-        let mut fields = Fields(bytes);
+        let mut fields = PackFields(bytes);
         let source = fields.text().ok_or("a source that is no text")?;
         let mut number = || fields.u32().ok_or_else(short);
         let source_size = [number()?, number()?];
@@ -250,7 +250,7 @@ impl<'a> RecordView<'a> {
     }
 }
 
-fn read_object(fields: &mut Fields) -> Option<Object> {
+fn read_object(fields: &mut PackFields) -> Option<Object> {
     let class = fields.u32()? as usize;
     let flags = fields.u32()?;
     let bbox = CornerBox::new(fields.f64()?, fields.f64()?, fields.f64()?, fields.f64()?);

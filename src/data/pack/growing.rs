@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::PackOptions;
-use super::bytes::Fields;
+use super::bytes::PackFields;
 use super::format::{Footer, HEADER_LEN, Index, IndexEntry, VERSION, header, read_header};
-use crate::data::seen::Seen;
+use crate::data::seen::OpenedPhoto;
 
 /// More than the text of a head or a beginning has.
 const MOST_TEXT: u32 = 1 << 20;
@@ -26,8 +26,8 @@ const HEAD_LEN: usize = 24;
 
 /// A photo that was packed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Packed {
-    pub seen: Seen,
+pub struct PackedPhoto {
+    pub seen: OpenedPhoto,
     /// The place of its record, if it could be used; in no split yet.
     pub entry: Option<IndexEntry>,
     pub objects: usize,
@@ -76,7 +76,7 @@ impl Growing {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn open(path: &Path, fingerprint: &[u8; 32], options: &PackOptions) -> io::Result<(Self, Vec<Packed>)> {
+    pub fn open(path: &Path, fingerprint: &[u8; 32], options: &PackOptions) -> io::Result<(Self, Vec<PackedPhoto>)> {
         remove_leftovers(path);
         let part = partial_path(path);
         let beginning = beginning(fingerprint, options);
@@ -124,7 +124,7 @@ impl Growing {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn add(&mut self, seen: Seen, record: Option<(&[u8], u32)>, objects: usize) -> io::Result<Packed> {
+    pub fn add(&mut self, seen: OpenedPhoto, record: Option<(&[u8], u32)>, objects: usize) -> io::Result<PackedPhoto> {
         let text = seen.to_text();
         let (bytes, photo) = record.unwrap_or_default();
         let crc = crc32fast::hash(bytes);
@@ -143,7 +143,7 @@ impl Growing {
             let gap = std::mem::take(&mut self.gap).finalize();
             IndexEntry { offset, len, crc, photo, gap, splits: 0 }
         });
-        Ok(Packed { seen, entry, objects })
+        Ok(PackedPhoto { seen, entry, objects })
     }
 
     /// Index, footer, and only then the header that says how long the file is; then the file gets its place. Returns
@@ -196,7 +196,7 @@ fn is_sealed(file: &mut File) -> bool {
 
 /// The photos of a file that begins like this, and where the last whole one ends; `gap` is then that of what follows
 /// the last record.
-fn read_back(file: &mut File, beginning: &[u8], gap: &mut crc32fast::Hasher) -> io::Result<(Vec<Packed>, u64)> {
+fn read_back(file: &mut File, beginning: &[u8], gap: &mut crc32fast::Hasher) -> io::Result<(Vec<PackedPhoto>, u64)> {
     let len = file.metadata()?.len();
     file.rewind()?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
@@ -219,10 +219,15 @@ fn read_back(file: &mut File, beginning: &[u8], gap: &mut crc32fast::Hasher) -> 
 }
 
 /// The photo whose head begins at `at`, and where it ends; `None` if it is not whole.
-fn read_photo(reader: &mut impl Read, at: u64, file_len: u64, gap: &mut crc32fast::Hasher) -> Option<(Packed, u64)> {
+fn read_photo(
+    reader: &mut impl Read,
+    at: u64,
+    file_len: u64,
+    gap: &mut crc32fast::Hasher,
+) -> Option<(PackedPhoto, u64)> {
     let mut head = vec![0; HEAD_LEN];
     reader.read_exact(&mut head).ok()?;
-    let mut fields = Fields(&head);
+    let mut fields = PackFields(&head);
     let (text_len, len) = (fields.u32()?, fields.u64()?);
     let (crc, photo, objects) = (fields.u32()?, fields.u32()?, fields.u32()?);
     let offset = at + HEAD_LEN as u64 + u64::from(text_len) + 4;
@@ -239,7 +244,7 @@ fn read_photo(reader: &mut impl Read, at: u64, file_len: u64, gap: &mut crc32fas
     }
     gap.update(&head);
     gap.update(&check);
-    let seen = Seen::from_text(std::str::from_utf8(&head[HEAD_LEN..]).ok()?)?;
+    let seen = OpenedPhoto::from_text(std::str::from_utf8(&head[HEAD_LEN..]).ok()?)?;
     let mut hasher = crc32fast::Hasher::new();
     let mut piece = [0; 1 << 14];
     let mut left = len;
@@ -256,7 +261,7 @@ fn read_photo(reader: &mut impl Read, at: u64, file_len: u64, gap: &mut crc32fas
         let gap = std::mem::take(gap).finalize();
         IndexEntry { offset, len, crc, photo, gap, splits: 0 }
     });
-    Some((Packed { seen, entry, objects: objects as usize }, end))
+    Some((PackedPhoto { seen, entry, objects: objects as usize }, end))
 }
 
 /// Removes what processes that are gone left beside `path` under names of their own: packs are large and cards are
@@ -282,9 +287,9 @@ fn remove_leftovers(path: &Path) {
 mod tests {
     use super::*;
 
-    fn seen(width: u32) -> Seen {
+    fn seen(width: u32) -> OpenedPhoto {
         let size = [width, 10];
-        Seen::Photo { size, stored_size: size, orientation: 1, invalid_orientation: None, truncated: None }
+        OpenedPhoto::Photo { size, stored_size: size, orientation: 1, invalid_orientation: None, truncated: None }
     }
 
     /// Leaves a growing file as a killed process does.
@@ -303,7 +308,7 @@ mod tests {
         let open = |set: u8, options: &PackOptions| Growing::open(&path, &[set; 32], options).expect("opens");
         let (mut growing, packed) = open(7, &options);
         assert_eq!(packed, []);
-        let failed = Seen::Failed { truncated: false, detail: "no picture".into() };
+        let failed = OpenedPhoto::Failed { truncated: false, detail: "no picture".into() };
         let first = growing.add(seen(1), Some((b"record one", 5)), 2).expect("adds");
         let second = growing.add(failed, None, 0).expect("adds");
         let third = growing.add(seen(3), Some((b"the third record", 6)), 1).expect("adds");

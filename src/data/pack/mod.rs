@@ -16,7 +16,7 @@ use super::error::DataError;
 use super::source::DataSet;
 
 pub use growing::is_partial as is_partial_pack;
-pub use notes::{Noted, Notes};
+pub use notes::{Noted, PackNotes};
 pub use reader::{Pack, Split};
 pub use writer::{PackReport, write_pack};
 

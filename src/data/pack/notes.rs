@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::data::check::Report;
-use crate::data::finding::Kind;
+use crate::data::finding::FindingKind;
 
 /// The account and the errors of the set that was packed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notes {
+pub struct PackNotes {
     /// The lines of the account.
     pub account: Vec<String>,
     /// One sentence for each kind of error.
@@ -17,13 +17,13 @@ pub struct Notes {
 /// Errors of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Noted {
-    pub kind: Kind,
+    pub kind: FindingKind,
     pub sentence: String,
     /// True if training on such a set cannot mean well.
     pub forbids_training: bool,
 }
 
-impl Notes {
+impl PackNotes {
     pub fn of(report: &Report) -> Self {
         let noted = |(kind, sentence, forbids_training)| Noted { kind, sentence, forbids_training };
         Self { account: report.account.lines(), errors: report.errors().into_iter().map(noted).collect() }
@@ -40,7 +40,7 @@ impl Notes {
         let texts =
             |v: &Value| v.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_string).collect();
         let noted = |v: &Value| {
-            let kind = Kind::of_name(v[0].as_str()?)?;
+            let kind = FindingKind::of_name(v[0].as_str()?)?;
             Some(Noted { kind, sentence: v[1].as_str()?.to_string(), forbids_training: v[2].as_bool()? })
         };
         let errors = value["errors"].as_array().into_iter().flatten().filter_map(noted).collect();
@@ -55,9 +55,9 @@ mod tests {
     #[test]
     fn notes_survive_the_text() {
         let noted =
-            Noted { kind: Kind::ValidationIsTraining, sentence: "all \"of\" it".into(), forbids_training: true };
-        let notes = Notes { account: vec!["photos: 3".into()], errors: vec![noted] };
-        assert_eq!(Notes::from_text(&notes.to_text()), notes);
-        assert_eq!(Notes::from_text("no JSON"), Notes::default());
+            Noted { kind: FindingKind::ValidationIsTraining, sentence: "all \"of\" it".into(), forbids_training: true };
+        let notes = PackNotes { account: vec!["photos: 3".into()], errors: vec![noted] };
+        assert_eq!(PackNotes::from_text(&notes.to_text()), notes);
+        assert_eq!(PackNotes::from_text("no JSON"), PackNotes::default());
     }
 }

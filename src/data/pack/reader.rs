@@ -15,7 +15,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::PackOptions;
 use super::format::{FOOTER_LEN, Footer, HEADER_LEN, Index, MAGIC, RecordView, VERSION, read_header};
-use super::notes::Notes;
+use super::notes::PackNotes;
 use crate::data::error::DataError;
 use crate::data::sample::{Object, Record};
 use crate::data::split::{self, Roles};
@@ -112,8 +112,8 @@ impl Pack {
     }
 
     /// The findings from when the pack was made.
-    pub fn notes(&self) -> Notes {
-        Notes::from_text(&self.0.index.notes)
+    pub fn notes(&self) -> PackNotes {
+        PackNotes::from_text(&self.0.index.notes)
     }
 
     /// True if the pack was made from a source of this fingerprint with these options.

@@ -5,8 +5,8 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::format::{Index, IndexEntry, MAX_SPLITS, record_to_bytes};
-use super::growing::{Growing, Packed};
-use super::notes::Notes;
+use super::growing::{Growing, PackedPhoto};
+use super::notes::PackNotes;
 use super::{PackAs, PackOptions, jpeg};
 use crate::data::annotation::Annotation;
 use crate::data::check::{Report, Survey};
@@ -14,7 +14,7 @@ use crate::data::clean::Cleaned;
 use crate::data::error::DataError;
 use crate::data::inspect::{Inspector, open};
 use crate::data::sample::Record;
-use crate::data::seen::Seen;
+use crate::data::seen::OpenedPhoto;
 use crate::data::source::DataSet;
 use crate::data::split::{SplitList, SplitOptions};
 
@@ -57,7 +57,7 @@ pub fn write_pack(
     }
     let fingerprint = dataset.fingerprint();
     let (mut growing, earlier) = Growing::open(path, &fingerprint, options).map_err(write_error)?;
-    let mut tally = Tally { lists: &lists, records: Vec::new(), skipped: 0, objects: 0 };
+    let mut tally = PackTally { lists: &lists, records: Vec::new(), skipped: 0, objects: 0 };
     let mut survey = Survey::new(dataset, &split_options);
     let inspector = Inspector::new(dataset);
     let total = dataset.annotations.len();
@@ -85,7 +85,7 @@ pub fn write_pack(
         }
     }
     let report = survey.finish(None);
-    let Tally { records, skipped, objects, .. } = tally;
+    let PackTally { records, skipped, objects, .. } = tally;
     if records.is_empty() {
         let first = report.findings.iter().map(|f| format!("; first of them: {}: {}", f.place, f.detail)).next();
         return Err(DataError::Source {
@@ -100,7 +100,7 @@ pub fn write_pack(
         options: *options,
         classes: dataset.classes.clone(),
         splits: lists.iter().map(|l| l.name.clone()).collect(),
-        notes: Notes::of(&report).to_text(),
+        notes: PackNotes::of(&report).to_text(),
         // Known when the file is sealed.
         tail: 0,
         records,
@@ -111,16 +111,16 @@ pub fn write_pack(
 }
 
 /// The part that was packed so far.
-struct Tally<'a> {
+struct PackTally<'a> {
     lists: &'a [SplitList],
     records: Vec<IndexEntry>,
     skipped: usize,
     objects: usize,
 }
 
-impl Tally<'_> {
+impl PackTally<'_> {
     /// Photo `i` of the set.
-    fn add(&mut self, i: usize, packed: &Packed) {
+    fn add(&mut self, i: usize, packed: &PackedPhoto) {
         let Some(entry) = packed.entry else {
             self.skipped += 1;
             return;
@@ -134,7 +134,7 @@ impl Tally<'_> {
 
 /// An image ready to be appended.
 struct Prepared {
-    seen: Seen,
+    seen: OpenedPhoto,
     /// Bytes of the record and the CRC-32 of its pixels.
     record: Option<(Vec<u8>, u32)>,
     cleaned: Cleaned,

@@ -18,7 +18,7 @@ pub use voc::write_voc;
 
 use super::draw::{Draw, generator};
 use super::{Object, Record};
-use shape::{Figure, Shape};
+use shape::{Figure, SceneShape};
 use stencil::Stencil;
 
 /// Sizes and places tried for one figure before the scene is left as it is.
@@ -28,7 +28,7 @@ const TRIES: usize = 25;
 pub fn scene(seed: u64, options: &SceneOptions) -> Record {
     let rng = &mut generator(seed, 0, 0);
     let size = options.size.max(16);
-    let shapes = &Shape::ALL[options.first_class()..][..options.class_names().len()];
+    let shapes = &SceneShape::ALL[options.first_class()..][..options.class_names().len()];
     let mut stencil = Stencil::new(size);
     let (mut figures, mut labels) = (Vec::new(), Vec::new());
     let wanted = 1 + rng.below(options.max_objects);

@@ -3,7 +3,7 @@
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
-use super::shape::Shape;
+use super::shape::SceneShape;
 use crate::data::draw::generator;
 
 /// A set of generated scenes. The same options give the same pixels on every machine.
@@ -47,7 +47,7 @@ impl Default for SceneOptions {
 
 impl SceneOptions {
     /// Every class there is.
-    pub const ALL_CLASSES: [&str; Shape::ALL.len()] = [
+    pub const ALL_CLASSES: [&str; SceneShape::ALL.len()] = [
         "disc",
         "square",
         "triangle",
@@ -68,14 +68,14 @@ impl SceneOptions {
 
     /// Names of the classes that occur.
     pub fn class_names(&self) -> &'static [&'static str] {
-        static ALL: [&str; Shape::ALL.len()] = SceneOptions::ALL_CLASSES;
+        static ALL: [&str; SceneShape::ALL.len()] = SceneOptions::ALL_CLASSES;
         let first = self.first_class();
         &ALL[first..][..self.classes.clamp(1, ALL.len() - first)]
     }
 
     /// The first class that occurs, whatever was asked for.
     pub(super) fn first_class(&self) -> usize {
-        self.first_class.min(Shape::ALL.len() - 1)
+        self.first_class.min(SceneShape::ALL.len() - 1)
     }
 
     /// The seed of one scene of the set, for [`super::scene`].

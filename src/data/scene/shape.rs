@@ -9,7 +9,7 @@ use crate::data::draw::Draw;
 
 /// A figure around the origin with a radius of about 1, y downwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum SceneShape {
     Disc,
     Square,
     Triangle,
@@ -37,24 +37,24 @@ const PENTAGON: [[f32; 2]; 5] = [
     [-0.951_056_5, 0.309_017],
 ];
 
-impl Shape {
-    pub(super) const ALL: [Shape; 16] = [
-        Shape::Disc,
-        Shape::Square,
-        Shape::Triangle,
-        Shape::Ring,
-        Shape::Star,
-        Shape::Cross,
-        Shape::Crescent,
-        Shape::Arrow,
-        Shape::HalfDisc,
-        Shape::Frame,
-        Shape::Hexagon,
-        Shape::Tee,
-        Shape::Ell,
-        Shape::BowTie,
-        Shape::Pie,
-        Shape::Zigzag,
+impl SceneShape {
+    pub(super) const ALL: [SceneShape; 16] = [
+        SceneShape::Disc,
+        SceneShape::Square,
+        SceneShape::Triangle,
+        SceneShape::Ring,
+        SceneShape::Star,
+        SceneShape::Cross,
+        SceneShape::Crescent,
+        SceneShape::Arrow,
+        SceneShape::HalfDisc,
+        SceneShape::Frame,
+        SceneShape::Hexagon,
+        SceneShape::Tee,
+        SceneShape::Ell,
+        SceneShape::BowTie,
+        SceneShape::Pie,
+        SceneShape::Zigzag,
     ];
 
     /// No point farther from the origin belongs to any figure.
@@ -63,25 +63,27 @@ impl Shape {
     fn contains(self, u: f32, v: f32) -> bool {
         let square = u * u + v * v;
         match self {
-            Shape::Disc => square <= 1.0,
-            Shape::Square => u.abs() <= 0.8 && v.abs() <= 0.8,
-            Shape::Triangle => v <= 0.5 && v >= 1.732_050_8 * u.abs() - 1.0,
-            Shape::Ring => (0.3..=1.0).contains(&square),
+            SceneShape::Disc => square <= 1.0,
+            SceneShape::Square => u.abs() <= 0.8 && v.abs() <= 0.8,
+            SceneShape::Triangle => v <= 0.5 && v >= 1.732_050_8 * u.abs() - 1.0,
+            SceneShape::Ring => (0.3..=1.0).contains(&square),
             // a pentagram is what lies behind at least four of the five lines that make it
-            Shape::Star => PENTAGON.iter().filter(|n| n[0] * u + n[1] * v <= 0.309_017).count() >= 4,
-            Shape::Cross => u.abs().min(v.abs()) <= 0.3 && u.abs().max(v.abs()) <= 1.0,
-            Shape::Crescent => square <= 1.0 && (u - 0.45) * (u - 0.45) + v * v > 0.64,
-            Shape::Arrow => (v.abs() <= 0.25 && (-1.0..=0.1).contains(&u)) || (u >= 0.1 && v.abs() <= 0.9 * (1.0 - u)),
-            Shape::HalfDisc => square <= 1.0 && v <= 0.2,
-            Shape::Frame => (0.45..=0.8).contains(&u.abs().max(v.abs())),
-            Shape::Hexagon => u.abs() <= 0.866_025_4 && 0.577_350_27 * u.abs() + v.abs() <= 1.0,
-            Shape::Tee => {
+            SceneShape::Star => PENTAGON.iter().filter(|n| n[0] * u + n[1] * v <= 0.309_017).count() >= 4,
+            SceneShape::Cross => u.abs().min(v.abs()) <= 0.3 && u.abs().max(v.abs()) <= 1.0,
+            SceneShape::Crescent => square <= 1.0 && (u - 0.45) * (u - 0.45) + v * v > 0.64,
+            SceneShape::Arrow => {
+                (v.abs() <= 0.25 && (-1.0..=0.1).contains(&u)) || (u >= 0.1 && v.abs() <= 0.9 * (1.0 - u))
+            }
+            SceneShape::HalfDisc => square <= 1.0 && v <= 0.2,
+            SceneShape::Frame => (0.45..=0.8).contains(&u.abs().max(v.abs())),
+            SceneShape::Hexagon => u.abs() <= 0.866_025_4 && 0.577_350_27 * u.abs() + v.abs() <= 1.0,
+            SceneShape::Tee => {
                 (u.abs() <= 0.8 && (-0.8..=-0.3).contains(&v)) || (u.abs() <= 0.25 && (-0.3..=1.0).contains(&v))
             }
-            Shape::Ell => u.abs().max(v.abs()) <= 0.8 && (u <= -0.3 || v >= 0.3),
-            Shape::BowTie => u.abs() <= 0.8 && v.abs() <= u.abs(),
-            Shape::Pie => square <= 1.0 && v.abs() >= u,
-            Shape::Zigzag => {
+            SceneShape::Ell => u.abs().max(v.abs()) <= 0.8 && (u <= -0.3 || v >= 0.3),
+            SceneShape::BowTie => u.abs() <= 0.8 && v.abs() <= u.abs(),
+            SceneShape::Pie => square <= 1.0 && v.abs() >= u,
+            SceneShape::Zigzag => {
                 v.abs() <= 0.6 && ((v <= 0.0 && (-0.9..=0.3).contains(&u)) || (v >= 0.0 && (-0.3..=0.9).contains(&u)))
             }
         }
@@ -91,7 +93,7 @@ impl Shape {
 /// A figure somewhere in a scene: scaled, stretched and turned. Pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Figure {
-    pub(super) shape: Shape,
+    pub(super) shape: SceneShape,
     center: [f32; 2],
     radius: [f32; 2],
     /// Cosine and sine.
@@ -100,7 +102,7 @@ pub(super) struct Figure {
 
 impl Figure {
     /// Somewhere in a scene of `size` pixels, its longest side roughly `length`.
-    pub(super) fn draw(shape: Shape, length: f32, size: usize, rng: &mut impl Rng) -> Self {
+    pub(super) fn draw(shape: SceneShape, length: f32, size: usize, rng: &mut impl Rng) -> Self {
         let stretch = rng.between(0.6, 1.0) as f32;
         let center = [rng.unit() as f32 * size as f32, rng.unit() as f32 * size as f32];
         Self { shape, center, radius: [length / 2.0, length / 2.0 * stretch], turn: draw_turn(rng) }
@@ -123,7 +125,7 @@ impl Figure {
 
     /// Half the side of a square around the centre outside which no point belongs to the figure.
     pub(super) fn reach(&self) -> f32 {
-        self.radius[0].max(self.radius[1]) * Shape::REACH
+        self.radius[0].max(self.radius[1]) * SceneShape::REACH
     }
 }
 
@@ -140,14 +142,14 @@ mod tests {
 
     #[test]
     fn no_shape_reaches_farther_than_stated_and_none_is_thin() {
-        for shape in Shape::ALL {
+        for shape in SceneShape::ALL {
             let mut inside = 0;
             for i in 0..200 {
                 for j in 0..200 {
                     let (u, v) = ((i as f32 - 99.5) / 66.0, (j as f32 - 99.5) / 66.0);
                     if shape.contains(u, v) {
                         inside += 1;
-                        assert!(u * u + v * v <= Shape::REACH * Shape::REACH, "{shape:?} at {u}, {v}");
+                        assert!(u * u + v * v <= SceneShape::REACH * SceneShape::REACH, "{shape:?} at {u}, {v}");
                     }
                 }
             }

@@ -106,7 +106,7 @@ fn share_in_picture(figure: &Figure, size: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::data::draw::{Draw, generator};
-    use crate::data::scene::shape::Shape;
+    use crate::data::scene::shape::SceneShape;
 
     #[test]
     fn boxes_touch_their_visible_figure_on_all_four_sides() {
@@ -114,7 +114,7 @@ mod tests {
         let mut stencil = Stencil::new(80);
         let mut laid = 0;
         for _ in 0..200 {
-            let figure = Figure::draw(Shape::ALL[rng.below(8)], rng.between(8.0, 50.0) as f32, 80, &mut rng);
+            let figure = Figure::draw(SceneShape::ALL[rng.below(8)], rng.between(8.0, 50.0) as f32, 80, &mut rng);
             laid += usize::from(stencil.lay(&figure));
         }
         let boxes = stencil.boxes();

@@ -1,9 +1,9 @@
 //! A node's answer to a round: what has changed, encoded, and the figures that go with it.
 
 use super::round_start::Spill;
-use super::{Node, Round, count_objects};
-use crate::fleet::array::{Array, ArrayRecord};
-use crate::fleet::participant::{RoundId, Settings, Value};
+use super::{FleetNode, Round, count_objects};
+use crate::fleet::array::{ArrayRecord, FleetArray};
+use crate::fleet::participant::{RoundId, SettingValue, Settings};
 use crate::fleet::update::{Encoding, Residual, byte_len};
 use crate::interchange::{ArrayNumbers, NamedArray};
 use crate::model::{ConvWeights, SsdModel};
@@ -17,10 +17,10 @@ pub fn judged(found: &HeldOut, photos: usize) -> Settings {
     let metrics = &found.evaluation.metrics;
     let [class, boxes] = found.losses;
     let figures = [
-        ("num-examples", Value::I64(photos as i64)),
-        ("loss", Value::F64(class + boxes)),
-        ("ap", Value::F64(metrics.ap.unwrap_or(0.0))),
-        ("ap50", Value::F64(metrics.ap50.unwrap_or(0.0))),
+        ("num-examples", SettingValue::I64(photos as i64)),
+        ("loss", SettingValue::F64(class + boxes)),
+        ("ap", SettingValue::F64(metrics.ap.unwrap_or(0.0))),
+        ("ap50", SettingValue::F64(metrics.ap50.unwrap_or(0.0))),
     ];
     figures.map(|(key, value)| (key.to_string(), value)).into()
 }
@@ -33,18 +33,18 @@ pub fn figures(state: &TrainState, round: &Round, training: &Records) -> Result<
     let counts = count_objects(training, round.places.names.len())?;
     let last = state.progress.history.last().cloned().unwrap_or_default();
     let mut figures = vec![
-        ("num-examples", Value::I64(training.len() as i64)),
-        ("class-examples", Value::I64s(counts.into_iter().map(|n| n as i64).collect())),
-        ("train-loss", Value::F64(last.class_loss + last.box_loss)),
+        ("num-examples", SettingValue::I64(training.len() as i64)),
+        ("class-examples", SettingValue::I64s(counts.into_iter().map(|n| n as i64).collect())),
+        ("train-loss", SettingValue::F64(last.class_loss + last.box_loss)),
     ];
     if round.settings.measure {
-        figures.push(("ap", Value::F64(last.ap.unwrap_or(0.0))));
-        figures.push(("ap50", Value::F64(last.ap50.unwrap_or(0.0))));
+        figures.push(("ap", SettingValue::F64(last.ap.unwrap_or(0.0))));
+        figures.push(("ap50", SettingValue::F64(last.ap50.unwrap_or(0.0))));
     }
     Ok(figures.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
 }
 
-impl Node {
+impl FleetNode {
     /// The arrays of the answer, made from the trained network and the round's start on disk.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Node {
             for (array, difference) in sent.iter().zip(differences) {
                 let mut values = start.next(array)?;
                 values.iter_mut().zip(difference).for_each(|(v, d)| *v += d);
-                arrays.push((array.name.clone(), Array::floats(&array.dims, values)));
+                arrays.push((array.name.clone(), FleetArray::floats(&array.dims, values)));
             }
         } else {
             let before = Residual::before(&self.folder, &id.message)?;
@@ -88,8 +88,8 @@ impl Node {
             ("bytes-up", byte_len(&arrays) as i64),
             ("bytes-of-all-as-float32", whole as i64),
         ];
-        metrics.extend(whole_numbers.map(|(key, value)| (key.to_string(), Value::I64(value))));
-        metrics.insert("update".into(), Value::Text(encoding.name().into()));
+        metrics.extend(whole_numbers.map(|(key, value)| (key.to_string(), SettingValue::I64(value))));
+        metrics.insert("update".into(), SettingValue::Text(encoding.name().into()));
         Ok(arrays)
     }
 

@@ -15,7 +15,7 @@ pub use labels::count_objects;
 pub use opening::{NodeOptions, SimulatedNode};
 pub use round_start::is_head;
 pub use settings::RoundSettings;
-pub use start::{Start, StartOf, fresh_layers};
+pub use start::{StartOf, StoredStart, fresh_layers};
 
 use super::array::ArrayRecord;
 use super::chance::Chance;
@@ -25,9 +25,9 @@ use super::update::{Budget, byte_len};
 use crate::board::release_freed_memory;
 use crate::boxes::InputSize;
 use crate::interchange::{ExportOptions, NamedArray, export};
-use crate::model::{ConvWeights, Ssd, SsdModel, Training};
+use crate::model::{ConvWeights, LayerTraining, Ssd, SsdModel};
 use crate::train::{
-    Checkpoint, Ending, Job, Part, Pull, Recipe, Records, TrainError, TrainState, held_out, replace_file, train_part,
+    Checkpoint, Ending, Job, Pull, Recipe, Records, RunPart, TrainError, TrainState, held_out, replace_file, train_part,
 };
 use crate::watchdog::{Mode, Watchdog};
 use anyhow::{Context, Result, bail};
@@ -42,10 +42,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const DAY_S: u64 = 24 * 60 * 60;
 
 /// All that a node has between rounds.
-pub struct Node {
+pub struct FleetNode {
     /// The node's own files: run folder of its rounds, what is left of updates, bytes of the day.
     folder: PathBuf,
-    start: Arc<Start>,
+    start: Arc<StoredStart>,
     /// The settings that a server leaves open.
     recipe: Recipe,
     /// The node's own classes; records count them so.
@@ -82,7 +82,7 @@ struct Round {
 
 impl Round {
     fn is_trained(&self, array: &NamedArray) -> bool {
-        self.settings.recipe.training(array.stage) == Training::Trained
+        self.settings.recipe.training(array.stage) == LayerTraining::Trained
     }
 
     /// True where the array is part of the answer.
@@ -103,7 +103,7 @@ impl Round {
     }
 }
 
-impl Node {
+impl FleetNode {
     /// The network of a message, folded, with what there is to know of the round.
     fn begin(&self, arrays: ArrayRecord, config: &Settings, trains: bool) -> Result<(Round, Ssd<ConvWeights>)> {
         let settings = RoundSettings::of(config, &self.recipe)?;
@@ -117,7 +117,8 @@ impl Node {
         let layout = NamedArray::all(&network, self.start.size)?;
         let bytes_down = byte_len(&arrays) as u64;
         let stays = |a: &NamedArray| settings.personal_heads && is_head(a.stage);
-        let must_come = |a: &NamedArray| trains && settings.recipe.training(a.stage) == Training::Trained && !stays(a);
+        let must_come =
+            |a: &NamedArray| trains && settings.recipe.training(a.stage) == LayerTraining::Trained && !stays(a);
         let came = round_start::take(&mut network, &layout, arrays, settings.personal_heads, must_come)?;
         Ok((Round { settings, places, layout, came, bytes_down }, network))
     }
@@ -202,7 +203,7 @@ impl Node {
     }
 }
 
-impl Participant for Node {
+impl Participant for FleetNode {
     fn train(&mut self, id: &RoundId, arrays: ArrayRecord, config: &Settings) -> Result<Update> {
         let (round, mut network) = self.begin(arrays, config, true)?;
         let (settings, job) = (&round.settings, self.job(&round));
@@ -227,7 +228,7 @@ impl Participant for Node {
         release_freed_memory();
         let until = settings.epochs_before() + settings.local_epochs;
         let first_step = settings.epochs_before() * settings.recipe.steps_per_epoch(self.training.len());
-        let part = Part { first_step, until, judged: settings.measure, pull };
+        let part = RunPart { first_step, until, judged: settings.measure, pull };
         let (training, validation) = (round.places.records(&self.training), round.places.records(&self.validation));
         let ending = train_part(&job, &part, &mut state, [&training, &validation], &self.stop, &mut |_| ())?;
         match ending {

@@ -1,6 +1,6 @@
 //! Opens a node: its photos, its start, its folder.
 
-use super::{Node, Start, StartOf};
+use super::{FleetNode, StartOf, StoredStart};
 use crate::boxes::InputSize;
 use crate::config::{JobFile, PackWish};
 use crate::fleet::chance::Chance;
@@ -72,7 +72,7 @@ pub struct SimulatedNode {
     pub seed: u64,
 }
 
-impl Node {
+impl FleetNode {
     /// Opens the node's data and start.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Node {
             size: options.imgsz,
             class_names: &class_names,
         };
-        let start = Start::of(&options.folder, &of, &options.recipe, &training)?;
+        let start = StoredStart::of(&options.folder, &of, &options.recipe, &training)?;
         Ok(Self {
             budget: Budget::open(&options.folder, options.mb_per_day)?,
             folder: options.folder.clone(),
@@ -126,7 +126,12 @@ impl Node {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn simulated(of: SimulatedNode, start: &Arc<Start>, recipe: &Recipe, loader_threads: usize) -> Result<Self> {
+    pub fn simulated(
+        of: SimulatedNode,
+        start: &Arc<StoredStart>,
+        recipe: &Recipe,
+        loader_threads: usize,
+    ) -> Result<Self> {
         make_folder(&of.folder)?;
         Ok(Self {
             budget: Budget::open(&of.folder, None)?,

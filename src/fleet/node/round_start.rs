@@ -1,6 +1,6 @@
 //! The network that a round begins with: a message's arrays in the place of the node's own, each checked before it is taken.
 
-use crate::fleet::array::{Array, ArrayData, ArrayRecord};
+use crate::fleet::array::{ArrayData, ArrayRecord, FleetArray};
 use crate::interchange::{ArrayNumbers, NamedArray};
 use crate::model::{ConvWeights, Ssd, Stage};
 use anyhow::{Context, Result, bail};
@@ -62,7 +62,7 @@ pub fn take(
 }
 
 /// The numbers of an array that fits its place.
-fn checked(place: &NamedArray, array: Array) -> Result<Vec<f32>> {
+fn checked(place: &NamedArray, array: FleetArray) -> Result<Vec<f32>> {
     let name = &place.name;
     if array.shape != place.dims || array.data.len() != place.count() {
         let shape: Vec<usize> = array.shape.iter().copied().take(8).collect();
@@ -166,7 +166,7 @@ mod tests {
 
     fn message(network: &Ssd<ConvWeights>, layout: &[NamedArray]) -> ArrayRecord {
         let convs = network.convs();
-        layout.iter().map(|p| (p.name.clone(), Array::floats(&p.dims, p.read(convs[p.position].1)))).collect()
+        layout.iter().map(|p| (p.name.clone(), FleetArray::floats(&p.dims, p.read(convs[p.position].1)))).collect()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The wishes of a server for a round, read from its message's settings: nothing in them is trusted.
 
-use crate::fleet::participant::{Settings, Value};
+use crate::fleet::participant::{SettingValue, Settings};
 use crate::fleet::update::Encoding;
 use crate::train::Recipe;
 use anyhow::{Context, Result, anyhow, bail};
@@ -49,7 +49,7 @@ impl RoundSettings {
     /// # Errors
     /// If a value is of another kind or out of its range.
     pub fn of(config: &Settings, own: &Recipe) -> Result<Self> {
-        let read = Reader { config };
+        let read = SettingsReader { config };
         let round = read.count("server-round", ROUNDS)?.unwrap_or(1);
         let rounds = read.count("rounds", ROUNDS)?.unwrap_or(round).max(round);
         let local_epochs = read.count("local-epochs", LOCAL_EPOCHS)?.unwrap_or(1);
@@ -80,12 +80,12 @@ impl RoundSettings {
     }
 }
 
-struct Reader<'a> {
+struct SettingsReader<'a> {
     config: &'a Settings,
 }
 
-impl<'a> Reader<'a> {
-    fn wrong<T>(key: &str, found: &Value, expected: &str) -> Result<T> {
+impl<'a> SettingsReader<'a> {
+    fn wrong<T>(key: &str, found: &SettingValue, expected: &str) -> Result<T> {
         let shown: String = format!("{found:?}").chars().take(80).collect();
         bail!("{key} = {shown}, expected {expected}\nhelp: see the settings in docs/fleet")
     }
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         let expected = || format!("a whole number, {} to {}", range.start(), range.end());
         match self.config.get(key) {
             None => Ok(None),
-            Some(Value::I64(n)) if u64::try_from(*n).is_ok_and(|n| range.contains(&n)) => Ok(Some(*n as u64)),
+            Some(SettingValue::I64(n)) if u64::try_from(*n).is_ok_and(|n| range.contains(&n)) => Ok(Some(*n as u64)),
             Some(other) => Self::wrong(key, other, &expected()),
         }
     }
@@ -102,8 +102,8 @@ impl<'a> Reader<'a> {
     fn number(&self, key: &str) -> Result<Option<f64>> {
         match self.config.get(key) {
             None => Ok(None),
-            Some(Value::F64(n)) if n.is_finite() => Ok(Some(*n)),
-            Some(Value::I64(n)) => Ok(Some(*n as f64)),
+            Some(SettingValue::F64(n)) if n.is_finite() => Ok(Some(*n)),
+            Some(SettingValue::I64(n)) => Ok(Some(*n as f64)),
             Some(other) => Self::wrong(key, other, "a finite number"),
         }
     }
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     fn flag(&self, key: &str) -> Result<bool> {
         match self.config.get(key) {
             None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(SettingValue::Bool(flag)) => Ok(*flag),
             Some(other) => Self::wrong(key, other, "true or false"),
         }
     }
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
     fn text(&self, key: &str) -> Result<Option<&'a str>> {
         match self.config.get(key) {
             None => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(SettingValue::Text(text)) => Ok(Some(text)),
             Some(other) => Self::wrong(key, other, "a text"),
         }
     }
@@ -127,7 +127,9 @@ impl<'a> Reader<'a> {
     fn names(&self, key: &str) -> Result<Option<Vec<String>>> {
         match self.config.get(key) {
             None => Ok(None),
-            Some(Value::Texts(names)) if names.len() <= MOST_NAMES && names.iter().all(|n| n.len() <= LONGEST_NAME) => {
+            Some(SettingValue::Texts(names))
+                if names.len() <= MOST_NAMES && names.iter().all(|n| n.len() <= LONGEST_NAME) =>
+            {
                 Ok(Some(names.clone()))
             }
             Some(other) => Self::wrong(key, other, "a list of at most 4096 names of at most 1000 bytes"),
@@ -186,7 +188,7 @@ fn merged(own: &Recipe, text: &str) -> Result<Recipe> {
 mod tests {
     use super::*;
 
-    fn settings(pairs: &[(&str, Value)]) -> Result<RoundSettings> {
+    fn settings(pairs: &[(&str, SettingValue)]) -> Result<RoundSettings> {
         let config = pairs.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
         RoundSettings::of(&config, &Recipe::default())
     }
@@ -194,15 +196,15 @@ mod tests {
     #[test]
     fn flowers_own_keys_and_ours_are_read() {
         let read = settings(&[
-            ("server-round", Value::I64(3)),
-            ("rounds", Value::I64(10)),
-            ("local-epochs", Value::I64(2)),
-            ("proximal-mu", Value::F64(0.1)),
-            ("lr", Value::F64(1e-3)),
-            ("batch", Value::I64(3)),
-            ("freeze", Value::I64(14)),
-            ("update", Value::Text("int8".into())),
-            ("recipe", Value::Text("hold = 0.0\nseed = 7".into())),
+            ("server-round", SettingValue::I64(3)),
+            ("rounds", SettingValue::I64(10)),
+            ("local-epochs", SettingValue::I64(2)),
+            ("proximal-mu", SettingValue::F64(0.1)),
+            ("lr", SettingValue::F64(1e-3)),
+            ("batch", SettingValue::I64(3)),
+            ("freeze", SettingValue::I64(14)),
+            ("update", SettingValue::Text("int8".into())),
+            ("recipe", SettingValue::Text("hold = 0.0\nseed = 7".into())),
         ])
         .unwrap();
         assert_eq!((read.epochs_before(), read.recipe.epochs, read.recipe.batch), (4, 20, 3));
@@ -215,19 +217,19 @@ mod tests {
     #[test]
     fn a_hostile_server_is_told_no() {
         for (key, value, said) in [
-            ("server-round", Value::I64(0), "server-round"),
-            ("rounds", Value::I64(i64::MAX), "rounds"),
-            ("local-epochs", Value::F64(1.0), "local-epochs"),
-            ("lr", Value::F64(f64::NAN), "lr"),
-            ("lr", Value::F64(-1.0), "lr"),
-            ("batch", Value::I64(1 << 40), "batch"),
-            ("recipe", Value::Text("batch = 4096".into()), "batch"),
-            ("recipe", Value::Text("nonsense = 1".into()), "nonsense"),
-            ("recipe", Value::Text("x".repeat(1 << 20)), "recipe"),
-            ("proximal-mu", Value::F64(1e9), "proximal-mu"),
-            ("update", Value::Text("int1".into()), "int1"),
-            ("class-names", Value::Texts(vec!["x".repeat(2000)]), "class-names"),
-            ("measure", Value::Text("yes".into()), "measure"),
+            ("server-round", SettingValue::I64(0), "server-round"),
+            ("rounds", SettingValue::I64(i64::MAX), "rounds"),
+            ("local-epochs", SettingValue::F64(1.0), "local-epochs"),
+            ("lr", SettingValue::F64(f64::NAN), "lr"),
+            ("lr", SettingValue::F64(-1.0), "lr"),
+            ("batch", SettingValue::I64(1 << 40), "batch"),
+            ("recipe", SettingValue::Text("batch = 4096".into()), "batch"),
+            ("recipe", SettingValue::Text("nonsense = 1".into()), "nonsense"),
+            ("recipe", SettingValue::Text("x".repeat(1 << 20)), "recipe"),
+            ("proximal-mu", SettingValue::F64(1e9), "proximal-mu"),
+            ("update", SettingValue::Text("int1".into()), "int1"),
+            ("class-names", SettingValue::Texts(vec!["x".repeat(2000)]), "class-names"),
+            ("measure", SettingValue::Text("yes".into()), "measure"),
         ] {
             let error = format!("{:#}", settings(&[(key, value.clone())]).unwrap_err());
             assert!(error.contains(said) && error.len() < 500, "{key}: {error}");

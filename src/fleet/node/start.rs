@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// A start on disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Start {
+pub struct StoredStart {
     /// The folder that `start.onnx` lies in.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -40,7 +40,7 @@ pub struct StartOf<'a> {
     pub class_names: &'a [String],
 }
 
-impl Start {
+impl StoredStart {
     /// Makes the start in the folder, or finds it there.
     ///
     /// # Errors

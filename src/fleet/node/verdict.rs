@@ -1,8 +1,8 @@
 //! The findings of the watchdog on a node, as it travels: causes and sentences, never photos or their names.
 
-use crate::fleet::participant::{Settings, Value};
+use crate::fleet::participant::{SettingValue, Settings};
 use crate::train::read_journal;
-use crate::watchdog::{Cause, Entry};
+use crate::watchdog::{Cause, JournalEntry};
 use anyhow::Result;
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn is_of_labels(cause: Cause) -> bool {
 pub fn tell(folder: &Path, metrics: &mut Settings) -> Result<()> {
     let (mut causes, mut sentences, mut doubtful) = (Vec::new(), Vec::new(), false);
     for entry in read_journal(folder)?.unwrap_or_default() {
-        let Entry::Diagnosis(found) = entry else { continue };
+        let JournalEntry::Diagnosis(found) = entry else { continue };
         let words = found.cause.words().to_string();
         doubtful |= is_of_labels(found.cause);
         if !causes.contains(&words) && causes.len() < MOST {
@@ -33,8 +33,8 @@ pub fn tell(folder: &Path, metrics: &mut Settings) -> Result<()> {
             sentences.push(found.sentence.chars().take(LONGEST).collect());
         }
     }
-    metrics.insert("labels-doubtful".into(), Value::Bool(doubtful));
-    metrics.insert("watchdog-causes".into(), Value::Texts(causes));
-    metrics.insert("watchdog-says".into(), Value::Texts(sentences));
+    metrics.insert("labels-doubtful".into(), SettingValue::Bool(doubtful));
+    metrics.insert("watchdog-causes".into(), SettingValue::Texts(causes));
+    metrics.insert("watchdog-says".into(), SettingValue::Texts(sentences));
     Ok(())
 }

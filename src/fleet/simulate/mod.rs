@@ -9,10 +9,10 @@ pub use plan::{Link, PlanRow, plan};
 pub use record::{RoundRow, write_curves, write_rounds};
 pub use share_out::ShareOut;
 
-use super::array::{Array, ArrayRecord};
-use super::average::Average;
-use super::node::{Node, NodeOptions, SimulatedNode, Start, StartOf};
-use super::participant::{Participant, RoundId, Settings, Value};
+use super::array::{ArrayRecord, FleetArray};
+use super::average::RoundMean;
+use super::node::{FleetNode, NodeOptions, SimulatedNode, StartOf, StoredStart};
+use super::participant::{Participant, RoundId, SettingValue, Settings};
 use super::update::{Encoding, byte_len};
 use crate::interchange::NamedArray;
 use crate::session::{Bar, PackChoice, loader_threads, open_sources, set_threads, starting_weights, tell_notes};
@@ -62,7 +62,7 @@ pub struct Simulated {
 /// The parts of a simulation that stay the same.
 struct Fleet<'a> {
     options: &'a SimulateOptions,
-    start: Arc<Start>,
+    start: Arc<StoredStart>,
     layout: Vec<NamedArray>,
     training: Records,
     validation: Records,
@@ -87,14 +87,14 @@ impl SimulateOptions {
 
     /// The server's settings of a round.
     fn config(&self, round: u64) -> Settings {
-        let whole = |key: &str, value: u64| (key.to_string(), Value::I64(value as i64));
+        let whole = |key: &str, value: u64| (key.to_string(), SettingValue::I64(value as i64));
         Settings::from([
             whole("server-round", round),
             whole("rounds", self.rounds),
             whole("local-epochs", self.local_epochs),
-            ("proximal-mu".to_string(), Value::F64(self.pull)),
-            ("personal-heads".to_string(), Value::Bool(self.personal_heads)),
-            ("update".to_string(), Value::Text(self.encoding.name().into())),
+            ("proximal-mu".to_string(), SettingValue::F64(self.pull)),
+            ("personal-heads".to_string(), SettingValue::Bool(self.personal_heads)),
+            ("update".to_string(), SettingValue::Text(self.encoding.name().into())),
         ])
     }
 }
@@ -156,7 +156,7 @@ impl<'a> Fleet<'a> {
         let [training, validation] = [Records::of_split(&training), Records::of_split(&validation)];
         let class_names = source.pack.classes();
         let start_of = StartOf { weights: &weights, names: of.names.as_deref(), size: of.imgsz, class_names };
-        let start = Start::of(&of.folder, &start_of, &of.recipe, &training)?;
+        let start = StoredStart::of(&of.folder, &start_of, &of.recipe, &training)?;
         let network = start.network(class_names)?;
         let layout = NamedArray::all(&network, start.size)?;
         let start = Arc::new(start);
@@ -170,7 +170,7 @@ impl<'a> Fleet<'a> {
         Ok(self.layout.iter().map(|array| array.read(convs[array.position].1)).collect())
     }
 
-    fn node(&self, folder: &Path, photos: Vec<usize>, seed: u64) -> Result<Node> {
+    fn node(&self, folder: &Path, photos: Vec<usize>, seed: u64) -> Result<FleetNode> {
         let of = SimulatedNode {
             folder: folder.into(),
             training: self.training.chosen(photos),
@@ -178,7 +178,7 @@ impl<'a> Fleet<'a> {
             privacy: self.options.node.privacy,
             seed,
         };
-        Node::simulated(of, &self.start, &self.options.node.recipe, self.loader_threads)
+        FleetNode::simulated(of, &self.start, &self.options.node.recipe, self.loader_threads)
     }
 
     fn node_folder(&self, node: usize) -> PathBuf {
@@ -188,7 +188,7 @@ impl<'a> Fleet<'a> {
     /// The arrays as a server sends them.
     fn message(&self, global: &[Vec<f32>]) -> ArrayRecord {
         let named = |(place, values): (&NamedArray, &Vec<f32>)| {
-            (place.name.clone(), Array::floats(&place.dims, values.clone()))
+            (place.name.clone(), FleetArray::floats(&place.dims, values.clone()))
         };
         self.layout.iter().zip(global).map(named).collect()
     }
@@ -199,7 +199,7 @@ impl<'a> Fleet<'a> {
         let mut rng = Pcg64Mcg::seed_from_u64(seed.wrapping_mul(0x9E37_79B9).wrapping_add(round));
         let mut part = sample(&mut rng, options.nodes, options.per_round.unwrap_or(options.nodes)).into_vec();
         part.sort_unstable();
-        let mut average = Average::new(&self.layout, global, self.start.class_names.len() + 1);
+        let mut average = RoundMean::new(&self.layout, global, self.start.class_names.len() + 1);
         let mut row = RoundRow { round, nodes: part.len(), ..RoundRow::default() };
         for &node in &part {
             let folder = self.node_folder(node);
@@ -214,7 +214,7 @@ impl<'a> Fleet<'a> {
             row.seconds += began.elapsed().as_secs_f64();
             row.bytes_up += byte_len(&update.arrays) as f64;
             row.photos += self.dealt[node].len();
-            if let Some(Value::F64(loss)) = update.metrics.get("train-loss") {
+            if let Some(SettingValue::F64(loss)) = update.metrics.get("train-loss") {
                 row.train_loss += loss;
             }
             average.add(&update).with_context(|| format!("node {node} in round {round}"))?;
@@ -227,13 +227,13 @@ impl<'a> Fleet<'a> {
     }
 
     /// The row with the figures of the global network; of personal heads the mean over the nodes that have some.
-    fn judged(&self, judge: &mut Node, global: &[Vec<f32>], mut row: RoundRow) -> Result<RoundRow> {
+    fn judged(&self, judge: &mut FleetNode, global: &[Vec<f32>], mut row: RoundRow) -> Result<RoundRow> {
         let id = RoundId { run: 1, message: format!("judge {}", row.round) };
         let (mut sums, mut count) = ([0.0; 3], 0);
-        let mut look = |node: &mut Node| -> Result<()> {
+        let mut look = |node: &mut FleetNode| -> Result<()> {
             let found = node.evaluate(&id, self.message(global), &self.options.config(row.round.max(1)))?;
             for (sum, key) in sums.iter_mut().zip(["ap", "ap50", "loss"]) {
-                *sum += if let Some(Value::F64(figure)) = found.get(key) { *figure } else { 0.0 };
+                *sum += if let Some(SettingValue::F64(figure)) = found.get(key) { *figure } else { 0.0 };
             }
             count += 1;
             Ok(())

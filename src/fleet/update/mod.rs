@@ -15,10 +15,10 @@ mod quantise;
 mod residual;
 
 pub use budget::Budget;
-pub use quantise::{Quantised, levels};
+pub use quantise::{QuantisedArray, levels};
 pub use residual::Residual;
 
-use super::array::{Array, ArrayData, ArrayRecord};
+use super::array::{ArrayData, ArrayRecord, FleetArray};
 use anyhow::{Result, bail};
 use half::f16;
 
@@ -81,11 +81,11 @@ impl Encoding {
     /// For [`Encoding::Float32`], which has no differences, and if the shape does not fit the numbers.
     pub fn encode(self, name: &str, shape: &[usize], values: &[f32], record: &mut ArrayRecord) -> Vec<f32> {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}");
-        let of = |shape: &[usize], data| Array { shape: shape.to_vec(), data };
+        let of = |shape: &[usize], data| FleetArray { shape: shape.to_vec(), data };
         let coarse = match self {
             Self::Float32 => panic!("float32 has no differences"),
-            Self::Int8 if shape.len() > 1 => Quantised::int8(values, shape[0]),
-            Self::Int2 if shape.len() > 1 => Quantised::int2(values, shape[0]),
+            Self::Int8 if shape.len() > 1 => QuantisedArray::int8(values, shape[0]),
+            Self::Int2 if shape.len() > 1 => QuantisedArray::int2(values, shape[0]),
             _ => {
                 let half: Vec<f16> = values.iter().map(|&v| bounded(v)).collect();
                 let read = half.iter().map(|h| h.to_f32()).collect();
@@ -94,7 +94,7 @@ impl Encoding {
             }
         };
         let read = coarse.values();
-        let scales = Array::floats(&[coarse.scales.len()], coarse.scales.clone());
+        let scales = FleetArray::floats(&[coarse.scales.len()], coarse.scales.clone());
         match self {
             Self::Int2 => {
                 let packed = coarse.packed();
@@ -138,15 +138,15 @@ pub fn decode(record: &ArrayRecord, name: &str, shape: &[usize]) -> Result<Optio
         (Some(array), _) if array.shape != shape || array.data.len() != count => {
             bail!("array {name}: shape {:?}, expected {shape:?}", array.shape)
         }
-        (Some(Array { data: ArrayData::F32(values), .. }), _) => values.clone(),
-        (Some(Array { data: ArrayData::F16(values), .. }), _) => values.iter().map(|v| v.to_f32()).collect(),
-        (Some(Array { data: ArrayData::I8(codes), .. }), _) if !shape.is_empty() => {
-            Quantised { codes: codes.clone(), scales: scales()?.to_vec(), offset: 0.0 }.values()
+        (Some(FleetArray { data: ArrayData::F32(values), .. }), _) => values.clone(),
+        (Some(FleetArray { data: ArrayData::F16(values), .. }), _) => values.iter().map(|v| v.to_f32()).collect(),
+        (Some(FleetArray { data: ArrayData::I8(codes), .. }), _) if !shape.is_empty() => {
+            QuantisedArray { codes: codes.clone(), scales: scales()?.to_vec(), offset: 0.0 }.values()
         }
-        (None, Some(Array { data: ArrayData::I8(packed), .. }))
+        (None, Some(FleetArray { data: ArrayData::I8(packed), .. }))
             if packed.len() == count.div_ceil(4) && !shape.is_empty() =>
         {
-            Quantised::unpacked(packed, count, scales()?.to_vec()).values()
+            QuantisedArray::unpacked(packed, count, scales()?.to_vec()).values()
         }
         (None, None) => return Ok(None),
         _ => bail!("array {name}: codes that do not fit shape {shape:?}"),
@@ -198,7 +198,7 @@ mod tests {
         assert!(decode(&record, "w", &[8, 3]).is_err(), "scales of another count");
         record.pop();
         assert!(decode(&record, "w", &shape).unwrap_err().to_string().contains("scales"));
-        let bad = vec![("w".to_string(), Array::floats(&shape, vec![f32::NAN; 24]))];
+        let bad = vec![("w".to_string(), FleetArray::floats(&shape, vec![f32::NAN; 24]))];
         assert!(decode(&bad, "w", &shape).unwrap_err().to_string().contains("finite"));
         assert!(Encoding::of_name("int4").is_err());
     }

@@ -5,7 +5,7 @@
 
 /// Numbers of an array of `[O, ...]`: `(code + offset) * scale` of its output channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Quantised {
+pub struct QuantisedArray {
     pub codes: Vec<i8>,
     /// `[O]`.
     pub scales: Vec<f32>,
@@ -26,7 +26,7 @@ const FIRST: f32 = 0.9957;
 /// Rounds of choosing codes and scales in turn.
 const ROUNDS: usize = 3;
 
-impl Quantised {
+impl QuantisedArray {
     /// Codes -127 to 127; the largest number of a channel is its 127 scales.
     ///
     /// # Panics
@@ -113,7 +113,7 @@ mod tests {
         let cases = [spike, vec![1e-3; 64], vec![-2.0], vec![1.0, -1.0, 1e-9], vec![f32::MIN_POSITIVE; 9]];
         for values in cases {
             let square = |v: &[f32]| v.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
-            for coarse in [Quantised::int2(&values, 1), Quantised::int8(&values, 1)] {
+            for coarse in [QuantisedArray::int2(&values, 1), QuantisedArray::int8(&values, 1)] {
                 let read = coarse.values();
                 assert!(read.iter().all(|v| v.is_finite()));
                 let left: Vec<f32> = values.iter().zip(read).map(|(v, r)| v - r).collect();
@@ -124,24 +124,24 @@ mod tests {
 
     #[test]
     fn a_channel_of_zeros_stays_one() {
-        for coarse in [Quantised::int2(&[0.0; 12], 3), Quantised::int8(&[0.0; 12], 3)] {
+        for coarse in [QuantisedArray::int2(&[0.0; 12], 3), QuantisedArray::int8(&[0.0; 12], 3)] {
             assert_eq!(coarse.values(), [0.0; 12]);
         }
     }
 
     #[test]
     fn four_codes_share_a_byte() {
-        let coarse = Quantised { codes: vec![0, 1, 2, 3, 3], scales: vec![2.0], offset: OFFSET };
+        let coarse = QuantisedArray { codes: vec![0, 1, 2, 3, 3], scales: vec![2.0], offset: OFFSET };
         let packed = coarse.packed();
         assert_eq!(packed, [0b1110_0100u8 as i8, 3]);
-        assert_eq!(Quantised::unpacked(&packed, 5, vec![2.0]), coarse);
+        assert_eq!(QuantisedArray::unpacked(&packed, 5, vec![2.0]), coarse);
         assert_eq!(coarse.values(), [-3.0, -1.0, 1.0, 3.0, 3.0]);
         assert_eq!(levels(), [-1.5, -0.5, 0.5, 1.5]);
     }
 
     #[test]
     fn eight_bits_keep_the_largest_of_each_channel() {
-        let coarse = Quantised::int8(&[127.0, -3.0, 0.2, 0.1], 2);
+        let coarse = QuantisedArray::int8(&[127.0, -3.0, 0.2, 0.1], 2);
         assert_eq!(coarse.codes, [127, -3, 127, 64]);
         assert_eq!(coarse.scales[0], 1.0);
     }

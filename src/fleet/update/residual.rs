@@ -103,7 +103,7 @@ impl Residual {
         if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
             bail!("a wrong checksum");
         }
-        let mut fields = Fields { body };
+        let mut fields = ResidualFields { body };
         let message = fields.text()?;
         let mut arrays = BTreeMap::new();
         for _ in 0..fields.number(MOST_NAMES)? {
@@ -125,11 +125,11 @@ fn previous_path(folder: &Path) -> PathBuf {
 }
 
 /// The rest of a file's body.
-struct Fields<'a> {
+struct ResidualFields<'a> {
     body: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> ResidualFields<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.body.split_at_checked(count).context("a file that is cut off")?;
         self.body = rest;

@@ -58,7 +58,7 @@ pub struct Client {
 
 /// The body of Flower's refusals, and of those of the HTTP server below it.
 #[derive(Default, Deserialize)]
-struct Refusal {
+struct RefusalBody {
     #[serde(default)]
     code: u32,
     #[serde(default)]
@@ -217,7 +217,7 @@ impl Client {
             return WireError::Unavailable { server, status };
         }
         let body = answer.body_mut().with_config().limit(LONGEST_REFUSAL).read_to_vec().unwrap_or_default();
-        let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+        let refusal: RefusalBody = serde_json::from_slice(&body).unwrap_or_default();
         let detail = match &refusal.detail {
             serde_json::Value::String(text) => text.clone(),
             serde_json::Value::Null => "no reason given".into(),

@@ -3,11 +3,11 @@
 //! All of it is untrusted. Each object's bytes must have the hash that named it, up to the root, whose id is the
 //! message's. Counts, names, shapes and the sum of all numbers are bounded before memory is taken for them.
 
-use super::super::array::{Array, ArrayRecord};
+use super::super::array::{ArrayRecord, FleetArray};
 use super::super::participant::Settings;
 use super::npy;
-use super::object::{MOST_CHILDREN, Object, ObjectId};
-use super::proto::{Message, Metadata};
+use super::object::{MOST_CHILDREN, ObjectId, WireObject};
+use super::proto::{FleetMessage, MessageMetadata};
 use super::record;
 use prost::Message as _;
 use serde::Deserialize;
@@ -45,20 +45,20 @@ pub struct Content {
 
 /// The reason that a message could not be put together.
 #[derive(Debug)]
-pub enum Fault<E> {
+pub enum MessageFault<E> {
     /// An object did not come.
     Fetch(E),
     /// The bytes that came are wrong; a phrase says how.
     Content(String),
 }
 
-impl<E> From<String> for Fault<E> {
+impl<E> From<String> for MessageFault<E> {
     fn from(found: String) -> Self {
         Self::Content(found)
     }
 }
 
-impl<E> From<&str> for Fault<E> {
+impl<E> From<&str> for MessageFault<E> {
     fn from(found: &str) -> Self {
         Self::Content(found.into())
     }
@@ -78,12 +78,12 @@ struct ArrayBody {
 /// Fetches a message's content. `metadata` is what the message was announced with.
 ///
 /// # Errors
-/// [`Fault`].
-pub fn read<E>(metadata: &Metadata, fetch: &mut Fetch<E>) -> Result<Content, Fault<E>> {
+/// [`MessageFault`].
+pub fn read<E>(metadata: &MessageMetadata, fetch: &mut Fetch<E>) -> Result<Content, MessageFault<E>> {
     let root = ObjectId::parse(&metadata.message_id).ok_or("a message whose id is none")?;
     let bytes = checked(&root, fetch)?;
     let object = of_kind(&bytes, "Message")?;
-    let body = Message::decode(object.body).map_err(|error| format!("a message that cannot be read ({error})"))?;
+    let body = FleetMessage::decode(object.body).map_err(|error| format!("a message that cannot be read ({error})"))?;
     if !body.metadata.is_some_and(|own| is_announced(&own, metadata)) {
         return Err("a message that was announced as another".into());
     }
@@ -96,7 +96,7 @@ pub fn read<E>(metadata: &Metadata, fetch: &mut Fetch<E>) -> Result<Content, Fau
     let (mut arrays, mut config) = (None, None);
     for (name, id) in records {
         let bytes = checked(&id, fetch)?;
-        let kind = Object::read(&bytes)?.kind;
+        let kind = WireObject::read(&bytes)?.kind;
         let object = of_kind(&bytes, kind)?;
         match object.kind {
             "ArrayRecord" if arrays.is_none() => {
@@ -116,14 +116,14 @@ pub fn read<E>(metadata: &Metadata, fetch: &mut Fetch<E>) -> Result<Content, Fau
 
 /// True if a message is the one that was announced. Times and tasks may differ: a server that keeps its state in a database
 /// rounds and numbers them anew.
-fn is_announced(own: &Metadata, announced: &Metadata) -> bool {
-    let ends = |m: &Metadata| (m.run_id, m.src_node_id, m.dst_node_id);
+fn is_announced(own: &MessageMetadata, announced: &MessageMetadata) -> bool {
+    let ends = |m: &MessageMetadata| (m.run_id, m.src_node_id, m.dst_node_id);
     ends(own) == ends(announced) && own.message_type == announced.message_type && own.group_id == announced.group_id
 }
 
 /// An object's bytes, if they are those that its id promises.
-fn checked<E>(id: &ObjectId, fetch: &mut Fetch<E>) -> Result<Vec<u8>, Fault<E>> {
-    let bytes = fetch(id).map_err(Fault::Fetch)?;
+fn checked<E>(id: &ObjectId, fetch: &mut Fetch<E>) -> Result<Vec<u8>, MessageFault<E>> {
+    let bytes = fetch(id).map_err(MessageFault::Fetch)?;
     if ObjectId::of(&bytes) != *id {
         return Err(format!("other bytes than the object {id} has").into());
     }
@@ -131,8 +131,8 @@ fn checked<E>(id: &ObjectId, fetch: &mut Fetch<E>) -> Result<Vec<u8>, Fault<E>> 
 }
 
 /// An object that must be of this kind, and no longer than one of its kind may be.
-fn of_kind<'a, E>(bytes: &'a [u8], kind: &str) -> Result<Object<'a>, Fault<E>> {
-    let object = Object::read(bytes)?;
+fn of_kind<'a, E>(bytes: &'a [u8], kind: &str) -> Result<WireObject<'a>, MessageFault<E>> {
+    let object = WireObject::read(bytes)?;
     if object.kind != kind {
         return Err(format!("an object of kind {:.40} in place of {kind}", object.kind).into());
     }
@@ -148,7 +148,7 @@ fn of_kind<'a, E>(bytes: &'a [u8], kind: &str) -> Result<Object<'a>, Fault<E>> {
 }
 
 /// The objects that a record names, in order.
-fn named<E>(object: &Object) -> Result<Vec<(String, ObjectId)>, Fault<E>> {
+fn named<E>(object: &WireObject) -> Result<Vec<(String, ObjectId)>, MessageFault<E>> {
     let names: Map<String, Json> =
         serde_json::from_slice(object.body).map_err(|error| format!("a record that is no JSON ({error})"))?;
     if names.len() > MOST_CHILDREN {
@@ -166,12 +166,12 @@ fn named<E>(object: &Object) -> Result<Vec<(String, ObjectId)>, Fault<E>> {
     Ok(all)
 }
 
-fn read_arrays<E>(names: Vec<(String, ObjectId)>, fetch: &mut Fetch<E>) -> Result<ArrayRecord, Fault<E>> {
+fn read_arrays<E>(names: Vec<(String, ObjectId)>, fetch: &mut Fetch<E>) -> Result<ArrayRecord, MessageFault<E>> {
     let mut left = MOST_BYTES;
     let mut arrays = Vec::with_capacity(names.len());
     for (name, id) in names {
         let array = read_array(&id, &mut left, fetch).map_err(|fault| match fault {
-            Fault::Content(found) => Fault::Content(format!("array {name:?}: {found}")),
+            MessageFault::Content(found) => MessageFault::Content(format!("array {name:?}: {found}")),
             fetch => fetch,
         })?;
         arrays.push((name, array));
@@ -180,7 +180,7 @@ fn read_arrays<E>(names: Vec<(String, ObjectId)>, fetch: &mut Fetch<E>) -> Resul
 }
 
 /// Reads an array; `left` is how many bytes of arrays this message may still have.
-fn read_array<E>(id: &ObjectId, left: &mut usize, fetch: &mut Fetch<E>) -> Result<Array, Fault<E>> {
+fn read_array<E>(id: &ObjectId, left: &mut usize, fetch: &mut Fetch<E>) -> Result<FleetArray, MessageFault<E>> {
     let bytes = checked(id, fetch)?;
     let object = of_kind(&bytes, "Array")?;
     let body: ArrayBody =
@@ -189,7 +189,7 @@ fn read_array<E>(id: &ObjectId, left: &mut usize, fetch: &mut Fetch<E>) -> Resul
         return Err(format!("a form of {:.40?}, expected \"numpy.ndarray\"", body.stype).into());
     }
     let kinds = || format!("numbers of kind {:.40?}, expected float32, float16, float64 or int8", body.dtype);
-    let kind = npy::Kind::parse(&body.dtype).ok_or_else(kinds)?;
+    let kind = npy::NpyKind::parse(&body.dtype).ok_or_else(kinds)?;
     if body.shape.len() > MOST_SIDES {
         return Err(format!("{} sides, more than {MOST_SIDES}", body.shape.len()).into());
     }

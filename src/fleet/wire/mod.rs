@@ -13,9 +13,9 @@ mod superlink;
 
 pub use client::{Client, Connection};
 pub use error::{RUN_NOT_RUNNING, WireError};
-pub use incoming::{Content, Fault, Fetch, read};
+pub use incoming::{Content, Fetch, MessageFault, read};
 pub use key::NodeKey;
 pub use object::ObjectId;
-pub use outgoing::{Answer, NOTES, Outgoing, Sink, now, reply_to, write};
-pub use proto::{Failure, Message, Metadata, ObjectTree};
+pub use outgoing::{AnswerContent, NOTES, ObjectSink, Outgoing, now, reply_to, write};
+pub use proto::{Failure, FleetMessage, MessageMetadata, ObjectTree};
 pub use superlink::{HEARTBEAT_S, Pushed, SuperLink};

@@ -1,6 +1,6 @@
 //! Arrays as the bytes of NumPy's `.npy` files, version 1.0, as `numpy.save` writes them.
 
-use super::super::array::{Array, ArrayData};
+use super::super::array::{ArrayData, FleetArray};
 use half::f16;
 
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
@@ -16,14 +16,14 @@ const LONGEST_HEADER: usize = 1024;
 
 /// Kinds of numbers that are read; of f64 the nearest f32 is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NpyKind {
     F16,
     F32,
     F64,
     I8,
 }
 
-impl Kind {
+impl NpyKind {
     /// Of NumPy's name, such as "float32".
     pub fn parse(name: &str) -> Option<Self> {
         match name {
@@ -56,16 +56,16 @@ impl Kind {
 }
 
 /// NumPy's name of an array's numbers, and how its file describes them.
-pub fn kind_of(data: &ArrayData) -> (&'static str, Kind) {
+pub fn kind_of(data: &ArrayData) -> (&'static str, NpyKind) {
     match data {
-        ArrayData::F32(_) => ("float32", Kind::F32),
-        ArrayData::F16(_) => ("float16", Kind::F16),
-        ArrayData::I8(_) => ("int8", Kind::I8),
+        ArrayData::F32(_) => ("float32", NpyKind::F32),
+        ArrayData::F16(_) => ("float16", NpyKind::F16),
+        ArrayData::I8(_) => ("int8", NpyKind::I8),
     }
 }
 
 /// The bytes of an array's file.
-pub fn write(array: &Array) -> Vec<u8> {
+pub fn write(array: &FleetArray) -> Vec<u8> {
     let (_, kind) = kind_of(&array.data);
     let sides: Vec<String> = array.shape.iter().map(usize::to_string).collect();
     let shape = match &sides[..] {
@@ -93,7 +93,7 @@ pub fn write(array: &Array) -> Vec<u8> {
 ///
 /// # Errors
 /// A phrase that says how the bytes are wrong.
-pub fn read(bytes: &[u8], kind: Kind, shape: &[usize]) -> Result<Array, String> {
+pub fn read(bytes: &[u8], kind: NpyKind, shape: &[usize]) -> Result<FleetArray, String> {
     let header = bytes.strip_prefix(MAGIC).ok_or("no .npy file of version 1.0")?;
     let (length, rest) = header.split_at_checked(2).ok_or("a .npy file that is cut off")?;
     let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
@@ -115,12 +115,12 @@ pub fn read(bytes: &[u8], kind: Kind, shape: &[usize]) -> Result<Array, String> 
         return Err(format!("{} bytes of numbers for a shape of ({sides})", data.len()));
     }
     let data = match kind {
-        Kind::I8 => ArrayData::I8(data.iter().map(|b| i8::from_le_bytes([*b])).collect()),
-        Kind::F16 => ArrayData::F16(data.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)).collect()),
-        Kind::F32 => ArrayData::F32(data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-        Kind::F64 => ArrayData::F32(data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()),
+        NpyKind::I8 => ArrayData::I8(data.iter().map(|b| i8::from_le_bytes([*b])).collect()),
+        NpyKind::F16 => ArrayData::F16(data.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b)).collect()),
+        NpyKind::F32 => ArrayData::F32(data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        NpyKind::F64 => ArrayData::F32(data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()),
     };
-    Ok(Array { shape: shape.to_vec(), data })
+    Ok(FleetArray { shape: shape.to_vec(), data })
 }
 
 #[cfg(test)]
@@ -130,11 +130,11 @@ mod tests {
     #[test]
     fn arrays_come_back_and_what_does_not_fit_is_refused() {
         let arrays = [
-            Array::floats(&[2, 3], vec![1.0, -2.0, 3.0, 0.0, 5.5, -0.0]),
-            Array::floats(&[], vec![7.0]),
-            Array { shape: vec![2], data: ArrayData::F16(vec![f16::ONE, f16::NEG_ONE]) },
-            Array { shape: vec![2, 1], data: ArrayData::I8(vec![-128, 127]) },
-            Array { shape: vec![0], data: ArrayData::I8(Vec::new()) },
+            FleetArray::floats(&[2, 3], vec![1.0, -2.0, 3.0, 0.0, 5.5, -0.0]),
+            FleetArray::floats(&[], vec![7.0]),
+            FleetArray { shape: vec![2], data: ArrayData::F16(vec![f16::ONE, f16::NEG_ONE]) },
+            FleetArray { shape: vec![2, 1], data: ArrayData::I8(vec![-128, 127]) },
+            FleetArray { shape: vec![0], data: ArrayData::I8(Vec::new()) },
         ];
         for array in &arrays {
             let (_, kind) = kind_of(&array.data);
@@ -144,7 +144,7 @@ mod tests {
             for end in 0..bytes.len() {
                 assert!(read(&bytes[..end], kind, &array.shape).is_err(), "cut off at {end}");
             }
-            assert!(read(&bytes, Kind::F64, &array.shape).is_err());
+            assert!(read(&bytes, NpyKind::F64, &array.shape).is_err());
             assert!(read(&bytes, kind, &[usize::MAX, 3]).is_err());
         }
     }

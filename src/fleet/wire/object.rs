@@ -44,13 +44,13 @@ impl fmt::Display for ObjectId {
 
 /// An object's bytes, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Object<'a> {
+pub struct WireObject<'a> {
     pub kind: &'a str,
     pub children: Vec<ObjectId>,
     pub body: &'a [u8],
 }
 
-impl<'a> Object<'a> {
+impl<'a> WireObject<'a> {
     /// Takes an object apart.
     ///
     /// # Errors
@@ -89,7 +89,10 @@ mod tests {
     fn what_is_written_is_read_and_torn_or_false_ones_are_refused() {
         let child = ObjectId::of(b"child");
         let bytes = object("Array", std::slice::from_ref(&child), b"{}\0");
-        assert_eq!(Object::read(&bytes).unwrap(), Object { kind: "Array", children: vec![child], body: b"{}\0" });
+        assert_eq!(
+            WireObject::read(&bytes).unwrap(),
+            WireObject { kind: "Array", children: vec![child], body: b"{}\0" }
+        );
         for (content, words) in [
             (&bytes[..bytes.len() - 1], "announces"),
             (&bytes[..20], "without a head"),
@@ -99,7 +102,7 @@ mod tests {
             (b"\xff  0\0", "no text"),
             (b"", "without a head"),
         ] {
-            let error = Object::read(content).unwrap_err();
+            let error = WireObject::read(content).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
     }

@@ -1,10 +1,10 @@
 //! An answer, as the objects that it is sent as.
 
-use super::super::array::{Array, ArrayRecord};
+use super::super::array::{ArrayRecord, FleetArray};
 use super::super::participant::Settings;
 use super::npy;
 use super::object::{ObjectId, object};
-use super::proto::{Failure, Message, Metadata, Nothing, ObjectTree};
+use super::proto::{Failure, FleetMessage, MessageMetadata, Nothing, ObjectTree};
 use super::record;
 use prost::Message as _;
 use std::io;
@@ -26,7 +26,7 @@ const WORK_FAILED: i64 = 2;
 const LONGEST_REASON: usize = 2000;
 
 /// The content of an answer.
-pub enum Answer<'a> {
+pub enum AnswerContent<'a> {
     /// After training: arrays under this name, and metrics.
     Trained { arrays_key: &'a str, arrays: &'a ArrayRecord, metrics: &'a Settings },
     /// After evaluation.
@@ -38,12 +38,12 @@ pub enum Answer<'a> {
 /// An answer ready to be sent: `message` has an empty content, what it holds is in the objects of the tree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outgoing {
-    pub message: Message,
+    pub message: FleetMessage,
     pub tree: ObjectTree,
 }
 
 /// Takes the bytes of an object; children come before what names them, and the same object may come more than once.
-pub type Sink<'a> = dyn FnMut(&ObjectId, &[u8]) -> io::Result<()> + 'a;
+pub type ObjectSink<'a> = dyn FnMut(&ObjectId, &[u8]) -> io::Result<()> + 'a;
 
 /// Seconds since 1970.
 pub fn now() -> f64 {
@@ -51,8 +51,8 @@ pub fn now() -> f64 {
 }
 
 /// The metadata of an answer to a message.
-pub fn reply_to(asked: &Metadata, now: f64) -> Metadata {
-    Metadata {
+pub fn reply_to(asked: &MessageMetadata, now: f64) -> MessageMetadata {
+    MessageMetadata {
         run_id: asked.run_id,
         message_id: String::new(),
         src_node_id: asked.dst_node_id,
@@ -72,31 +72,31 @@ pub fn reply_to(asked: &Metadata, now: f64) -> Metadata {
 ///
 /// # Errors
 /// Those of `sink`.
-pub fn write(metadata: Metadata, answer: &Answer, sink: &mut Sink) -> io::Result<Outgoing> {
+pub fn write(metadata: MessageMetadata, answer: &AnswerContent, sink: &mut ObjectSink) -> io::Result<Outgoing> {
     let mut records = Vec::new();
     match answer {
-        Answer::Trained { arrays_key, arrays, metrics } => {
+        AnswerContent::Trained { arrays_key, arrays, metrics } => {
             records.push(((*arrays_key).to_string(), write_arrays(arrays, sink)?));
             write_metrics(metrics, &mut records, sink)?;
         }
-        Answer::Evaluated { metrics } => write_metrics(metrics, &mut records, sink)?,
-        Answer::Failed { .. } => {}
+        AnswerContent::Evaluated { metrics } => write_metrics(metrics, &mut records, sink)?,
+        AnswerContent::Failed { .. } => {}
     }
     let error = match answer {
-        Answer::Failed { reason } => {
+        AnswerContent::Failed { reason } => {
             Some(Failure { code: WORK_FAILED, reason: reason.chars().take(LONGEST_REASON).collect() })
         }
         _ => None,
     };
     let children = if error.is_some() { Vec::new() } else { vec![write_named("RecordDict", &records, sink)?] };
-    let body = Message { metadata: Some(metadata.clone()), content: None, error: error.clone() }.encode_to_vec();
+    let body = FleetMessage { metadata: Some(metadata.clone()), content: None, error: error.clone() }.encode_to_vec();
     let tree = write_object("Message", children, &body, sink)?;
     let content = error.is_none().then_some(Nothing {});
-    let metadata = Metadata { message_id: tree.object_id.clone(), ..metadata };
-    Ok(Outgoing { message: Message { metadata: Some(metadata), content, error }, tree })
+    let metadata = MessageMetadata { message_id: tree.object_id.clone(), ..metadata };
+    Ok(Outgoing { message: FleetMessage { metadata: Some(metadata), content, error }, tree })
 }
 
-fn write_arrays(arrays: &ArrayRecord, sink: &mut Sink) -> io::Result<ObjectTree> {
+fn write_arrays(arrays: &ArrayRecord, sink: &mut ObjectSink) -> io::Result<ObjectTree> {
     let mut named = Vec::with_capacity(arrays.len());
     for (name, array) in arrays {
         named.push((name.clone(), write_array(array, sink)?));
@@ -104,7 +104,7 @@ fn write_arrays(arrays: &ArrayRecord, sink: &mut Sink) -> io::Result<ObjectTree>
     write_named("ArrayRecord", &named, sink)
 }
 
-fn write_array(array: &Array, sink: &mut Sink) -> io::Result<ObjectTree> {
+fn write_array(array: &FleetArray, sink: &mut ObjectSink) -> io::Result<ObjectTree> {
     let (dtype, _) = npy::kind_of(&array.data);
     let (mut children, mut order): (Vec<ObjectTree>, Vec<String>) = (Vec::new(), Vec::new());
     for chunk in npy::write(array).chunks(CHUNK) {
@@ -125,7 +125,7 @@ fn write_array(array: &Array, sink: &mut Sink) -> io::Result<ObjectTree> {
     write_object("Array", children, body.as_bytes(), sink)
 }
 
-fn write_metrics(metrics: &Settings, records: &mut Vec<(String, ObjectTree)>, sink: &mut Sink) -> io::Result<()> {
+fn write_metrics(metrics: &Settings, records: &mut Vec<(String, ObjectTree)>, sink: &mut ObjectSink) -> io::Result<()> {
     let split = record::split(metrics);
     records.push((METRICS.into(), write_object("MetricRecord", Vec::new(), &split.numbers, sink)?));
     if let Some(notes) = split.notes {
@@ -135,7 +135,7 @@ fn write_metrics(metrics: &Settings, records: &mut Vec<(String, ObjectTree)>, si
 }
 
 /// Writes an object that names others; the same child under two names is one child.
-fn write_named(kind: &str, named: &[(String, ObjectTree)], sink: &mut Sink) -> io::Result<ObjectTree> {
+fn write_named(kind: &str, named: &[(String, ObjectTree)], sink: &mut ObjectSink) -> io::Result<ObjectTree> {
     let mut children: Vec<ObjectTree> = Vec::with_capacity(named.len());
     let mut entries = Vec::with_capacity(named.len());
     for (name, tree) in named {
@@ -147,7 +147,7 @@ fn write_named(kind: &str, named: &[(String, ObjectTree)], sink: &mut Sink) -> i
     write_object(kind, children, format!("{{{}}}", entries.join(", ")).as_bytes(), sink)
 }
 
-fn write_object(kind: &str, children: Vec<ObjectTree>, body: &[u8], sink: &mut Sink) -> io::Result<ObjectTree> {
+fn write_object(kind: &str, children: Vec<ObjectTree>, body: &[u8], sink: &mut ObjectSink) -> io::Result<ObjectTree> {
     let ids: Vec<ObjectId> = children.iter().filter_map(|child| ObjectId::parse(&child.object_id)).collect();
     let bytes = object(kind, &ids, body);
     let id = ObjectId::of(&bytes);

@@ -5,7 +5,7 @@
 use prost::{Message as ProtoMessage, Oneof};
 
 #[derive(Clone, Copy, PartialEq, ProtoMessage)]
-pub struct Node {
+pub struct WireNode {
     #[prost(uint64, tag = "1")]
     pub node_id: u64,
 }
@@ -35,7 +35,7 @@ pub struct NodeNumber {
 #[derive(Clone, Copy, PartialEq, ProtoMessage)]
 pub struct HeartbeatRequest {
     #[prost(message, optional, tag = "1")]
-    pub node: Option<Node>,
+    pub node: Option<WireNode>,
     /// Seconds.
     #[prost(double, tag = "2")]
     pub heartbeat_interval: f64,
@@ -54,22 +54,22 @@ pub struct Nothing {}
 #[derive(Clone, Copy, PartialEq, ProtoMessage)]
 pub struct PullMessagesRequest {
     #[prost(message, optional, tag = "1")]
-    pub node: Option<Node>,
+    pub node: Option<WireNode>,
 }
 
 /// The trees of the messages' objects are left out: the objects themselves tell what is below them.
 #[derive(Clone, PartialEq, ProtoMessage)]
 pub struct PullMessagesResponse {
     #[prost(message, repeated, tag = "2")]
-    pub messages: Vec<Message>,
+    pub messages: Vec<FleetMessage>,
 }
 
 #[derive(Clone, PartialEq, ProtoMessage)]
 pub struct PushMessagesRequest {
     #[prost(message, optional, tag = "1")]
-    pub node: Option<Node>,
+    pub node: Option<WireNode>,
     #[prost(message, repeated, tag = "2")]
-    pub messages: Vec<Message>,
+    pub messages: Vec<FleetMessage>,
     #[prost(message, repeated, tag = "3")]
     pub trees: Vec<ObjectTree>,
     /// Seconds that the work took.
@@ -88,7 +88,7 @@ pub struct PushMessagesResponse {
 #[derive(Clone, PartialEq, ProtoMessage)]
 pub struct PushObjectRequest {
     #[prost(message, optional, tag = "1")]
-    pub node: Option<Node>,
+    pub node: Option<WireNode>,
     #[prost(uint64, tag = "2")]
     pub run_id: u64,
     #[prost(string, tag = "3")]
@@ -108,7 +108,7 @@ pub struct PushObjectResponse {
 #[derive(Clone, PartialEq, ProtoMessage)]
 pub struct PullObjectRequest {
     #[prost(message, optional, tag = "1")]
-    pub node: Option<Node>,
+    pub node: Option<WireNode>,
     #[prost(uint64, tag = "2")]
     pub run_id: u64,
     #[prost(string, tag = "3")]
@@ -128,7 +128,7 @@ pub struct PullObjectResponse {
 #[derive(Clone, PartialEq, ProtoMessage)]
 pub struct ConfirmMessageRequest {
     #[prost(message, optional, tag = "1")]
-    pub node: Option<Node>,
+    pub node: Option<WireNode>,
     #[prost(uint64, tag = "2")]
     pub run_id: u64,
     #[prost(string, tag = "3")]
@@ -144,9 +144,9 @@ pub struct ObjectTree {
 }
 
 #[derive(Clone, PartialEq, ProtoMessage)]
-pub struct Message {
+pub struct FleetMessage {
     #[prost(message, optional, tag = "1")]
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// Empty on the wire: the content travels as objects.
     #[prost(message, optional, tag = "2")]
     pub content: Option<Nothing>,
@@ -155,7 +155,7 @@ pub struct Message {
 }
 
 #[derive(Clone, PartialEq, ProtoMessage)]
-pub struct Metadata {
+pub struct MessageMetadata {
     #[prost(uint64, tag = "1")]
     pub run_id: u64,
     #[prost(string, tag = "2")]
@@ -194,7 +194,7 @@ pub struct Failure {
 
 /// The body of a ConfigRecord, and of a MetricRecord, whose values are some of the same.
 #[derive(Clone, PartialEq, ProtoMessage)]
-pub struct Record {
+pub struct RecordBody {
     #[prost(message, repeated, tag = "1")]
     pub items: Vec<RecordItem>,
 }
@@ -209,12 +209,12 @@ pub struct RecordItem {
 
 #[derive(Clone, PartialEq, ProtoMessage)]
 pub struct RecordValue {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 21, 22, 23, 24, 25, 26")]
-    pub kind: Option<Kind>,
+    #[prost(oneof = "RecordKind", tags = "1, 2, 3, 4, 5, 6, 21, 22, 23, 24, 25, 26")]
+    pub kind: Option<RecordKind>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-pub enum Kind {
+pub enum RecordKind {
     #[prost(double, tag = "1")]
     Double(f64),
     #[prost(sint64, tag = "2")]

@@ -5,9 +5,9 @@ use super::error::{ACTIVATION_FAILED, KEY_IN_USE, REGISTRATION_DISABLED, WireErr
 use super::object::ObjectId;
 use super::outgoing::Outgoing;
 use super::proto::{
-    ActivateNodeRequest, ConfirmMessageRequest, HeartbeatRequest, HeartbeatResponse, Message, Node, NodeNumber,
-    Nothing, PullMessagesRequest, PullMessagesResponse, PullObjectRequest, PullObjectResponse, PushMessagesRequest,
-    PushMessagesResponse, PushObjectRequest, PushObjectResponse, RegisterNodeRequest,
+    ActivateNodeRequest, ConfirmMessageRequest, FleetMessage, HeartbeatRequest, HeartbeatResponse, NodeNumber, Nothing,
+    PullMessagesRequest, PullMessagesResponse, PullObjectRequest, PullObjectResponse, PushMessagesRequest,
+    PushMessagesResponse, PushObjectRequest, PushObjectResponse, RegisterNodeRequest, WireNode,
 };
 use std::collections::BTreeSet;
 
@@ -93,7 +93,7 @@ impl SuperLink {
     /// # Errors
     /// [`WireError`].
     pub fn heartbeat(&self, node: u64) -> Result<bool, WireError> {
-        let request = HeartbeatRequest { node: Some(Node { node_id: node }), heartbeat_interval: HEARTBEAT_S };
+        let request = HeartbeatRequest { node: Some(WireNode { node_id: node }), heartbeat_interval: HEARTBEAT_S };
         self.client.call::<HeartbeatResponse>("send-node-heartbeat", &request, SHORT).map(|answer| answer.success)
     }
 
@@ -101,8 +101,8 @@ impl SuperLink {
     ///
     /// # Errors
     /// [`WireError`].
-    pub fn pull_message(&self, node: u64) -> Result<Option<Message>, WireError> {
-        let request = PullMessagesRequest { node: Some(Node { node_id: node }) };
+    pub fn pull_message(&self, node: u64) -> Result<Option<FleetMessage>, WireError> {
+        let request = PullMessagesRequest { node: Some(WireNode { node_id: node }) };
         let answer: PullMessagesResponse = self.client.call("pull-messages", &request, LIST)?;
         Ok(answer.messages.into_iter().next())
     }
@@ -113,7 +113,7 @@ impl SuperLink {
     /// [`WireError`]: a passing one while the server itself waits for the object, [`WireError::Malformed`] if there is none.
     pub fn pull_object(&self, node: u64, run: u64, id: &ObjectId) -> Result<Vec<u8>, WireError> {
         let request =
-            PullObjectRequest { node: Some(Node { node_id: node }), run_id: run, object_id: id.as_str().into() };
+            PullObjectRequest { node: Some(WireNode { node_id: node }), run_id: run, object_id: id.as_str().into() };
         let answer: PullObjectResponse = self.client.call("pull-object", &request, OBJECT)?;
         if !answer.object_found {
             return Err(self.client.malformed(
@@ -133,7 +133,7 @@ impl SuperLink {
     /// # Errors
     /// [`WireError`].
     pub fn confirm(&self, node: u64, run: u64, message_id: &str) -> Result<(), WireError> {
-        let node = Some(Node { node_id: node });
+        let node = Some(WireNode { node_id: node });
         let request = ConfirmMessageRequest { node, run_id: run, message_object_id: message_id.into() };
         self.client.call::<Nothing>("confirm-message-received", &request, SHORT).map(drop)
     }
@@ -144,7 +144,7 @@ impl SuperLink {
     /// [`WireError`].
     pub fn push_message(&self, node: u64, answer: &Outgoing, seconds: f64) -> Result<Pushed, WireError> {
         let request = PushMessagesRequest {
-            node: Some(Node { node_id: node }),
+            node: Some(WireNode { node_id: node }),
             messages: vec![answer.message.clone()],
             trees: vec![answer.tree.clone()],
             runtimes: vec![seconds],
@@ -167,7 +167,7 @@ impl SuperLink {
         content: Vec<u8>,
     ) -> Result<bool, WireError> {
         let request = PushObjectRequest {
-            node: Some(Node { node_id: node }),
+            node: Some(WireNode { node_id: node }),
             run_id: run,
             object_id: id.as_str().into(),
             object_content: content,

@@ -9,7 +9,7 @@ use crate::interchange::onnx::builder::{Builder, int};
 use crate::interchange::onnx::tensor;
 
 /// Anchors and variances along one axis of the image.
-struct Axis<'a> {
+struct AnchorAxis<'a> {
     name: &'a str,
     center: Vec<f32>,
     length: Vec<f64>,
@@ -31,7 +31,7 @@ pub fn corners(graph: &mut Builder, anchors: &[CenterBox], coder: &BoxCoder) -> 
     graph.split("decode/split", 2, &[1; 4], BOX_ENCODINGS, &columns);
     let [ty, tx, th, tw] = &columns;
     let [vy, vx, vh, vw] = coder.weights.map(f64::recip);
-    let axis = |name, variances: [f64; 2], side: fn(&CenterBox) -> [f64; 2]| Axis {
+    let axis = |name, variances: [f64; 2], side: fn(&CenterBox) -> [f64; 2]| AnchorAxis {
         name,
         center: anchors.iter().map(|a| side(a)[0] as f32).collect(),
         length: anchors.iter().map(|a| side(a)[1]).collect(),
@@ -45,7 +45,7 @@ pub fn corners(graph: &mut Builder, anchors: &[CenterBox], coder: &BoxCoder) -> 
     [x1, y1, x2, y2]
 }
 
-impl Axis<'_> {
+impl AnchorAxis<'_> {
     /// The names of the two ends along this axis, each `[N, A, 1]`.
     fn decode(&self, graph: &mut Builder, center: &str, length: &str) -> [String; 2] {
         let name = |part: &str| format!("decode/{}_{part}", self.name);

@@ -13,14 +13,14 @@ use crate::model::{ConvKind, ConvWeights, LayerStep, LayerWalk, Ssd, Stage};
 
 /// A feature map, `[H, W, C]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Value {
+pub struct MapValue {
     /// Empty for the image: its name belongs to the form.
     pub name: String,
     pub size: [usize; 2],
     pub channels: usize,
 }
 
-pub enum Step<'a> {
+pub enum ExportStep<'a> {
     Conv {
         /// The name of the node, and the prefix of its weights' names.
         scope: String,
@@ -40,18 +40,18 @@ pub enum Step<'a> {
 }
 
 /// A predictor's output, to be flattened to `[anchors, columns]`.
-pub struct Branch {
+pub struct HeadOutput {
     pub scope: String,
     pub value: usize,
 }
 
 pub struct Layout<'a> {
     /// Value 0 is the image.
-    pub values: Vec<Value>,
-    pub steps: Vec<Step<'a>>,
+    pub values: Vec<MapValue>,
+    pub steps: Vec<ExportStep<'a>>,
     /// One for each feature map.
-    pub boxes: Vec<Branch>,
-    pub classes: Vec<Branch>,
+    pub boxes: Vec<HeadOutput>,
+    pub classes: Vec<HeadOutput>,
     /// Rows, columns and anchors per cell of each feature map.
     pub maps: Vec<([usize; 2], usize)>,
 }
@@ -60,7 +60,7 @@ impl<'a> Layout<'a> {
     /// # Errors
     /// If a kernel does not fit into its map; `path` is for the message.
     pub fn of(network: &'a Ssd<ConvWeights>, size: [usize; 2], path: &Path) -> Result<Self, InterchangeError> {
-        let image = Value { name: String::new(), size, channels: network.stem.spec.in_channels };
+        let image = MapValue { name: String::new(), size, channels: network.stem.spec.in_channels };
         let (values, steps) = (vec![image], Vec::new());
         let layout = Self { values, steps, boxes: Vec::new(), classes: Vec::new(), maps: Vec::new() };
         let mut drawing = Drawing { path, layout, stage: Stage::Stem };
@@ -88,7 +88,7 @@ struct Drawing<'a, 'p> {
 
 impl<'a> Drawing<'a, '_> {
     fn value(&mut self, name: String, size: [usize; 2], channels: usize) -> usize {
-        self.layout.values.push(Value { name, size, channels });
+        self.layout.values.push(MapValue { name, size, channels });
         self.layout.values.len() - 1
     }
 
@@ -103,7 +103,7 @@ impl<'a> Drawing<'a, '_> {
         let end = if spec.activation == crate::model::Activation::Linear { "out" } else { "relu6" };
         let output = self.value(format!("{scope}/{end}"), spec.output_size(size), spec.out_channels);
         let Trimmed { conv, pads, first_tap } = trimmed(conv, [top, left, bottom, right], size);
-        self.layout.steps.push(Step::Conv { scope, conv, first_tap, pads, input, output });
+        self.layout.steps.push(ExportStep::Conv { scope, conv, first_tap, pads, input, output });
         Ok(())
     }
 
@@ -127,19 +127,21 @@ impl<'a> Drawing<'a, '_> {
             LayerStep::Sum([out, input]) => {
                 let Stage::Block(i) = self.stage else { panic!("only blocks have residuals, not {:?}", self.stage) };
                 let scope = format!("{}/add", names::block(i));
-                let Value { size, channels, .. } = self.layout.values[out];
+                let MapValue { size, channels, .. } = self.layout.values[out];
                 let output = self.value(scope.clone(), size, channels);
-                self.layout.steps.push(Step::Add { scope, inputs: [input, out], output });
+                self.layout.steps.push(ExportStep::Add { scope, inputs: [input, out], output });
                 Ok(())
             }
         }
     }
 
     /// The predictor that puts `value` out.
-    fn branch(&self, value: usize) -> Branch {
+    fn branch(&self, value: usize) -> HeadOutput {
         // Each step has one output.
-        let Step::Conv { scope, .. } = &self.layout.steps[value - 1] else { panic!("a predictor is a convolution") };
-        Branch { scope: scope.clone(), value }
+        let ExportStep::Conv { scope, .. } = &self.layout.steps[value - 1] else {
+            panic!("a predictor is a convolution")
+        };
+        HeadOutput { scope: scope.clone(), value }
     }
 }
 

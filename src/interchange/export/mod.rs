@@ -17,14 +17,14 @@ mod onnx;
 mod suppression;
 mod tflite;
 
-pub use tflite::{ByteInput, Calibration, Clipping, Detections, Numbers, TfliteOptions, export_tflite};
+pub use tflite::{ByteInput, Calibration, Clipping, TfliteNumbers, TfliteOptions, TfliteOutputs, export_tflite};
 
 use std::path::{Path, PathBuf};
 
 use tract_onnx::pb::ModelProto;
 
 pub use crate::interchange::onnx::builder::Opset;
-pub(super) use layout::{Layout, Step};
+pub(super) use layout::{ExportStep, Layout};
 
 use crate::boxes::{BoxCoder, InputSize};
 use crate::interchange::InterchangeError;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
 
-use super::layout::{Branch, Layout, Step};
+use super::layout::{ExportStep, HeadOutput, Layout};
 use super::{
     BOX_ENCODINGS, BOXES, CLASS_LOGITS, ExportOptions, Form, Images, SCORES, decode, manual, metadata, refused,
     suppression,
@@ -63,10 +63,10 @@ fn body(graph: &mut Builder, layout: &Layout, options: &ExportOptions, classes: 
     let name = |value: usize| if value == 0 { image.as_str() } else { layout.values[value].name.as_str() };
     for step in &layout.steps {
         match step {
-            Step::Conv { scope, conv, pads, input, .. } => {
+            ExportStep::Conv { scope, conv, pads, input, .. } => {
                 graph.conv(scope, name(*input), conv, *pads);
             }
-            Step::Add { scope, inputs: [a, b], .. } => {
+            ExportStep::Add { scope, inputs: [a, b], .. } => {
                 graph.node("Add", scope, &[name(*a), name(*b)], scope.clone(), vec![]);
             }
         }
@@ -74,7 +74,7 @@ fn body(graph: &mut Builder, layout: &Layout, options: &ExportOptions, classes: 
     let ends = [("shape_box", 4, &layout.boxes, BOX_ENCODINGS), ("shape_cls", classes, &layout.classes, CLASS_LOGITS)];
     for (target, columns, branches, joined) in ends {
         graph.list(target, &[0, -1, columns as i64]);
-        let mut flat = |branch: &Branch| {
+        let mut flat = |branch: &HeadOutput| {
             let [nhwc, flat] = ["nhwc", "flat"].map(|part| format!("{}/{part}", branch.scope));
             graph.node("Transpose", &nhwc, &[name(branch.value)], nhwc.clone(), vec![ints("perm", &[0, 2, 3, 1])]);
             graph.node("Reshape", &flat, &[&nhwc, target], flat.clone(), vec![])

@@ -14,7 +14,7 @@ pub const SCORE_THRESHOLD: f32 = 0.01;
 pub const IOU_THRESHOLD: f32 = 0.5;
 
 /// Names of what remains: `ROWS` rows, those without a detection behind the others.
-pub struct Rows {
+pub struct RowNames {
     /// `[ROWS, 4]`: y1, x1, y2, x2 in fractions of the image; 0 where no detection is.
     pub boxes: String,
     /// `[ROWS]`; 0 where no detection is.
@@ -24,7 +24,13 @@ pub struct Rows {
 }
 
 /// Adds suppression behind `scores` `[1, A, K]` and the columns x1, y1, x2, y2, `[1, A, 1]` each.
-pub fn rows(graph: &mut Builder, scores: &str, [x1, y1, x2, y2]: &[String; 4], anchors: usize, classes: usize) -> Rows {
+pub fn rows(
+    graph: &mut Builder,
+    scores: &str,
+    [x1, y1, x2, y2]: &[String; 4],
+    anchors: usize,
+    classes: usize,
+) -> RowNames {
     let joined = graph.node("Concat", "nms/corners", &[y1, x1, y2, x2], "nms/corners".into(), vec![int("axis", 2)]);
     let boxes = graph.clip("nms/boxes", &joined, [0.0, 1.0], "nms/boxes".into());
     let candidates = candidates(graph, scores, &boxes, classes);
@@ -68,7 +74,7 @@ pub fn rows(graph: &mut Builder, scores: &str, [x1, y1, x2, y2]: &[String; 4], a
         |from: &str, name: &str| graph.node("Gather", name, &[from, &best], name.into(), vec![int("axis", 0)]);
     let boxes = pick(&quad, "nms/best_boxes");
     let classes = pick(&class, "nms/best_classes");
-    Rows { boxes, scores, classes }
+    RowNames { boxes, scores, classes }
 }
 
 /// `[1, K - 1, A]`: scores without the background's, 0 for boxes without area.
@@ -93,7 +99,7 @@ fn candidates(graph: &mut Builder, scores: &str, boxes: &str, classes: usize) ->
 /// from 1), `num_detections` `[1]`, the outputs of TensorFlow's detection API.
 pub const DETECTIONS: [&str; 4] = ["detection_boxes", "detection_scores", "detection_classes", "num_detections"];
 
-pub fn detections(graph: &mut Builder, rows: &Rows) {
+pub fn detections(graph: &mut Builder, rows: &RowNames) {
     let [boxes, scores, classes, count] = DETECTIONS;
     let (list, table) = (graph.list("nms/list", &[1, -1]), graph.list("nms/table", &[1, -1, 4]));
     graph.node("Reshape", boxes, &[&rows.boxes, &table], boxes.into(), vec![]);
@@ -110,7 +116,7 @@ pub fn detections(graph: &mut Builder, rows: &Rows) {
 /// of the image, the layout of Caffe's and OpenVINO's DetectionOutput.
 pub const SSD: &str = "detection_out";
 
-pub fn ssd(graph: &mut Builder, rows: &Rows) {
+pub fn ssd(graph: &mut Builder, rows: &RowNames) {
     graph.initializer(tensor::floats("nms/one", &[1], &[1.0]));
     let image =
         graph.node("Min", "nms/image_number", &[&rows.classes, "nms/nothing"], "nms/image_number".into(), vec![]);
@@ -126,7 +132,7 @@ pub fn ssd(graph: &mut Builder, rows: &Rows) {
 /// is), the flat layout of YOLO-NAS files. `size` is height and width.
 pub const FLAT: &str = "detections";
 
-pub fn flat(graph: &mut Builder, rows: &Rows, [height, width]: [usize; 2]) {
+pub fn flat(graph: &mut Builder, rows: &RowNames, [height, width]: [usize; 2]) {
     let [h, w] = [height as f32, width as f32];
     graph.initializer(tensor::floats("nms/pixels", &[4], &[h, w, h, w]));
     let boxes = graph.node("Mul", "nms/pixel_boxes", &[&rows.boxes, "nms/pixels"], "nms/pixel_boxes".into(), vec![]);

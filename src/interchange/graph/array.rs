@@ -2,7 +2,7 @@
 
 /// A constant: row-major values and their dimensions. `data.len()` is the product of `dims`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Array {
+pub struct ConstantArray {
     pub dims: Vec<usize>,
     pub data: Vec<f32>,
 }
@@ -10,7 +10,7 @@ pub struct Array {
 /// No constant that belongs to this network is larger; keeps a broadcast in a hostile file from filling memory.
 const MAX_ELEMENTS: usize = 1 << 26;
 
-impl Array {
+impl ConstantArray {
     /// `None` if the length is not the product of the dimensions.
     pub fn new(dims: Vec<usize>, data: Vec<f32>) -> Option<Self> {
         (product(&dims)? == data.len()).then_some(Self { dims, data })
@@ -100,13 +100,13 @@ impl Array {
     pub fn dequantized(&self, scale: &Self, zero: Option<&Self>, axis: i64) -> Option<Self> {
         let along = |values: &Self| -> Option<Self> {
             if values.data.len() == 1 {
-                return Array::new(vec![], values.data.clone());
+                return ConstantArray::new(vec![], values.data.clone());
             }
             let axis = if axis < 0 { axis + self.dims.len() as i64 } else { axis };
             let axis = usize::try_from(axis).ok().filter(|&a| self.dims.get(a) == Some(&values.data.len()))?;
             let mut dims = vec![1; self.dims.len()];
             dims[axis] = values.data.len();
-            Array::new(dims, values.data.clone())
+            ConstantArray::new(dims, values.data.clone())
         };
         match zero {
             Some(zero) => self.zip(&along(zero)?, |q, z| q - z)?.zip(&along(scale)?, |q, s| q * s),
@@ -159,13 +159,13 @@ fn indices<'a>(dims: &'a [usize], steps: &'a [usize]) -> impl Iterator<Item = us
 mod tests {
     use super::*;
 
-    fn array(dims: &[usize], data: &[f32]) -> Array {
-        Array::new(dims.to_vec(), data.to_vec()).unwrap()
+    fn array(dims: &[usize], data: &[f32]) -> ConstantArray {
+        ConstantArray::new(dims.to_vec(), data.to_vec()).unwrap()
     }
 
     #[test]
     fn transposing_back_restores() {
-        let a = Array::new(vec![2, 3, 4], (0..24).map(|i| i as f32).collect()).unwrap();
+        let a = ConstantArray::new(vec![2, 3, 4], (0..24).map(|i| i as f32).collect()).unwrap();
         let b = a.transposed(&[2, 0, 1]).unwrap();
         assert_eq!((b.dims.clone(), b.data[1]), (vec![4, 2, 3], 4.0));
         assert_eq!(b.transposed(&[1, 2, 0]).unwrap(), a);
@@ -179,8 +179,8 @@ mod tests {
         assert_eq!(a.zip(&array(&[2], &[10.0, 20.0]), |x, y| x + y).unwrap().data, [11.0, 22.0, 13.0, 24.0]);
         assert_eq!(a.zip(&array(&[2, 1], &[10.0, 20.0]), |x, y| x + y).unwrap().data, [11.0, 12.0, 23.0, 24.0]);
         assert_eq!(a.zip(&array(&[3], &[0.0; 3]), |x, _| x), None);
-        let tall = Array::new(vec![1 << 20, 1], vec![0.0; 1 << 20]).unwrap();
-        assert_eq!(tall.zip(&Array::new(vec![1 << 20], vec![0.0; 1 << 20]).unwrap(), |x, _| x), None);
+        let tall = ConstantArray::new(vec![1 << 20, 1], vec![0.0; 1 << 20]).unwrap();
+        assert_eq!(tall.zip(&ConstantArray::new(vec![1 << 20], vec![0.0; 1 << 20]).unwrap(), |x, _| x), None);
     }
 
     #[test]

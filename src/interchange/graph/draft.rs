@@ -7,9 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::array::Array;
-use super::node::{Node, Op};
-use super::{About, Constant, Graph, Input, Stored};
+use super::array::ConstantArray;
+use super::node::{GraphNode, Op};
+use super::{AboutFile, Constant, Graph, GraphInput, StoredTensor};
 
 /// Numbers that constants may be computed into, all together: twelve networks of width 1.
 const MOST_COMPUTED: usize = 1 << 26;
@@ -18,23 +18,23 @@ const MOST_COMPUTED: usize = 1 << 26;
 const MOST_TENSORS: usize = 16;
 
 #[derive(Default)]
-pub struct Draft {
-    nodes: Vec<Node>,
+pub struct GraphDraft {
+    nodes: Vec<GraphNode>,
     constants: HashMap<String, Constant>,
     /// Constants behind a QuantizeLinear: kept as they were, for the DequantizeLinear that follows.
     quantized: HashSet<String>,
     computed: usize,
 }
 
-impl Draft {
+impl GraphDraft {
     /// A tensor that the file stores under `name`, and the range of its type if that holds integers.
-    pub fn store(&mut self, name: &str, array: Array, range: Option<[f32; 2]>) {
-        let tensors = Rc::new([Stored { name: name.into(), dims: array.dims.clone() }]);
+    pub fn store(&mut self, name: &str, array: ConstantArray, range: Option<[f32; 2]>) {
+        let tensors = Rc::new([StoredTensor { name: name.into(), dims: array.dims.clone() }]);
         self.constants.insert(name.into(), Constant { array: Rc::new(array), tensors, range });
     }
 
     /// A number or a few that stand in a node and not in a tensor.
-    pub fn literal(&mut self, name: &str, array: Array) {
+    pub fn literal(&mut self, name: &str, array: ConstantArray) {
         self.constants.insert(name.into(), Constant { array: Rc::new(array), tensors: Rc::new([]), range: None });
     }
 
@@ -43,13 +43,13 @@ impl Draft {
     }
 
     /// Adds a node; one that reads constants only becomes a constant where its operator is known.
-    pub fn add(&mut self, node: Node) {
+    pub fn add(&mut self, node: GraphNode) {
         if !self.evaluate(&node) {
             self.nodes.push(node);
         }
     }
 
-    pub fn finish(self, inputs: Vec<Input>, outputs: Vec<String>, about: About) -> Graph {
+    pub fn finish(self, inputs: Vec<GraphInput>, outputs: Vec<String>, about: AboutFile) -> Graph {
         let mut uses = HashMap::new();
         for name in self.nodes.iter().filter(|n| n.op != Op::Shape).flat_map(|n| &n.inputs) {
             *uses.entry(name.clone()).or_default() += 1;
@@ -59,9 +59,9 @@ impl Draft {
     }
 
     /// True if the node's output is constant; it is stored then and the node is done with.
-    fn evaluate(&mut self, node: &Node) -> bool {
+    fn evaluate(&mut self, node: &GraphNode) -> bool {
         let Some(inputs) = self.inputs(node) else { return false };
-        let arrays: Vec<Option<&Array>> = inputs.iter().map(|c| c.as_ref().map(|c| c.array.as_ref())).collect();
+        let arrays: Vec<Option<&ConstantArray>> = inputs.iter().map(|c| c.as_ref().map(|c| c.array.as_ref())).collect();
         let name = node.output().to_owned();
         let first = node.input(0).unwrap_or_default();
         let passes = match node.op {
@@ -82,7 +82,7 @@ impl Draft {
         }
         let Some(array) = computed(node, &arrays) else { return false };
         self.computed += array.data.len().max(1);
-        let mut tensors: Vec<Stored> = Vec::new();
+        let mut tensors: Vec<StoredTensor> = Vec::new();
         for tensor in inputs.iter().flatten().flat_map(|c| c.tensors.iter()) {
             if tensors.len() < MOST_TENSORS && !tensors.contains(tensor) {
                 tensors.push(tensor.clone());
@@ -93,7 +93,7 @@ impl Draft {
     }
 
     /// The node's inputs if all of them are constant; `None` inside for one left out.
-    fn inputs(&self, node: &Node) -> Option<Vec<Option<Constant>>> {
+    fn inputs(&self, node: &GraphNode) -> Option<Vec<Option<Constant>>> {
         if node.inputs.is_empty() {
             return None;
         }
@@ -106,7 +106,7 @@ impl Draft {
 }
 
 /// The output of a node on constants, for the operators that stand between a stored tensor and a convolution.
-fn computed(node: &Node, inputs: &[Option<&Array>]) -> Option<Array> {
+fn computed(node: &GraphNode, inputs: &[Option<&ConstantArray>]) -> Option<ConstantArray> {
     let input = |i: usize| inputs.get(i).copied().flatten();
     let x = input(0)?;
     match node.op {
@@ -118,7 +118,7 @@ fn computed(node: &Node, inputs: &[Option<&Array>]) -> Option<Array> {
         }
         Op::Reshape => x.clone().reshaped(&input(1)?.integers()),
         Op::Squeeze | Op::Unsqueeze => {
-            let axes = node.ints("axes").map(<[i64]>::to_vec).or_else(|| input(1).map(Array::integers));
+            let axes = node.ints("axes").map(<[i64]>::to_vec).or_else(|| input(1).map(ConstantArray::integers));
             with_axes(x, &node.op, axes)
         }
         Op::Add => x.zip(input(1)?, |a, b| a + b),
@@ -133,10 +133,10 @@ fn computed(node: &Node, inputs: &[Option<&Array>]) -> Option<Array> {
 }
 
 /// Squeeze or Unsqueeze of a constant.
-fn with_axes(x: &Array, op: &Op, axes: Option<Vec<i64>>) -> Option<Array> {
+fn with_axes(x: &ConstantArray, op: &Op, axes: Option<Vec<i64>>) -> Option<ConstantArray> {
     let Some(axes) = axes else {
         let dims = x.dims.iter().copied().filter(|&d| d != 1).collect();
-        return (*op == Op::Squeeze).then(|| Array::new(dims, x.data.clone())).flatten();
+        return (*op == Op::Squeeze).then(|| ConstantArray::new(dims, x.data.clone())).flatten();
     };
     let rank = if *op == Op::Squeeze { x.dims.len() } else { x.dims.len() + axes.len() } as i64;
     let axes = axes.iter().map(|&a| usize::try_from(if a < 0 { a + rank } else { a }).ok());
@@ -152,32 +152,32 @@ fn with_axes(x: &Array, op: &Op, axes: Option<Vec<i64>>) -> Option<Array> {
             (dims.get(a) == Some(&1)).then(|| dims.remove(a))?;
         }
     }
-    Array::new(dims, x.data.clone())
+    ConstantArray::new(dims, x.data.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn array(dims: &[usize], data: &[f32]) -> Array {
-        Array::new(dims.to_vec(), data.to_vec()).unwrap()
+    fn array(dims: &[usize], data: &[f32]) -> ConstantArray {
+        ConstantArray::new(dims.to_vec(), data.to_vec()).unwrap()
     }
 
     #[test]
     fn constants_fold_through_what_exporters_put_around_weights() {
-        let mut draft = Draft::default();
+        let mut draft = GraphDraft::default();
         draft.store("q", array(&[2, 1], &[2.0, 4.0]), Some([-128.0, 127.0]));
         draft.store("s", array(&[2], &[0.5, 2.0]), None);
         draft.store("k", array(&[1], &[10.0]), None);
-        draft.add(Node::new(Op::Dequantize, &["q", "s"], "d").with("axis", 0i64));
-        draft.add(Node::new(Op::Identity, &["d"], "i"));
-        draft.add(Node::new(Op::Unsqueeze, &["i"], "u").with("axes", [-1i64]));
-        draft.add(Node::new(Op::Transpose, &["u"], "t").with("perm", [1i64, 0, 2]));
-        draft.add(Node::new(Op::Mul, &["t", "k"], "m"));
-        draft.add(Node::new(Op::Quantize, &["m", "s"], "mq"));
-        draft.add(Node::new(Op::Dequantize, &["mq", "s"], "md"));
-        draft.add(Node::new(Op::Relu, &["x"], "y"));
-        let graph = draft.finish(vec![], vec![], About::default());
+        draft.add(GraphNode::new(Op::Dequantize, &["q", "s"], "d").with("axis", 0i64));
+        draft.add(GraphNode::new(Op::Identity, &["d"], "i"));
+        draft.add(GraphNode::new(Op::Unsqueeze, &["i"], "u").with("axes", [-1i64]));
+        draft.add(GraphNode::new(Op::Transpose, &["u"], "t").with("perm", [1i64, 0, 2]));
+        draft.add(GraphNode::new(Op::Mul, &["t", "k"], "m"));
+        draft.add(GraphNode::new(Op::Quantize, &["m", "s"], "mq"));
+        draft.add(GraphNode::new(Op::Dequantize, &["mq", "s"], "md"));
+        draft.add(GraphNode::new(Op::Relu, &["x"], "y"));
+        let graph = draft.finish(vec![], vec![], AboutFile::default());
         assert_eq!(graph.nodes.len(), 1, "only the data path is left");
         let m = &graph.constants["m"];
         assert_eq!((m.array.dims.clone(), m.array.data.clone()), (vec![1, 2, 1], vec![10.0, 80.0]));
@@ -188,14 +188,14 @@ mod tests {
 
     #[test]
     fn a_constant_that_doubles_again_and_again_does_not_fill_memory() {
-        let mut draft = Draft::default();
+        let mut draft = GraphDraft::default();
         draft.store("v0", array(&[1 << 20], &vec![1.0; 1 << 20]), None);
         for i in 0..200 {
             let (before, after) = (format!("v{i}"), format!("v{}", i + 1));
-            draft.add(Node::new(Op::Add, &[&before, &before], &after));
+            draft.add(GraphNode::new(Op::Add, &[&before, &before], &after));
         }
         assert!(draft.computed <= MOST_COMPUTED + (1 << 20));
         assert_eq!(draft.constants["v5"].tensors.len(), 1);
-        assert!(draft.finish(vec![], vec![], About::default()).nodes.len() > 100);
+        assert!(draft.finish(vec![], vec![], AboutFile::default()).nodes.len() > 100);
     }
 }

@@ -9,12 +9,12 @@ pub mod node;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use self::array::Array;
-use self::node::Node;
+use self::array::ConstantArray;
+use self::node::GraphNode;
 
 /// An input of the graph that is no constant.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct GraphInput {
     pub name: String,
     /// `None` where the dimension is left open.
     pub dims: Vec<Option<usize>>,
@@ -25,21 +25,21 @@ pub struct Input {
 /// A constant and the stored tensors it was computed from.
 #[derive(Clone, Debug)]
 pub struct Constant {
-    pub array: Rc<Array>,
-    pub tensors: Rc<[Stored]>,
+    pub array: Rc<ConstantArray>,
+    pub tensors: Rc<[StoredTensor]>,
     /// Least and greatest number of its type in the file, where that is an integer type.
     pub range: Option<[f32; 2]>,
 }
 
 /// A tensor as the file stores it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
+pub struct StoredTensor {
     pub name: String,
     /// In ONNX's order: OIHW for a weight.
     pub dims: Vec<usize>,
 }
 
-impl std::fmt::Display for Stored {
+impl std::fmt::Display for StoredTensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let dims: Vec<String> = self.dims.iter().map(usize::to_string).collect();
         write!(f, "{} [{}]", self.name, dims.join(", "))
@@ -48,7 +48,7 @@ impl std::fmt::Display for Stored {
 
 /// The statements of a file about itself beside its nodes.
 #[derive(Clone, Debug, Default)]
-pub struct About {
+pub struct AboutFile {
     /// The kind of file and what made it, e.g. `ONNX opset 13 by pytorch 2.1`.
     pub dialect: String,
     /// Keys and values that describe an ONNX model, and those of Fieldtune in a TFLite file.
@@ -60,28 +60,28 @@ pub struct About {
 /// The nodes that compute on data, each behind those it reads, and the constants they read.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<GraphNode>,
     pub constants: HashMap<String, Constant>,
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<GraphInput>,
     pub outputs: Vec<String>,
-    pub about: About,
+    pub about: AboutFile,
     /// How many node inputs read each value; asking for its shape does not count.
     pub uses: HashMap<String, usize>,
 }
 
 impl Graph {
     /// The constant that input `i` of `node` reads.
-    pub fn constant(&self, node: &Node, i: usize) -> Option<&Constant> {
+    pub fn constant(&self, node: &GraphNode, i: usize) -> Option<&Constant> {
         self.constants.get(node.input(i)?)
     }
 
     /// The values that an operator takes as attribute in old opsets and as input `i` in new ones.
-    pub fn integers(&self, node: &Node, attribute: &str, i: usize) -> Option<Vec<i64>> {
+    pub fn integers(&self, node: &GraphNode, attribute: &str, i: usize) -> Option<Vec<i64>> {
         node.ints(attribute).map(<[i64]>::to_vec).or_else(|| Some(self.constant(node, i)?.array.integers()))
     }
 
     /// As [`Graph::integers`], for one number.
-    pub fn number(&self, node: &Node, attribute: &str, i: usize) -> Option<f32> {
+    pub fn number(&self, node: &GraphNode, attribute: &str, i: usize) -> Option<f32> {
         node.float(attribute).or_else(|| self.constant(node, i)?.array.single())
     }
 }

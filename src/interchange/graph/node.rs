@@ -58,7 +58,7 @@ impl std::fmt::Display for Op {
 
 /// One node.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct GraphNode {
     /// Its name, or its first output where it has none.
     pub name: String,
     pub op: Op,
@@ -67,7 +67,7 @@ pub struct Node {
     pub attributes: Vec<(String, Attribute)>,
 }
 
-impl Node {
+impl GraphNode {
     /// A node with one output, named after it.
     pub fn new(op: Op, inputs: &[&str], output: &str) -> Self {
         let inputs = inputs.iter().map(|&i| i.into()).collect();

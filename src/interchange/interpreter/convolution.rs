@@ -9,7 +9,7 @@ use super::fixed_point::Factor;
 
 /// Which inputs an output sees.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub struct InputWindow {
     pub kernel: [usize; 2],
     pub stride: usize,
     /// Rows above and columns to the left that are padding.
@@ -29,16 +29,16 @@ pub enum Channels {
 
 /// A convolution's shape; `channels` counts the input's and the output's.
 #[derive(Clone, Debug)]
-pub struct Shape {
-    pub window: Window,
+pub struct ConvolutionShape {
+    pub window: InputWindow,
     pub kind: Channels,
     pub channels: [usize; 2],
 }
 
-impl Shape {
+impl ConvolutionShape {
     /// The offset of every tap inside the image around output `[y, x]`: its index in the kernel, and its pixel.
     fn taps(&self, [y, x]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let Window { kernel: [kh, kw], stride, before, input, .. } = self.window;
+        let InputWindow { kernel: [kh, kw], stride, before, input, .. } = self.window;
         (0..kh * kw).filter_map(move |tap| {
             let row = (y * stride + tap / kw).checked_sub(before[0]).filter(|&r| r < input[0])?;
             let column = (x * stride + tap % kw).checked_sub(before[1]).filter(|&c| c < input[1])?;
@@ -53,7 +53,7 @@ impl Shape {
 
 /// Weights and biases of real numbers.
 pub struct Real {
-    pub shape: Shape,
+    pub shape: ConvolutionShape,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
     pub relu6: bool,
@@ -96,7 +96,7 @@ impl Real {
 
 /// Weights of 8 bits and biases of 32, with the factor from sums to outputs for each channel.
 pub struct Bytes {
-    pub shape: Shape,
+    pub shape: ConvolutionShape,
     /// Widened, because products of 16 bits are one instruction.
     pub weight: Vec<i16>,
     pub bias: Vec<i32>,
@@ -153,9 +153,9 @@ impl Bytes {
 mod tests {
     use super::*;
 
-    fn shape(kind: Channels, channels: [usize; 2]) -> Shape {
-        let window = Window { kernel: [3, 3], stride: 2, before: [0, 1], input: [4, 5], output: [2, 3] };
-        Shape { window, kind, channels }
+    fn shape(kind: Channels, channels: [usize; 2]) -> ConvolutionShape {
+        let window = InputWindow { kernel: [3, 3], stride: 2, before: [0, 1], input: [4, 5], output: [2, 3] };
+        ConvolutionShape { window, kind, channels }
     }
 
     fn spread(n: usize) -> impl Iterator<Item = i32> {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     /// The definition, in 64-bit numbers.
-    fn defined(shape: &Shape, input: &[i8], weight: &[i16], zero: i32) -> Vec<i64> {
+    fn defined(shape: &ConvolutionShape, input: &[i8], weight: &[i16], zero: i32) -> Vec<i64> {
         let [inner, outer] = shape.channels;
         let w = &shape.window;
         let mut sums = Vec::new();

@@ -4,7 +4,7 @@ use super::fixed_point::Factor;
 
 /// `real = scale · (q - zero)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
+pub struct TensorScale {
     pub scale: f32,
     pub zero: i32,
 }
@@ -21,7 +21,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    pub fn new(inputs: [Scale; 2], output: Scale) -> Self {
+    pub fn new(inputs: [TensorScale; 2], output: TensorScale) -> Self {
         let twice = 2.0 * f64::from(inputs[0].scale.max(inputs[1].scale));
         Self {
             zeros: inputs.map(|s| s.zero),
@@ -49,7 +49,7 @@ pub struct Rescaled {
 }
 
 impl Rescaled {
-    pub fn new(input: Scale, output: Scale) -> Self {
+    pub fn new(input: TensorScale, output: TensorScale) -> Self {
         let factor = Factor::of(f64::from(input.scale) / f64::from(output.scale));
         Self { input_zero: input.zero, factor, output_zero: output.zero }
     }
@@ -60,7 +60,7 @@ impl Rescaled {
     }
 }
 
-impl Scale {
+impl TensorScale {
     pub fn real(self, q: &[i8]) -> Vec<f32> {
         q.iter().map(|&q| self.scale * (i32::from(q) - self.zero) as f32).collect()
     }
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn sums_are_within_a_step_of_the_real_ones() {
-        let [a, b, out] = [(0.02, -5), (0.05, 10), (0.06, 3)].map(|(scale, zero)| Scale { scale, zero });
+        let [a, b, out] = [(0.02, -5), (0.05, 10), (0.06, 3)].map(|(scale, zero)| TensorScale { scale, zero });
         let sum = Sum::new([a, b], out);
         for x in (-128..=127).step_by(5) {
             for y in (-128..=127).step_by(7) {
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_pixel_becomes_itself_less_128() {
-        let [from, to] = [128, 0].map(|zero| Scale { scale: 1.0 / 127.5, zero });
+        let [from, to] = [128, 0].map(|zero| TensorScale { scale: 1.0 / 127.5, zero });
         let all: Vec<i8> = Rescaled::new(from, to).run(0..256);
         assert!(all.iter().zip(-128..).all(|(&q, expected)| i32::from(q) == expected));
     }

@@ -24,13 +24,13 @@ use super::metadata::{Metadata, TrainedOn};
 use super::outputs::Outputs;
 use super::tflite::own_texts;
 use crate::boxes::{AnchorError, AnchorRule, Anchors, InputSize, ScoreFunction};
-use operation::{Operation, Step};
-use program::Program;
-use tensors::Tensors;
+use operation::{Operation, OperationStep};
+use program::FileProgram;
+use tensors::ProgramTensors;
 
 /// A loaded file.
 pub struct Interpreter {
-    program: Program,
+    program: FileProgram,
     names: Vec<String>,
     kind: TensorType,
     /// How often each tensor is read.
@@ -41,12 +41,12 @@ pub struct Interpreter {
     maps: Vec<[usize; 2]>,
     pub size: InputSize,
     /// The file's statements about itself.
-    pub about: About,
+    pub about: AboutProgram,
 }
 
 /// The statements of a file of ours about itself.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct About {
+pub struct AboutProgram {
     /// Without the background.
     pub class_names: Option<Vec<String>>,
     pub anchors: Option<AnchorRule>,
@@ -56,14 +56,14 @@ pub struct About {
 
 /// The numbers of a tensor.
 #[derive(Clone, Debug)]
-enum Value {
+enum TensorValue {
     Real(Vec<f32>),
     Bytes(Vec<i8>),
     Pixels(Vec<u8>),
 }
 
 /// Sees every computed tensor of real numbers by name.
-pub type Observer<'a> = &'a mut dyn FnMut(&str, &[f32]);
+pub type TensorObserver<'a> = &'a mut dyn FnMut(&str, &[f32]);
 
 impl Interpreter {
     /// # Errors
@@ -98,7 +98,7 @@ impl Interpreter {
         let Some(graph) = model.subgraphs().filter(|s| !s.is_empty()).map(|s| s.get(0)) else {
             return Err(damaged("one without a graph".into()));
         };
-        let (program, tensors) = program::read(Tensors::of(path, model, &graph), &model, &graph)?;
+        let (program, tensors) = program::read(ProgramTensors::of(path, model, &graph), &model, &graph)?;
         let [height, width, channels] = tensors.map(program.input)?;
         let kind = tensors.kind(program.input)?;
         if channels != 3 || ![TensorType::FLOAT32, TensorType::UINT8, TensorType::INT8].contains(&kind) {
@@ -151,18 +151,18 @@ impl Interpreter {
     ///
     /// # Panics
     /// As [`Interpreter::run`].
-    pub fn run_observed(&self, pixels: &[u8], observe: Observer) -> Outputs {
+    pub fn run_observed(&self, pixels: &[u8], observe: TensorObserver) -> Outputs {
         assert_eq!(pixels.len(), self.size.numbers(), "an image of the input's size");
         let image = match self.kind {
-            TensorType::UINT8 => Value::Pixels(pixels.to_vec()),
-            TensorType::INT8 => Value::Bytes(pixels.iter().map(|&p| (i16::from(p) - 128) as i8).collect()),
-            _ => Value::Real(pixels.iter().map(|&p| f32::from(p) / 127.5 - 1.0).collect()),
+            TensorType::UINT8 => TensorValue::Pixels(pixels.to_vec()),
+            TensorType::INT8 => TensorValue::Bytes(pixels.iter().map(|&p| (i16::from(p) - 128) as i8).collect()),
+            _ => TensorValue::Real(pixels.iter().map(|&p| f32::from(p) / 127.5 - 1.0).collect()),
         };
         let (mut values, mut left) = (HashMap::from([(self.program.input, image)]), self.readers.clone());
-        for Step { operation, inputs, output } in &self.program.steps {
-            let read: Vec<&Value> = inputs.iter().map(|i| &values[i]).collect();
+        for OperationStep { operation, inputs, output } in &self.program.steps {
+            let read: Vec<&TensorValue> = inputs.iter().map(|i| &values[i]).collect();
             let value = operation.run(&read);
-            if let Value::Real(numbers) = &value {
+            if let TensorValue::Real(numbers) = &value {
                 observe(&self.names[*output], numbers);
             }
             for input in inputs {
@@ -174,51 +174,51 @@ impl Interpreter {
             values.insert(*output, value);
         }
         let end = |i: usize| match (&values[&self.program.ends[i]], self.program.scales[i]) {
-            (Value::Bytes(bytes), Some(scale)) => scale.real(bytes),
+            (TensorValue::Bytes(bytes), Some(scale)) => scale.real(bytes),
             (value, _) => value.as_real().to_vec(),
         };
         Outputs { logits: end(1), deltas: end(0) }
     }
 }
 
-impl Value {
+impl TensorValue {
     fn as_real(&self) -> &[f32] {
         match self {
-            Value::Real(numbers) => numbers,
+            TensorValue::Real(numbers) => numbers,
             _ => panic!("an operation of real numbers reads real numbers"),
         }
     }
 
     fn as_bytes(&self) -> &[i8] {
         match self {
-            Value::Bytes(bytes) => bytes,
+            TensorValue::Bytes(bytes) => bytes,
             _ => panic!("an operation of bytes reads bytes"),
         }
     }
 }
 
 impl Operation {
-    fn run(&self, inputs: &[&Value]) -> Value {
+    fn run(&self, inputs: &[&TensorValue]) -> TensorValue {
         match self {
-            Operation::Real(conv) => Value::Real(conv.run(inputs[0].as_real())),
-            Operation::Bytes(conv) => Value::Bytes(conv.run(inputs[0].as_bytes())),
+            Operation::Real(conv) => TensorValue::Real(conv.run(inputs[0].as_real())),
+            Operation::Bytes(conv) => TensorValue::Bytes(conv.run(inputs[0].as_bytes())),
             Operation::RealSum => {
-                let [a, b] = [inputs[0], inputs[1]].map(Value::as_real);
-                Value::Real(a.iter().zip(b).map(|(a, b)| a + b).collect())
+                let [a, b] = [inputs[0], inputs[1]].map(TensorValue::as_real);
+                TensorValue::Real(a.iter().zip(b).map(|(a, b)| a + b).collect())
             }
-            Operation::Sum(sum) => Value::Bytes(sum.run(inputs[0].as_bytes(), inputs[1].as_bytes())),
-            Operation::Rescaled(rescaled) => Value::Bytes(match inputs[0] {
-                Value::Pixels(pixels) => rescaled.run(pixels.iter().map(|&p| i32::from(p))),
+            Operation::Sum(sum) => TensorValue::Bytes(sum.run(inputs[0].as_bytes(), inputs[1].as_bytes())),
+            Operation::Rescaled(rescaled) => TensorValue::Bytes(match inputs[0] {
+                TensorValue::Pixels(pixels) => rescaled.run(pixels.iter().map(|&p| i32::from(p))),
                 other => rescaled.run(other.as_bytes().iter().map(|&b| i32::from(b))),
             }),
-            Operation::Dequantised(scale) => Value::Real(scale.real(inputs[0].as_bytes())),
+            Operation::Dequantised(scale) => TensorValue::Real(scale.real(inputs[0].as_bytes())),
             Operation::Joined => match inputs[0] {
-                Value::Real(_) => Value::Real(inputs.iter().flat_map(|v| v.as_real()).copied().collect()),
-                _ => Value::Bytes(inputs.iter().flat_map(|v| v.as_bytes()).copied().collect()),
+                TensorValue::Real(_) => TensorValue::Real(inputs.iter().flat_map(|v| v.as_real()).copied().collect()),
+                _ => TensorValue::Bytes(inputs.iter().flat_map(|v| v.as_bytes()).copied().collect()),
             },
             Operation::Padded { map, pads, zero } => match inputs[0] {
-                Value::Real(numbers) => Value::Real(padded(numbers, *map, *pads, 0.0)),
-                other => Value::Bytes(padded(other.as_bytes(), *map, *pads, *zero)),
+                TensorValue::Real(numbers) => TensorValue::Real(padded(numbers, *map, *pads, 0.0)),
+                other => TensorValue::Bytes(padded(other.as_bytes(), *map, *pads, *zero)),
             },
         }
     }
@@ -233,7 +233,7 @@ fn padded<T: Copy>(map: &[T], [h, w, c]: [usize; 3], [top, left, bottom, right]:
     out
 }
 
-fn about(model: &Model) -> About {
+fn about(model: &Model) -> AboutProgram {
     let Metadata { class_names, anchors, scores, trained_on, .. } = Metadata::read(&own_texts(model));
-    About { class_names, anchors, scores, trained_on }
+    AboutProgram { class_names, anchors, scores, trained_on }
 }

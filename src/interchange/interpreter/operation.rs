@@ -1,7 +1,7 @@
 //! The operations that can be run: one operation a step, checked when the file was read.
 
 use super::convolution::{Bytes, Real};
-use super::elementwise::{Rescaled, Scale, Sum};
+use super::elementwise::{Rescaled, Sum, TensorScale};
 
 pub enum Operation {
     Real(Real),
@@ -9,7 +9,7 @@ pub enum Operation {
     RealSum,
     Sum(Sum),
     Rescaled(Rescaled),
-    Dequantised(Scale),
+    Dequantised(TensorScale),
     /// The numbers of all inputs behind each other: joining rows, and new shapes.
     Joined,
     /// A map with a border of 0, or of the zero point.
@@ -20,7 +20,7 @@ pub enum Operation {
     },
 }
 
-pub struct Step {
+pub struct OperationStep {
     pub operation: Operation,
     pub inputs: Vec<usize>,
     pub output: usize,

@@ -4,27 +4,27 @@ use std::collections::HashMap;
 
 use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator, Model, Operator, Padding as Rule, TensorType};
 
-use super::convolution::{Bytes, Channels, Real, Shape, Window};
+use super::convolution::{Bytes, Channels, ConvolutionShape, InputWindow, Real};
 use super::elementwise::{Rescaled, Sum};
 use super::fixed_point::Factor;
-use super::operation::{Operation, Step};
-use super::tensors::Tensors;
+use super::operation::{Operation, OperationStep};
+use super::tensors::ProgramTensors;
 use crate::interchange::InterchangeError;
 use crate::model::Padding;
 
 /// The context in which a file's operators are read.
-pub struct Reader<'a> {
-    pub tensors: Tensors<'a>,
+pub struct OperatorReader<'a> {
+    pub tensors: ProgramTensors<'a>,
     /// Stored weights that an operator widens: their numbers.
     pub wide: HashMap<usize, Vec<f32>>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<OperationStep>,
     /// Scores by the logits they are made from.
     pub logits: HashMap<usize, usize>,
     /// Boxes and scores of the detection operator.
     pub detected: Option<[usize; 2]>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> OperatorReader<'a> {
     /// Reads the next operator.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
             }
         };
         self.check_kinds(&operation, &inputs, output)?;
-        self.steps.push(Step { operation, inputs, output });
+        self.steps.push(OperationStep { operation, inputs, output });
         Ok(())
     }
 
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
         [input, weight, output]: [usize; 3],
         [down, across]: [i32; 2],
         rule: Rule,
-    ) -> Result<Shape, InterchangeError> {
+    ) -> Result<ConvolutionShape, InterchangeError> {
         let ([h, w, inner], [rows, columns, outer]) = (self.tensors.map(input)?, self.tensors.map(output)?);
         let dims = self.tensors.shape(weight)?;
         let name = self.tensors.name(output);
@@ -271,14 +271,14 @@ impl<'a> Reader<'a> {
             return Err(self.tensors.refused(name, format!("a {rows}x{columns} map"), "the size that its input gives"));
         }
         let before = |n: usize, k: usize| if same { Padding::TfSame.vertical(n, k, stride).0 } else { 0 };
-        let window = Window {
+        let window = InputWindow {
             kernel,
             stride,
             before: [before(h, kernel[0]), before(w, kernel[1])],
             input: [h, w],
             output: [rows, columns],
         };
-        Ok(Shape { window, kind, channels: [inner, outer] })
+        Ok(ConvolutionShape { window, kind, channels: [inner, outer] })
     }
 }
 
@@ -299,7 +299,7 @@ fn options(operator: &Operator, kind: Channels) -> Option<([i32; 2], Rule, Activ
 }
 
 /// `[O, kh, kw, I]` with the output channel fastest; depthwise weights are so already.
-fn by_row<T: Copy>(weight: &[T], shape: &Shape) -> Vec<T> {
+fn by_row<T: Copy>(weight: &[T], shape: &ConvolutionShape) -> Vec<T> {
     if shape.kind == Channels::Apart {
         return weight.to_vec();
     }

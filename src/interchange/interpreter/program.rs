@@ -4,30 +4,30 @@ use std::collections::{HashMap, HashSet};
 
 use tract_tflite::tflite::{Model, SubGraph, TensorType};
 
-use super::elementwise::Scale;
-use super::operation::{Operation, Step};
-use super::operators::Reader;
-use super::tensors::Tensors;
+use super::elementwise::TensorScale;
+use super::operation::{Operation, OperationStep};
+use super::operators::OperatorReader;
+use super::tensors::ProgramTensors;
 use crate::interchange::InterchangeError;
 
-pub struct Program {
-    pub steps: Vec<Step>,
+pub struct FileProgram {
+    pub steps: Vec<OperationStep>,
     pub input: usize,
     /// The values of the box deltas `[A, 4]` and the class logits `[A, K]`.
     pub ends: [usize; 2],
     /// Their scales, where they are bytes.
-    pub scales: [Option<Scale>; 2],
+    pub scales: [Option<TensorScale>; 2],
 }
 
-impl Program {
+impl FileProgram {
     /// Rows and columns of the maps whose predictors are joined to the class logits, in that order.
     ///
     /// # Errors
     /// If the logits are not joined from predictors.
-    pub fn maps(&self, tensors: &Tensors) -> Result<Vec<[usize; 2]>, InterchangeError> {
+    pub fn maps(&self, tensors: &ProgramTensors) -> Result<Vec<[usize; 2]>, InterchangeError> {
         let maker = |value: usize| self.steps.iter().find(|s| s.output == value);
         let mut end = self.ends[1];
-        while let Some(Step { operation: Operation::Dequantised(_), inputs, .. }) = maker(end) {
+        while let Some(OperationStep { operation: Operation::Dequantised(_), inputs, .. }) = maker(end) {
             end = inputs[0];
         }
         let joined = maker(end).filter(|s| matches!(s.operation, Operation::Joined));
@@ -49,12 +49,12 @@ impl Program {
 /// # Errors
 /// If the graph has an operator, a type or a shape that the interpreter does not know.
 pub fn read<'a>(
-    tensors: Tensors<'a>,
+    tensors: ProgramTensors<'a>,
     model: &Model<'a>,
     graph: &SubGraph<'a>,
-) -> Result<(Program, Tensors<'a>), InterchangeError> {
+) -> Result<(FileProgram, ProgramTensors<'a>), InterchangeError> {
     let mut reader =
-        Reader { tensors, wide: HashMap::new(), steps: Vec::new(), logits: HashMap::new(), detected: None };
+        OperatorReader { tensors, wide: HashMap::new(), steps: Vec::new(), logits: HashMap::new(), detected: None };
     for operator in graph.operators().iter().flatten() {
         reader.operator(model, &operator)?;
     }
@@ -110,5 +110,5 @@ pub fn read<'a>(
             *scale = Some(reader.tensors.scale(end)?);
         }
     }
-    Ok((Program { steps: reader.steps, input, ends, scales }, reader.tensors))
+    Ok((FileProgram { steps: reader.steps, input, ends, scales }, reader.tensors))
 }

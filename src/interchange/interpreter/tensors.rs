@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use tract_tflite::tflite::{Model, SubGraph, Tensor, TensorType};
 
-use super::elementwise::Scale;
+use super::elementwise::TensorScale;
 use crate::interchange::InterchangeError;
 
 /// A tensor has no more numbers than this: 640 x 640 x 96 and some room.
 const MOST: usize = 1 << 26;
 
-pub struct Tensors<'a> {
+pub struct ProgramTensors<'a> {
     path: PathBuf,
     model: Model<'a>,
     all: Vec<Tensor<'a>>,
@@ -20,7 +20,7 @@ pub struct Tensors<'a> {
 /// A network is run only if it is understood whole.
 const HELP: &str = "only networks that Fieldtune wrote as TFLite are run; convert another to ONNX";
 
-impl<'a> Tensors<'a> {
+impl<'a> ProgramTensors<'a> {
     pub fn of(path: &Path, model: Model<'a>, graph: &SubGraph<'a>) -> Self {
         let all = graph.tensors().map_or(vec![], |tensors| tensors.iter().collect());
         Self { path: path.into(), model, all }
@@ -73,13 +73,13 @@ impl<'a> Tensors<'a> {
     }
 
     /// The one scale of an activation.
-    pub fn scale(&self, index: usize) -> Result<Scale, InterchangeError> {
+    pub fn scale(&self, index: usize) -> Result<TensorScale, InterchangeError> {
         let q = self.get(index)?.quantization();
         let scale = q.and_then(|q| q.scale()).filter(|s| s.len() == 1).map(|s| s.get(0));
         let zero = q.and_then(|q| q.zero_point()).filter(|z| z.len() == 1).map(|z| z.get(0));
         match (scale, zero) {
             (Some(scale), Some(zero)) if scale.is_finite() && scale > 1e-20 && (-128..=255).contains(&zero) => {
-                Ok(Scale { scale, zero: zero as i32 })
+                Ok(TensorScale { scale, zero: zero as i32 })
             }
             _ => Err(self.refused(self.name(index), "no scale and zero point", "one of each")),
         }

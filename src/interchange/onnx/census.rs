@@ -13,7 +13,7 @@ const NUMBERS: [u64; 3] = [4, 9, 10];
 
 /// A message type on the way.
 #[derive(Clone, Copy)]
-enum Message {
+enum MessageType {
     Model,
     Graph,
     Node,
@@ -23,19 +23,19 @@ enum Message {
 
 /// Bytes of a model that are not numbers of its tensors. Bytes that are no message count whole: decoding will say so.
 pub fn structure(bytes: &[u8]) -> usize {
-    beside_numbers(bytes, Message::Model)
+    beside_numbers(bytes, MessageType::Model)
 }
 
-fn beside_numbers(mut bytes: &[u8], message: Message) -> usize {
+fn beside_numbers(mut bytes: &[u8], message: MessageType) -> usize {
     let mut all = bytes.len();
     while let Some((field, content)) = next(&mut bytes) {
         let inner = match (message, field) {
-            (Message::Model, GRAPH) => Message::Graph,
-            (Message::Graph, NODE) => Message::Node,
-            (Message::Graph, INITIALIZER) => Message::Tensor,
-            (Message::Node, ATTRIBUTE) => Message::Attribute,
-            (Message::Attribute, TENSOR) => Message::Tensor,
-            (Message::Tensor, field) if NUMBERS.contains(&field) => {
+            (MessageType::Model, GRAPH) => MessageType::Graph,
+            (MessageType::Graph, NODE) => MessageType::Node,
+            (MessageType::Graph, INITIALIZER) => MessageType::Tensor,
+            (MessageType::Node, ATTRIBUTE) => MessageType::Attribute,
+            (MessageType::Attribute, TENSOR) => MessageType::Tensor,
+            (MessageType::Tensor, field) if NUMBERS.contains(&field) => {
                 all -= content.len();
                 continue;
             }

@@ -9,11 +9,11 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorPr
 
 use super::tensor;
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::Array;
+use crate::interchange::graph::array::ConstantArray;
 use crate::interchange::graph::attribute::Attribute;
-use crate::interchange::graph::draft::Draft;
-use crate::interchange::graph::node::{Node, Op};
-use crate::interchange::graph::{About, Graph, Input};
+use crate::interchange::graph::draft::GraphDraft;
+use crate::interchange::graph::node::{GraphNode, Op};
+use crate::interchange::graph::{AboutFile, Graph, GraphInput};
 
 /// Operators of onnxruntime that hold a convolution in a form of its own, and the file to give instead.
 const FUSED_AWAY: [(&str, &str); 5] = [
@@ -29,7 +29,7 @@ const FUSED_AWAY: [(&str, &str); 5] = [
 pub fn graph(path: &Path, model: ModelProto) -> Result<Graph, InterchangeError> {
     let opset = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version);
     let by = format!("{} {}", model.producer_name, model.producer_version);
-    let about = About {
+    let about = AboutFile {
         dialect: match (opset, by.trim()) {
             (Some(opset), "") => format!("ONNX opset {opset}"),
             (Some(opset), by) => format!("ONNX opset {opset} by {by}"),
@@ -39,7 +39,7 @@ pub fn graph(path: &Path, model: ModelProto) -> Result<Graph, InterchangeError> 
         labels: None,
     };
     let GraphProto { node, initializer, input, output, .. } = model.graph.unwrap_or_default();
-    let mut draft = Draft::default();
+    let mut draft = GraphDraft::default();
     for t in initializer {
         let name = t.name.clone();
         store(path, &mut draft, &name, t)?;
@@ -60,17 +60,17 @@ fn fused_away(node: &NodeProto) -> Option<(String, &'static str)> {
     FUSED_AWAY.iter().find(named).map(|(_, what)| (node.op_type.clone(), *what))
 }
 
-fn read_input(info: ValueInfoProto) -> Input {
+fn read_input(info: ValueInfoProto) -> GraphInput {
     let tensor = info.r#type.and_then(|t| t.value).map(|type_proto::Value::TensorType(t)| t).unwrap_or_default();
     let dims = tensor.shape.unwrap_or_default().dim.into_iter().map(|d| match d.value {
         Some(Dimension::DimValue(v)) if v > 0 => usize::try_from(v).ok(),
         _ => None,
     });
     let pixels = (tensor.elem_type == DataType::Uint8 as i32).then_some([1.0, 0.0]);
-    Input { name: info.name, dims: dims.collect(), pixels }
+    GraphInput { name: info.name, dims: dims.collect(), pixels }
 }
 
-fn store(path: &Path, draft: &mut Draft, name: &str, proto: TensorProto) -> Result<(), InterchangeError> {
+fn store(path: &Path, draft: &mut GraphDraft, name: &str, proto: TensorProto) -> Result<(), InterchangeError> {
     let range = match DataType::try_from(proto.data_type) {
         Ok(DataType::Uint8) => Some([0.0, 255.0]),
         Ok(DataType::Int8) => Some([-128.0, 127.0]),
@@ -84,7 +84,7 @@ fn store(path: &Path, draft: &mut Draft, name: &str, proto: TensorProto) -> Resu
     Ok(())
 }
 
-fn add(path: &Path, draft: &mut Draft, mut proto: NodeProto) -> Result<(), InterchangeError> {
+fn add(path: &Path, draft: &mut GraphDraft, mut proto: NodeProto) -> Result<(), InterchangeError> {
     let own = matches!(proto.domain.as_str(), "" | "ai.onnx");
     if own && proto.op_type == "Constant" {
         let name = proto.output.first().cloned().unwrap_or_default();
@@ -105,28 +105,28 @@ fn add(path: &Path, draft: &mut Draft, mut proto: NodeProto) -> Result<(), Inter
     Ok(())
 }
 
-fn node(op: Op, proto: NodeProto) -> Node {
+fn node(op: Op, proto: NodeProto) -> GraphNode {
     let name = if proto.name.is_empty() { proto.output.first().cloned().unwrap_or_default() } else { proto.name };
     let attributes = proto.attribute.into_iter().filter_map(|a| Some((a.name.clone(), attribute(a)?))).collect();
-    Node { name, op, inputs: proto.input, outputs: proto.output, attributes }
+    GraphNode { name, op, inputs: proto.input, outputs: proto.output, attributes }
 }
 
 /// onnxruntime's convolution with its activation inside, as the two nodes that it was.
-fn fused_conv(draft: &mut Draft, proto: NodeProto) {
+fn fused_conv(draft: &mut GraphDraft, proto: NodeProto) {
     let mut conv = node(Op::Conv, proto);
     let bounds: [f32; 2] = conv.floats("activation_params").and_then(|p| p.try_into().ok()).unwrap_or([0.0, 6.0]);
     let ends = match conv.text("activation").unwrap_or_default() {
         "" => return draft.add(conv),
-        "Relu" => Node::new(Op::Relu, &[], ""),
-        "Clip" => Node::new(Op::Clip, &[], "").with("min", bounds[0]).with("max", bounds[1]),
-        other => Node::new(Op::Other(other.into()), &[], ""),
+        "Relu" => GraphNode::new(Op::Relu, &[], ""),
+        "Clip" => GraphNode::new(Op::Clip, &[], "").with("min", bounds[0]).with("max", bounds[1]),
+        other => GraphNode::new(Op::Other(other.into()), &[], ""),
     };
     let outputs = std::mem::take(&mut conv.outputs);
     let inside = format!("{}/before_activation", outputs.first().map_or("", String::as_str));
     conv.outputs = vec![inside.clone()];
     let name = conv.name.clone();
     draft.add(conv);
-    draft.add(Node { name, inputs: vec![inside], outputs, ..ends });
+    draft.add(GraphNode { name, inputs: vec![inside], outputs, ..ends });
 }
 
 fn attribute(a: AttributeProto) -> Option<Attribute> {
@@ -147,12 +147,12 @@ fn attribute(a: AttributeProto) -> Option<Attribute> {
 }
 
 /// The value of a Constant node that carries numbers instead of a tensor.
-fn literal(node: &NodeProto) -> Option<Array> {
+fn literal(node: &NodeProto) -> Option<ConstantArray> {
     node.attribute.iter().find_map(|a| match a.name.as_str() {
-        "value_float" => Array::new(vec![], vec![a.f]),
-        "value_int" => Array::new(vec![], vec![a.i as f32]),
-        "value_floats" => Array::new(vec![a.floats.len()], a.floats.clone()),
-        "value_ints" => Array::new(vec![a.ints.len()], a.ints.iter().map(|&i| i as f32).collect()),
+        "value_float" => ConstantArray::new(vec![], vec![a.f]),
+        "value_int" => ConstantArray::new(vec![], vec![a.i as f32]),
+        "value_floats" => ConstantArray::new(vec![a.floats.len()], a.floats.clone()),
+        "value_ints" => ConstantArray::new(vec![a.ints.len()], a.ints.iter().map(|&i| i as f32).collect()),
         _ => None,
     })
 }

@@ -1,4 +1,4 @@
-//! `TensorProto` to [`Array`] and back: every number type that weights come in, inline or in a file beside.
+//! `TensorProto` to [`ConstantArray`] and back: every number type that weights come in, inline or in a file beside.
 //!
 //! Nothing is allocated or read before dimensions and byte counts agree.
 
@@ -11,7 +11,7 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::prelude::f16;
 
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::{Array, product};
+use crate::interchange::graph::array::{ConstantArray, product};
 
 const DAMAGED: &str = "the file is damaged; download or export it again";
 
@@ -19,7 +19,7 @@ const DAMAGED: &str = "the file is damaged; download or export it again";
 ///
 /// # Errors
 /// If the dimensions disagree with the data, or external data is missing.
-pub fn array(path: &Path, name: &str, tensor: TensorProto) -> Result<Option<Array>, InterchangeError> {
+pub fn array(path: &Path, name: &str, tensor: TensorProto) -> Result<Option<ConstantArray>, InterchangeError> {
     let wrong = |found: String, expected: String| InterchangeError::tensor(path, name, found, expected, DAMAGED);
     let mut dims = Vec::with_capacity(tensor.dims.len());
     for &d in &tensor.dims {
@@ -27,7 +27,7 @@ pub fn array(path: &Path, name: &str, tensor: TensorProto) -> Result<Option<Arra
     }
     let count =
         product(&dims).ok_or_else(|| wrong(format!("dimensions {dims:?}"), "a size that fits memory".into()))?;
-    let Some(kind) = Number::of(tensor.data_type) else { return Ok(None) };
+    let Some(kind) = TensorNumber::of(tensor.data_type) else { return Ok(None) };
     let data = if tensor.data_location == Some(DataLocation::External as i32) {
         let bytes = count
             .checked_mul(kind.bytes())
@@ -43,7 +43,7 @@ pub fn array(path: &Path, name: &str, tensor: TensorProto) -> Result<Option<Arra
         kind.typed(tensor)
     };
     let found = format!("{} values", data.len());
-    Array::new(dims.clone(), data)
+    ConstantArray::new(dims.clone(), data)
         .map(Some)
         .ok_or_else(|| wrong(found, format!("{count} values for dimensions {dims:?}")))
 }
@@ -71,7 +71,7 @@ pub fn integers(name: &str, data: &[i64]) -> TensorProto {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Number {
+enum TensorNumber {
     F32,
     F64,
     F16,
@@ -87,7 +87,7 @@ enum Number {
     U64,
 }
 
-impl Number {
+impl TensorNumber {
     fn of(data_type: i32) -> Option<Self> {
         Some(match DataType::try_from(data_type).ok()? {
             DataType::Float => Self::F32,
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use tract_onnx::pb::StringStringEntryProto;
 
-    fn read(tensor: TensorProto) -> Result<Option<Array>, String> {
+    fn read(tensor: TensorProto) -> Result<Option<ConstantArray>, String> {
         array(Path::new("m.onnx"), "w", tensor).map_err(|e| e.to_string())
     }
 

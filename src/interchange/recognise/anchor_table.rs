@@ -6,7 +6,7 @@ use crate::boxes::{AnchorRule, Anchors, CellAnchors, CenterBox};
 const NEAR: f64 = 1e-4;
 
 /// The feature maps that anchors stand on.
-pub struct Maps<'a> {
+pub struct AnchorMaps<'a> {
     /// `[height, width]` in cells.
     pub cells: &'a [[usize; 2]],
     pub per_cell: &'a [usize],
@@ -19,7 +19,7 @@ pub fn known() -> [AnchorRule; 3] {
     [AnchorRule::Tf { reduced_lowest: true }, AnchorRule::Tf { reduced_lowest: false }, AnchorRule::PytorchSsd]
 }
 
-impl Maps<'_> {
+impl AnchorMaps<'_> {
     /// Anchors in all.
     pub fn count(&self) -> usize {
         self.cells.iter().zip(self.per_cell).map(|([h, w], n)| h * w * n).sum()
@@ -95,7 +95,7 @@ mod tests {
         };
         for rule in known().into_iter().chain([own]) {
             let per_cell: Vec<usize> = (0..6).map(|i| rule.anchors_per_cell(i)).collect();
-            let maps = Maps { cells: &MAPS, per_cell: &per_cell, size: [300, 300] };
+            let maps = AnchorMaps { cells: &MAPS, per_cell: &per_cell, size: [300, 300] };
             let table = maps.anchors(&rule).unwrap().centers().to_vec();
             let found = maps.rule_of(&table).unwrap();
             let again = maps.anchors(&found).unwrap();

@@ -3,7 +3,7 @@
 //! From a block's output the walk goes to a depthwise convolution, directly or over a 1x1 expansion, and on to a
 //! linear 1x1 that feeds the network again. The last of these conditions tells a block from a detection head.
 
-use super::layers::{Conv, Kind, LayerId, Layers};
+use super::layers::{Conv, LayerId, LayerKind, Layers};
 use crate::model::Block;
 
 /// Inverted residuals of MobileNetV2, at every width.
@@ -45,7 +45,7 @@ pub fn find(layers: &Layers) -> Result<Backbone, DeadEnd> {
             Err(_) => {}
         }
     }
-    let broken = |layer: &&super::layers::Layer| matches!(layer.kind, Kind::Broken(_));
+    let broken = |layer: &&super::layers::FileLayer| matches!(layer.kind, LayerKind::Broken(_));
     if let (0, Some(layer)) = (furthest.matched, layers.all.iter().find(broken)) {
         furthest.node = layer.node.clone();
         furthest.found = layer.to_string();
@@ -97,7 +97,7 @@ fn next_block(layers: &Layers, input: LayerId) -> Option<(Block<LayerId>, LayerI
             let Some(project) = layers.convs(depthwise, projects).find(|&p| layers.feeds_network(p)) else { continue };
             let joins = |&&id: &&LayerId| {
                 let layer = &layers.all[id];
-                matches!(layer.kind, Kind::Sum) && layer.inputs.contains(&input) && layer.inputs.contains(&project)
+                matches!(layer.kind, LayerKind::Sum) && layer.inputs.contains(&input) && layer.inputs.contains(&project)
             };
             let sum = layers.readers(project).iter().find(joins).copied();
             let block = Block { expand, depthwise, project, residual: sum.is_some() };
@@ -111,7 +111,7 @@ fn next_block(layers: &Layers, input: LayerId) -> Option<(Block<LayerId>, LayerI
 fn after(layers: &Layers, layer: LayerId) -> (String, String) {
     let readers = layers.readers(layer);
     // A convolution says more than the pooling or reshaping beside it.
-    let telling = readers.iter().find(|&&id| matches!(layers.all[id].kind, Kind::Conv(_) | Kind::Broken(_)));
+    let telling = readers.iter().find(|&&id| matches!(layers.all[id].kind, LayerKind::Conv(_) | LayerKind::Broken(_)));
     match telling.or(readers.first()) {
         Some(&id) => (layers.all[id].node.clone(), layers.all[id].to_string()),
         None => (layers.all[layer].node.clone(), format!("nothing after {}", layers.all[layer])),

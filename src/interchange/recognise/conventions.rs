@@ -4,11 +4,11 @@
 //! A file written by Fieldtune says so. In others the operators and constants behind the predictors say it; what they
 //! leave open is assumed from the padding, which tells TensorFlow from PyTorch, and every assumption is told.
 
-use super::anchor_table::{Maps, factor, known};
-use super::layers::{Detections, LayerId, Layers, Order};
+use super::anchor_table::{AnchorMaps, factor, known};
+use super::layers::{DetectionLayer, LayerId, Layers, Order};
 use super::reach::Reach;
 use crate::boxes::{AnchorRule, BoxCoder, CenterBox, ScoreFunction};
-use crate::interchange::graph::array::Array;
+use crate::interchange::graph::array::ConstantArray;
 use crate::interchange::graph::node::Op;
 use crate::interchange::metadata::Metadata;
 use crate::model::{Convention, Ssd};
@@ -45,7 +45,7 @@ pub fn read(
     layers: &Layers,
     found: &Ssd<LayerId>,
     metadata: &Metadata,
-    maps: &Maps,
+    maps: &AnchorMaps,
     descent: Descent,
 ) -> Result<Reading, String> {
     let mut assumed = Vec::new();
@@ -109,10 +109,10 @@ fn scores(classes: &[Reach], metadata: &Metadata) -> Option<ScoreFunction> {
     }
 }
 
-type Found = (AnchorRule, Option<Order>);
+type FoundConvention = (AnchorRule, Option<Order>);
 
 /// The rule behind the table of an operator for detections.
-fn stated(detections: &Detections, maps: &Maps) -> Result<Option<Found>, String> {
+fn stated(detections: &DetectionLayer, maps: &AnchorMaps) -> Result<Option<FoundConvention>, String> {
     let Some(table) = &detections.anchors else {
         let named = detections.rule.as_deref().and_then(|rule| rule.parse().ok());
         return Ok(named.map(|rule| (rule, Some(detections.order))));
@@ -131,9 +131,9 @@ fn stated(detections: &Detections, maps: &Maps) -> Result<Option<Found>, String>
 }
 
 /// The rule whose centres and sides are among the constants that boxes are decoded with.
-fn evidence(boxes: &[Reach], maps: &Maps) -> Option<Found> {
+fn evidence(boxes: &[Reach], maps: &AnchorMaps) -> Option<FoundConvention> {
     let count = maps.count();
-    let mut tables: Vec<&Array> = Vec::new();
+    let mut tables: Vec<&ConstantArray> = Vec::new();
     for array in boxes.first()?.constants() {
         let columns = array.data.len() / count.max(1);
         if array.data.len() == count * columns && matches!(columns, 1 | 2 | 4) && !tables.iter().any(|t| *t == &**array)
@@ -165,7 +165,7 @@ fn evidence(boxes: &[Reach], maps: &Maps) -> Option<Found> {
 }
 
 /// The columns of a constant of one, two or four numbers for each anchor, whichever way it is laid out.
-fn columns(array: &Array, count: usize) -> Vec<Vec<f32>> {
+fn columns(array: &ConstantArray, count: usize) -> Vec<Vec<f32>> {
     let n = array.data.len() / count.max(1);
     let by_row = array.dims.last() == Some(&n);
     let at = |column: usize, row: usize| if by_row { row * n + column } else { column * count + row };

@@ -7,7 +7,7 @@ use super::predictors::{Branch, branches, tell_apart};
 use crate::model::{Extra, Head};
 
 /// Everything beyond the backbone.
-pub struct Detector {
+pub struct DetectorHeads {
     /// Index of the block whose expansion is feature map 0.
     pub tap: usize,
     pub extras: Vec<Extra<LayerId>>,
@@ -16,7 +16,7 @@ pub struct Detector {
 }
 
 /// The extras and heads after `backbone`, or why there are none that Fieldtune can use.
-pub fn find(layers: &Layers, backbone: &Backbone) -> Result<Detector, String> {
+pub fn find(layers: &Layers, backbone: &Backbone) -> Result<DetectorHeads, String> {
     let taps = (0..backbone.blocks.len()).filter_map(|i| Some((i, backbone.blocks[i].expand?)));
     let mut tapped: Vec<_> = taps.filter(|&(_, expand)| !branches(layers, expand).is_empty()).collect();
     let extras = extras::find(layers, backbone.last);
@@ -42,7 +42,7 @@ pub fn find(layers: &Layers, backbone: &Backbone) -> Result<Detector, String> {
         nothing_follows(layers, end, &branches(layers, end))?;
     }
     let (heads, classes) = tell_apart(layers, &pairs)?;
-    Ok(Detector { tap: tap.0, extras, heads, classes })
+    Ok(DetectorHeads { tap: tap.0, extras, heads, classes })
 }
 
 /// The last map is read by its heads alone; anything else is an extra of another kind, and half a detector is none.

@@ -1,7 +1,7 @@
 //! The image that a network expects, brought to Fieldtune's `p / 127.5 - 1` by changing the first convolution.
 
 use super::conventions::Descent;
-use super::layers::{Kind, LayerId, Layers};
+use super::layers::{LayerId, LayerKind, Layers};
 use crate::boxes::AnchorRule;
 use crate::interchange::imported::{Normalisation, Scope};
 use crate::interchange::metadata::Metadata;
@@ -56,7 +56,7 @@ pub fn normalisation(
 /// The graph's own steps on the image, or the type of its input.
 fn stated(layers: &Layers, stem: LayerId) -> Option<Normalisation> {
     let &input = layers.all[stem].inputs.first()?;
-    let Kind::Image { scale, bias, pixels } = &layers.all[input].kind else { return None };
+    let LayerKind::Image { scale, bias, pixels } = &layers.all[input].kind else { return None };
     let (scale, bias): ([f64; 3], [f64; 3]) = (scale.as_slice().try_into().ok()?, bias.as_slice().try_into().ok()?);
     if let Some([factor, offset]) = *pixels {
         let offset = std::array::from_fn(|c| scale[c] * offset + bias[c]);

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use crate::interchange::graph::Stored;
-use crate::interchange::graph::array::Array;
+use crate::interchange::graph::StoredTensor;
+use crate::interchange::graph::array::ConstantArray;
 use crate::interchange::graph::node::Op;
 use crate::model::Padding;
 
@@ -26,7 +26,7 @@ pub enum Pads {
 #[derive(Clone, Debug)]
 pub struct Conv {
     /// `[Cout, Cin / group, kh, kw]`.
-    pub weight: Rc<Array>,
+    pub weight: Rc<ConstantArray>,
     pub group: usize,
     pub strides: [usize; 2],
     pub dilated: bool,
@@ -37,16 +37,16 @@ pub struct Conv {
     /// Bounds of the activation; infinite where there is none.
     pub clamp: [f32; 2],
     /// The stored tensors that went into it, in the order met.
-    pub tensors: Vec<Stored>,
+    pub tensors: Vec<StoredTensor>,
 }
 
 /// An [`Op::DetectionOutput`] with what it says about the network before it.
 #[derive(Clone, Debug)]
-pub struct Detections {
+pub struct DetectionLayer {
     pub boxes: LayerId,
     pub scores: LayerId,
     /// `[A, 4]`, centre form, in `order`.
-    pub anchors: Option<Rc<Array>>,
+    pub anchors: Option<Rc<ConstantArray>>,
     /// The name of the rule that gives the anchors, where they are not listed.
     pub rule: Option<String>,
     /// The box coder's weights, in the order of the columns.
@@ -64,7 +64,7 @@ pub enum Order {
 }
 
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum LayerKind {
     /// The image, `scale·x + bias` per channel of it; for a byte p of it, x is `factor·p + offset` of `pixels`.
     Image {
         scale: Vec<f64>,
@@ -79,17 +79,17 @@ pub enum Kind {
     Opaque {
         op: Op,
         columns: Option<i64>,
-        constants: Vec<Rc<Array>>,
+        constants: Vec<Rc<ConstantArray>>,
     },
     /// Boxes, scores and anchors made into detections.
-    Detections(Box<Detections>),
+    Detections(Box<DetectionLayer>),
     /// A convolution that cannot be read, and why.
     Broken(String),
 }
 
-pub struct Layer {
+pub struct FileLayer {
     pub node: String,
-    pub kind: Kind,
+    pub kind: LayerKind,
     pub inputs: Vec<LayerId>,
     /// Channels of its output, as far as they are known.
     pub channels: Option<usize>,
@@ -99,7 +99,7 @@ pub struct Layer {
 
 pub struct Layers {
     /// Inputs stand before the layers that read them.
-    pub all: Vec<Layer>,
+    pub all: Vec<FileLayer>,
     /// The graph's outputs and the layer each comes from.
     pub outputs: Vec<(String, LayerId)>,
     readers: Vec<Vec<LayerId>>,
@@ -107,7 +107,7 @@ pub struct Layers {
 
 impl Layers {
     /// `all` with inputs before the layers that read them.
-    pub fn new(all: Vec<Layer>, outputs: Vec<(String, LayerId)>) -> Self {
+    pub fn new(all: Vec<FileLayer>, outputs: Vec<(String, LayerId)>) -> Self {
         let mut readers = vec![Vec::new(); all.len()];
         for (id, layer) in all.iter().enumerate() {
             for &input in &layer.inputs {
@@ -129,7 +129,8 @@ impl Layers {
 
     /// True if a convolution or a sum reads the layer: it is inside the network and no output of it.
     pub fn feeds_network(&self, layer: LayerId) -> bool {
-        let inside = |&id: &LayerId| matches!(self.all[id].kind, Kind::Conv(_) | Kind::Broken(_) | Kind::Sum);
+        let inside =
+            |&id: &LayerId| matches!(self.all[id].kind, LayerKind::Conv(_) | LayerKind::Broken(_) | LayerKind::Sum);
         self.readers(layer).iter().any(inside)
     }
 
@@ -142,8 +143,8 @@ impl Layers {
             let before = |i: usize| layer.inputs.get(i).and_then(|&input| sizes[input]);
             sizes.push(match &layer.kind {
                 _ if Some(id) == image => Some(input),
-                Kind::Conv(conv) => before(0).and_then(|size| conv.output_size(size)),
-                Kind::Sum => before(0).or(before(1)),
+                LayerKind::Conv(conv) => before(0).and_then(|size| conv.output_size(size)),
+                LayerKind::Sum => before(0).or(before(1)),
                 _ => layer.size,
             });
         }
@@ -152,7 +153,7 @@ impl Layers {
 
     pub fn conv(&self, layer: LayerId) -> Option<&Conv> {
         match &self.all[layer].kind {
-            Kind::Conv(conv) => Some(conv),
+            LayerKind::Conv(conv) => Some(conv),
             _ => None,
         }
     }
@@ -224,15 +225,15 @@ impl Conv {
     }
 }
 
-impl std::fmt::Display for Layer {
+impl std::fmt::Display for FileLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.kind {
-            Kind::Image { .. } => f.write_str("the image"),
-            Kind::Sum => f.write_str("Add"),
-            Kind::Opaque { op, .. } => write!(f, "{op}"),
-            Kind::Detections(_) => write!(f, "{}", Op::DetectionOutput),
-            Kind::Broken(why) => write!(f, "a Conv with {why}"),
-            Kind::Conv(conv) => {
+            LayerKind::Image { .. } => f.write_str("the image"),
+            LayerKind::Sum => f.write_str("Add"),
+            LayerKind::Opaque { op, .. } => write!(f, "{op}"),
+            LayerKind::Detections(_) => write!(f, "{}", Op::DetectionOutput),
+            LayerKind::Broken(why) => write!(f, "a Conv with {why}"),
+            LayerKind::Conv(conv) => {
                 let [kh, kw] = conv.kernel();
                 let name = if conv.is_depthwise() { "depthwise Conv" } else { "Conv" };
                 write!(f, "{name} {kh}x{kw} {} -> {}", conv.in_channels(), conv.out_channels())?;

@@ -16,18 +16,18 @@ mod reach;
 
 use std::path::Path;
 
-use self::anchor_table::Maps;
+use self::anchor_table::AnchorMaps;
 use self::backbone::{BACKBONE_LAYERS, Backbone};
 use self::conventions::{Coding, Descent, Reading};
 use self::convert::Convert;
-use self::heads::Detector;
+use self::heads::DetectorHeads;
 use self::layers::{LayerId, Layers};
 use crate::boxes::InputSize;
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::{Graph, Stored};
+use crate::interchange::graph::{Graph, StoredTensor};
 use crate::interchange::imported::{Imported, Scope};
 use crate::interchange::metadata::Metadata;
-use crate::interchange::table::{Match, roles};
+use crate::interchange::table::{ConvMatch, roles};
 use crate::model::{ConvWeights, Convention, Padding, Ssd};
 
 /// Block `expanded_conv_13`, the last at stride 2.
@@ -104,7 +104,7 @@ pub fn recognise(path: &Path, graph: &Graph) -> Result<Imported, InterchangeErro
     if metadata.producer.is_none() {
         assumed.extend(image.map(String::from));
     }
-    let matched = roles(&found).into_iter().map(|(stage, role, &id)| Match::of(stage, role, &layers, id)).collect();
+    let matched = roles(&found).into_iter().map(|(stage, role, &id)| ConvMatch::of(stage, role, &layers, id)).collect();
     let unused = unused(&layers, &found);
     let class_names = class_names(&metadata, graph.about.labels.as_deref(), network.classes);
     let dialect = graph.about.dialect.clone();
@@ -142,8 +142,8 @@ fn warnings(scope: &Scope, assumed: &[String], descent: Descent) -> Vec<String> 
 
 /// The layers in the network's own tree. Without heads, feature map 0 is the expansion of the last block at stride 2,
 /// which is where SSD taps MobileNetV2.
-fn tree(backbone: &Backbone, detector: Option<Detector>) -> Ssd<LayerId> {
-    let detector = detector.unwrap_or(Detector { tap: DEFAULT_TAP, extras: vec![], heads: vec![], classes: 0 });
+fn tree(backbone: &Backbone, detector: Option<DetectorHeads>) -> Ssd<LayerId> {
+    let detector = detector.unwrap_or(DetectorHeads { tap: DEFAULT_TAP, extras: vec![], heads: vec![], classes: 0 });
     Ssd {
         stem: backbone.stem,
         blocks: backbone.blocks.clone(),
@@ -194,7 +194,7 @@ fn conventions(
     let cells = cells.ok_or("its feature maps have no size")?;
     let per_cell: Vec<usize> = found.heads.iter().map(|head| head.anchors_per_cell).collect();
     let reading =
-        conventions::read(layers, found, metadata, &Maps { cells: &cells, per_cell: &per_cell, size }, descent)?;
+        conventions::read(layers, found, metadata, &AnchorMaps { cells: &cells, per_cell: &per_cell, size }, descent)?;
     let checked = Ssd { convention: reading.convention.clone(), ..found.clone() };
     checked.check_anchors().map_err(|e| e.to_string())?;
     Ok(reading)
@@ -242,7 +242,7 @@ fn with_background(predictor: &mut ConvWeights, classes: usize) {
 }
 
 /// The weights of convolutions that are not part of the network.
-fn unused(layers: &Layers, found: &Ssd<LayerId>) -> Vec<Stored> {
+fn unused(layers: &Layers, found: &Ssd<LayerId>) -> Vec<StoredTensor> {
     let used: Vec<LayerId> = found.convs().into_iter().map(|(_, &id)| id).collect();
     let left = (0..layers.all.len()).filter(|id| !used.contains(id));
     left.filter_map(|id| layers.conv(id)).flat_map(|c| c.tensors.iter().cloned()).collect()

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::layers::{Detections, Kind, LayerId, Layers};
-use crate::interchange::graph::array::Array;
+use super::layers::{DetectionLayer, LayerId, LayerKind, Layers};
+use crate::interchange::graph::array::ConstantArray;
 use crate::interchange::graph::node::Op;
 
 /// Everything that lies downstream of a layer.
@@ -27,33 +27,33 @@ impl<'a> Reach<'a> {
         Self { layers, seen, names }
     }
 
-    fn kinds(&self) -> impl Iterator<Item = &'a Kind> {
+    fn kinds(&self) -> impl Iterator<Item = &'a LayerKind> {
         self.seen.iter().map(|&id| &self.layers.all[id].kind)
     }
 
     pub fn has(&self, wanted: &Op) -> bool {
-        self.kinds().any(|kind| matches!(kind, Kind::Opaque { op, .. } if op == wanted))
+        self.kinds().any(|kind| matches!(kind, LayerKind::Opaque { op, .. } if op == wanted))
     }
 
     /// The last dimension that the first Reshape gives the output.
     pub fn columns(&self) -> Option<i64> {
         self.kinds().find_map(|kind| match kind {
-            Kind::Opaque { columns, .. } => columns.filter(|&c| c > 0),
+            LayerKind::Opaque { columns, .. } => columns.filter(|&c| c > 0),
             _ => None,
         })
     }
 
-    pub fn constants(&self) -> impl Iterator<Item = &'a Rc<Array>> {
+    pub fn constants(&self) -> impl Iterator<Item = &'a Rc<ConstantArray>> {
         self.kinds().flat_map(|kind| match kind {
-            Kind::Opaque { constants, .. } => constants.as_slice(),
+            LayerKind::Opaque { constants, .. } => constants.as_slice(),
             _ => &[],
         })
     }
 
     /// The operator for detections that it ends in.
-    pub fn detections(&self) -> Option<&'a Detections> {
+    pub fn detections(&self) -> Option<&'a DetectionLayer> {
         self.kinds().find_map(|kind| match kind {
-            Kind::Detections(detections) => Some(detections.as_ref()),
+            LayerKind::Detections(detections) => Some(detections.as_ref()),
             _ => None,
         })
     }

@@ -48,7 +48,7 @@ pub fn pixels(model: &Model) -> Option<[f64; 2]> {
 }
 
 fn normalisation(bytes: &[u8]) -> Option<[f64; 2]> {
-    let root = Table { bytes, at: usize::try_from(number(bytes, 0)?).ok()? };
+    let root = MetadataTable { bytes, at: usize::try_from(number(bytes, 0)?).ok()? };
     let input = root.tables(SUBGRAPHS)?.next()?.tables(INPUTS)?.next()?;
     let unit = input.tables(PROCESS_UNITS)?.find(|unit| unit.byte(KIND) == Some(NORMALISES))?;
     let options = unit.table(OPTIONS)?;
@@ -59,12 +59,12 @@ fn normalisation(bytes: &[u8]) -> Option<[f64; 2]> {
 
 /// A table at a place in the bytes.
 #[derive(Clone, Copy)]
-struct Table<'a> {
+struct MetadataTable<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Table<'a> {
+impl<'a> MetadataTable<'a> {
     /// The place of a field's value; `None` where the table leaves it out.
     fn field(&self, index: usize) -> Option<usize> {
         let back = number(self.bytes, self.at)? as i32;

@@ -3,18 +3,18 @@
 use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator, Operator, Padding, TensorType};
 
 use super::detections;
-use super::tensors::{Tensors, range};
-use crate::interchange::graph::array::Array;
-use crate::interchange::graph::draft::Draft;
-use crate::interchange::graph::node::{Node, Op};
+use super::tensors::{TfliteTensors, range};
+use crate::interchange::graph::array::ConstantArray;
+use crate::interchange::graph::draft::GraphDraft;
+use crate::interchange::graph::node::{GraphNode, Op};
 
 const TO_NCHW: [i64; 4] = [0, 3, 1, 2];
 const TO_NHWC: [i64; 4] = [0, 2, 3, 1];
 
 /// Writes operators into a draft.
-pub struct Writer<'a> {
-    pub tensors: &'a Tensors<'a>,
-    pub draft: Draft,
+pub struct OperatorWriter<'a> {
+    pub tensors: &'a TfliteTensors<'a>,
+    pub draft: GraphDraft,
 }
 
 /// The options that both kinds of convolution have.
@@ -28,7 +28,7 @@ struct Convolution {
     multiplier: i32,
 }
 
-impl Writer<'_> {
+impl OperatorWriter<'_> {
     pub fn add(&mut self, operator: &Operator, code: BuiltinOperator, custom: &str) {
         let inputs: Vec<i32> = operator.inputs().map_or(vec![], |i| i.iter().collect());
         let outputs: Vec<i32> = operator.outputs().map_or(vec![], |o| o.iter().collect());
@@ -83,16 +83,16 @@ impl Writer<'_> {
     fn plain(&mut self, op: Op, inputs: &[i32], outputs: &[i32]) {
         let (inputs, outputs) = (self.names(inputs), self.names(outputs));
         let name = outputs.first().cloned().unwrap_or_default();
-        self.draft.add(Node { name, op, inputs, outputs, attributes: vec![] });
+        self.draft.add(GraphNode { name, op, inputs, outputs, attributes: vec![] });
     }
 
     fn arithmetic(&mut self, op: Op, inputs: &[i32], end: i32, activation: ActivationFunctionType) {
         let (inputs, end) = (self.names(inputs), self.tensors.name(end).to_owned());
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         match activated(activation, &format!("{end}/sum"), &end) {
-            None => self.draft.add(Node::new(op, &inputs, &end)),
+            None => self.draft.add(GraphNode::new(op, &inputs, &end)),
             Some(activation) => {
-                self.draft.add(Node { name: end.clone(), ..Node::new(op, &inputs, &format!("{end}/sum")) });
+                self.draft.add(GraphNode { name: end.clone(), ..GraphNode::new(op, &inputs, &format!("{end}/sum")) });
                 self.draft.add(activation);
             }
         }
@@ -108,7 +108,7 @@ impl Writer<'_> {
         let pads: Vec<i64> = pairs.iter().step_by(2).chain(pairs.iter().skip(1).step_by(2)).copied().collect();
         let names = self.names(&inputs[..1]);
         let end = self.tensors.name(outputs.first().copied().unwrap_or(-1));
-        self.draft.add(Node::new(Op::Pad, &[&names[0]], end).with("pads", pads).with("value", value));
+        self.draft.add(GraphNode::new(Op::Pad, &[&names[0]], end).with("pads", pads).with("value", value));
     }
 
     fn reshape(&mut self, operator: &Operator, inputs: &[i32], end: i32) {
@@ -118,12 +118,12 @@ impl Writer<'_> {
         if given.is_none() {
             let shape = operator.builtin_options_as_reshape_options().and_then(|o| o.new_shape());
             let shape: Vec<f32> = shape.map_or(vec![], |s| s.iter().map(|d| d as f32).collect());
-            if let Some(array) = Array::new(vec![shape.len()], shape) {
+            if let Some(array) = ConstantArray::new(vec![shape.len()], shape) {
                 self.draft.literal(&target, array);
             }
         }
         let data = self.tensors.name(inputs.first().copied().unwrap_or(-1));
-        self.draft.add(Node::new(Op::Reshape, &[data, &target], end));
+        self.draft.add(GraphNode::new(Op::Reshape, &[data, &target], end));
     }
 
     fn conv(&mut self, c: &Convolution, inputs: &[i32], end: i32) {
@@ -141,26 +141,26 @@ impl Writer<'_> {
         let part = |part: &str| format!("{out}/{part}");
         let oihw = format!("{weight}/oihw");
         if self.draft.constant(&oihw).is_none() {
-            self.draft.add(Node::new(Op::Transpose, &[weight], &oihw).with("perm", perm));
+            self.draft.add(GraphNode::new(Op::Transpose, &[weight], &oihw).with("perm", perm));
         }
-        self.draft.add(Node::new(Op::Transpose, &[data], &part("nchw")).with("perm", TO_NCHW));
+        self.draft.add(GraphNode::new(Op::Transpose, &[data], &part("nchw")).with("perm", TO_NCHW));
         let bias = self.bias(input(0), input(1), input(2));
         let nchw = part("nchw");
         let read: Vec<&str> = [nchw.as_str(), &oihw].into_iter().chain(bias.as_deref()).collect();
         let padding = if c.padding == Padding::SAME { "SAME_UPPER" } else { "VALID" };
         let mut at = part("conv");
-        let conv = Node::new(Op::Conv, &read, &at)
+        let conv = GraphNode::new(Op::Conv, &read, &at)
             .with("auto_pad", padding)
             .with("group", group.max(1))
             .with("strides", c.strides.map(i64::from))
             .with("dilations", c.dilations.map(i64::from));
-        self.draft.add(Node { name: out.clone(), ..conv });
+        self.draft.add(GraphNode { name: out.clone(), ..conv });
         if let Some(activation) = activated(c.activation, &at, &part("activation")) {
             self.draft.add(activation);
             at = part("activation");
         }
         at = self.quantised(end, at);
-        self.draft.add(Node::new(Op::Transpose, &[&at], &out).with("perm", TO_NHWC));
+        self.draft.add(GraphNode::new(Op::Transpose, &[&at], &out).with("perm", TO_NHWC));
     }
 
     /// The name of a convolution's bias. One of integers without a scale counts in steps of input times weight.
@@ -173,8 +173,8 @@ impl Writer<'_> {
         let (Some(x), Some(w)) = (tensors.quantisation(data), tensors.quantisation(weight)) else { return Some(name) };
         let steps: Vec<f32> = w.scale.iter().map(|s| s * x.scale[0]).collect();
         let (steps_name, scaled) = (format!("{name}/steps"), format!("{name}/scaled"));
-        self.draft.literal(&steps_name, Array::new(vec![steps.len()], steps)?);
-        self.draft.add(Node::new(Op::Mul, &[&name, &steps_name], &scaled));
+        self.draft.literal(&steps_name, ConstantArray::new(vec![steps.len()], steps)?);
+        self.draft.add(GraphNode::new(Op::Mul, &[&name, &steps_name], &scaled));
         Some(scaled)
     }
 
@@ -186,12 +186,12 @@ impl Writer<'_> {
         let part = |part: &str| format!("{}/{part}", tensors.name(end));
         let [scale, zero, bytes, back] = ["scale", "zero", "bytes", "back"].map(part);
         for (name, values, range) in [(&scale, q.scale, None), (&zero, q.zero, Some(range))] {
-            if let Some(array) = Array::new(vec![], values) {
+            if let Some(array) = ConstantArray::new(vec![], values) {
                 self.draft.store(name, array, range);
             }
         }
-        self.draft.add(Node::new(Op::Quantize, &[&at, &scale, &zero], &bytes));
-        self.draft.add(Node::new(Op::Dequantize, &[&bytes, &scale, &zero], &back));
+        self.draft.add(GraphNode::new(Op::Quantize, &[&at, &scale, &zero], &bytes));
+        self.draft.add(GraphNode::new(Op::Dequantize, &[&bytes, &scale, &zero], &back));
         back
     }
 }
@@ -220,14 +220,14 @@ fn convolution(operator: &Operator, code: BuiltinOperator) -> Option<Convolution
 }
 
 /// The node of a fused activation from `input` to `output`, if there is one.
-fn activated(activation: ActivationFunctionType, input: &str, output: &str) -> Option<Node> {
-    let clip = |lo: f32, hi: f32| Node::new(Op::Clip, &[input], output).with("min", lo).with("max", hi);
+fn activated(activation: ActivationFunctionType, input: &str, output: &str) -> Option<GraphNode> {
+    let clip = |lo: f32, hi: f32| GraphNode::new(Op::Clip, &[input], output).with("min", lo).with("max", hi);
     match activation {
         ActivationFunctionType::NONE => None,
-        ActivationFunctionType::RELU => Some(Node::new(Op::Relu, &[input], output)),
+        ActivationFunctionType::RELU => Some(GraphNode::new(Op::Relu, &[input], output)),
         ActivationFunctionType::RELU6 => Some(clip(0.0, 6.0)),
         ActivationFunctionType::RELU_N1_TO_1 => Some(clip(-1.0, 1.0)),
-        other => Some(Node::new(Op::Other(format!("fused activation {}", other.0)), &[input], output)),
+        other => Some(GraphNode::new(Op::Other(format!("fused activation {}", other.0)), &[input], output)),
     }
 }
 

@@ -7,13 +7,13 @@ use tract_tflite::tflite::{BuiltinOperator, Model, Operator, SubGraph, TensorTyp
 use super::file;
 use super::labels::labels;
 use super::metadata;
-use super::operators::Writer;
-use super::tensors::{Tensors, range};
+use super::operators::OperatorWriter;
+use super::tensors::{TfliteTensors, range};
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::Array;
-use crate::interchange::graph::draft::Draft;
-use crate::interchange::graph::node::{Node, Op};
-use crate::interchange::graph::{About, Graph, Input};
+use crate::interchange::graph::array::ConstantArray;
+use crate::interchange::graph::draft::GraphDraft;
+use crate::interchange::graph::node::{GraphNode, Op};
+use crate::interchange::graph::{AboutFile, Graph, GraphInput};
 
 /// The operator that Coral's compiler hides a network in.
 const EDGE_TPU: &str = "edgetpu-custom-op";
@@ -35,17 +35,17 @@ pub fn graph(path: &Path, bytes: &[u8]) -> Result<Graph, InterchangeError> {
         let found = format!("a model compiled for the Edge TPU (its operator {EDGE_TPU})");
         return Err(InterchangeError::OtherForm { path: path.into(), found });
     }
-    let tensors = Tensors::of(path, model);
-    let mut draft = Draft::default();
+    let tensors = TfliteTensors::of(path, model);
+    let mut draft = GraphDraft::default();
     for index in 0..tensors.len() as i32 {
         constant(&tensors, index, &mut draft)?;
     }
-    let mut writer = Writer { tensors: &tensors, draft };
+    let mut writer = OperatorWriter { tensors: &tensors, draft };
     for operator in subgraph.operators().iter().flat_map(|all| all.iter()) {
         writer.add(&operator, code(&model, &operator), custom(&model, &operator));
     }
     let entries = metadata::own_texts(&model);
-    let about = About { dialect: dialect(&model), labels: labels(bytes), entries };
+    let about = AboutFile { dialect: dialect(&model), labels: labels(bytes), entries };
     let names =
         |indices: Option<flatbuffers::Vector<i32>>| -> Vec<i32> { indices.map_or(vec![], |i| i.iter().collect()) };
     let inputs = names(subgraph.inputs()).into_iter().map(|i| input(&tensors, i, &model)).collect();
@@ -53,7 +53,7 @@ pub fn graph(path: &Path, bytes: &[u8]) -> Result<Graph, InterchangeError> {
     Ok(writer.draft.finish(inputs, outputs, about))
 }
 
-fn outputs(subgraph: &SubGraph, tensors: &Tensors) -> Vec<String> {
+fn outputs(subgraph: &SubGraph, tensors: &TfliteTensors) -> Vec<String> {
     subgraph.outputs().map_or(vec![], |all| all.iter().map(|i| tensors.name(i).to_owned()).collect())
 }
 
@@ -80,7 +80,7 @@ fn custom<'a>(model: &Model<'a>, operator: &Operator) -> &'a str {
 }
 
 /// A stored tensor, as real numbers where it is quantised.
-fn constant(tensors: &Tensors, index: i32, draft: &mut Draft) -> Result<(), InterchangeError> {
+fn constant(tensors: &TfliteTensors, index: i32, draft: &mut GraphDraft) -> Result<(), InterchangeError> {
     let Some(array) = tensors.stored(index)? else { return Ok(()) };
     let name = tensors.name(index);
     let quantisation = tensors.quantisation(index);
@@ -94,14 +94,14 @@ fn constant(tensors: &Tensors, index: i32, draft: &mut Draft) -> Result<(), Inte
     let parts = [("scale", q.scale), ("zero", q.zero)].map(|(part, values)| {
         let part = format!("{name}/{part}");
         let dims = if values.len() == 1 { vec![] } else { vec![values.len()] };
-        if let Some(array) = Array::new(dims, values) {
+        if let Some(array) = ConstantArray::new(dims, values) {
             draft.literal(&part, array);
         }
         part
     });
     let dims = array.dims.clone();
     draft.store(&stored, array, tensors.type_of(index).and_then(range));
-    let node = Node::new(Op::Dequantize, &[&stored, &parts[0], &parts[1]], name).with("axis", q.axis);
+    let node = GraphNode::new(Op::Dequantize, &[&stored, &parts[0], &parts[1]], name).with("axis", q.axis);
     draft.add(node);
     if draft.constant(name).is_none() {
         let expected = format!("scales that go with dimensions {dims:?}");
@@ -111,7 +111,7 @@ fn constant(tensors: &Tensors, index: i32, draft: &mut Draft) -> Result<(), Inte
 }
 
 /// An input, with what the graph sees for a pixel's byte where its quantisation or the metadata say so.
-fn input(tensors: &Tensors, index: i32, model: &Model) -> Input {
+fn input(tensors: &TfliteTensors, index: i32, model: &Model) -> GraphInput {
     let one =
         tensors.quantisation(index).filter(|q| q.scale.len() == 1).map(|q| [q.scale[0], q.zero[0]].map(f64::from));
     let pixels = match (tensors.type_of(index), one) {
@@ -122,5 +122,5 @@ fn input(tensors: &Tensors, index: i32, model: &Model) -> Input {
         (Some(TensorType::FLOAT32), _) => metadata::pixels(model),
         _ => None,
     };
-    Input { name: tensors.name(index).into(), dims: tensors.dims(index), pixels }
+    GraphInput { name: tensors.name(index).into(), dims: tensors.dims(index), pixels }
 }

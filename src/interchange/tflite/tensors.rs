@@ -7,7 +7,7 @@ use tract_onnx::prelude::f16;
 use tract_tflite::tflite::{Model, QuantizationParameters, Tensor, TensorType};
 
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::{Array, product};
+use crate::interchange::graph::array::{ConstantArray, product};
 
 const DAMAGED: &str = "the file is damaged; download or convert it again";
 
@@ -20,14 +20,14 @@ pub struct Quantisation {
 }
 
 /// The tensors of the model's graph.
-pub struct Tensors<'a> {
+pub struct TfliteTensors<'a> {
     path: &'a Path,
     model: Model<'a>,
     all: Vec<Tensor<'a>>,
     names: Vec<String>,
 }
 
-impl<'a> Tensors<'a> {
+impl<'a> TfliteTensors<'a> {
     pub fn of(path: &'a Path, model: Model<'a>) -> Self {
         let tensors = model.subgraphs().filter(|s| !s.is_empty()).and_then(|s| s.get(0).tensors());
         let all: Vec<Tensor> = tensors.map_or(vec![], |t| t.iter().collect());
@@ -77,7 +77,7 @@ impl<'a> Tensors<'a> {
     ///
     /// # Errors
     /// If shape and buffer disagree, or the type is one that no weight has.
-    pub fn stored(&self, index: i32) -> Result<Option<Array>, InterchangeError> {
+    pub fn stored(&self, index: i32) -> Result<Option<ConstantArray>, InterchangeError> {
         let Some(tensor) = self.get(index) else { return Ok(None) };
         let buffer = self.model.buffers().and_then(|all| {
             let at = usize::try_from(tensor.buffer()).ok().filter(|&at| at > 0 && at < all.len())?;
@@ -95,7 +95,7 @@ impl<'a> Tensors<'a> {
             let expected = format!("{count} values of {width} bytes for dimensions {dims:?}");
             return Err(wrong(format!("{} bytes", bytes.len()), expected));
         }
-        Ok(Array::new(dims, decode(tensor.type_(), bytes)))
+        Ok(ConstantArray::new(dims, decode(tensor.type_(), bytes)))
     }
 }
 

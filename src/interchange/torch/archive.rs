@@ -8,11 +8,11 @@ use std::rc::Rc;
 use tract_onnx::prelude::f16;
 use zip::ZipArchive;
 
-use super::machine::{self, Number, Storage, View};
+use super::machine::{self, Storage, StorageNumber, StorageView};
 
 use super::state_dict::{MOST_NUMBERS, StateDict};
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::{Array, product};
+use crate::interchange::graph::array::{ConstantArray, product};
 
 const DAMAGED: &str = "the file is damaged; download or save it again";
 
@@ -29,7 +29,7 @@ pub fn is_legacy(bytes: &[u8]) -> bool {
     bytes.get(2..).is_some_and(|tail| tail.starts_with(b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"))
 }
 
-type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+type TorchZip<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
 /// # Errors
 /// If the archive is none of PyTorch's, is damaged, or holds anything but tensors.
@@ -68,9 +68,9 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<StateDict, InterchangeError> {
     let program = entry(&mut archive, &pickle, MOST_PICKLE).map_err(|found| not_ours(found, DAMAGED))?;
     let views = machine::tensors(&program)
         .map_err(|found| not_ours(found, "save the numbers alone: torch.save(model.state_dict(), \"model.pth\")"))?;
-    let mut numbers = Numbers { folder, storages: HashMap::new(), read: 0 };
+    let mut numbers = ReadStorages { folder, storages: HashMap::new(), read: 0 };
     let mut dict = StateDict::default();
-    for (name, view) in views.iter().filter(|(_, view)| view.storage.number != Number::Integer) {
+    for (name, view) in views.iter().filter(|(_, view)| view.storage.number != StorageNumber::Integer) {
         let wrong = |found: String| InterchangeError::tensor(path, name, found, "its numbers in the archive", DAMAGED);
         let storage = numbers.storage(&mut archive, &view.storage).map_err(wrong)?;
         numbers.count(storage.len()).map_err(wrong)?;
@@ -81,7 +81,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<StateDict, InterchangeError> {
 }
 
 /// The bytes of one entry, `most` at most.
-fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>, String> {
+fn entry(archive: &mut TorchZip, name: &str, most: u64) -> Result<Vec<u8>, String> {
     let file = archive.by_name(name).map_err(|e| format!("no readable entry {name} ({e})"))?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(|e| format!("an entry {name} that ends early ({e})"))?;
@@ -92,13 +92,13 @@ fn entry(archive: &mut Archive, name: &str, most: u64) -> Result<Vec<u8>, String
 }
 
 /// The storages read so far: several tensors may look into one.
-struct Numbers {
+struct ReadStorages {
     folder: String,
     storages: HashMap<String, Rc<Vec<f32>>>,
     read: usize,
 }
 
-impl Numbers {
+impl ReadStorages {
     fn count(&mut self, more: usize) -> Result<(), String> {
         self.read = self.read.saturating_add(more);
         if self.read > 2 * MOST_NUMBERS {
@@ -107,12 +107,12 @@ impl Numbers {
         Ok(())
     }
 
-    fn storage(&mut self, archive: &mut Archive, storage: &Storage) -> Result<Rc<Vec<f32>>, String> {
+    fn storage(&mut self, archive: &mut TorchZip, storage: &Storage) -> Result<Rc<Vec<f32>>, String> {
         if let Some(known) = self.storages.get(&storage.key) {
             return Ok(known.clone());
         }
         self.count(storage.len)?;
-        let width = if storage.number == Number::F64 { 8 } else { 4 - 2 * usize::from(is_half(storage.number)) };
+        let width = if storage.number == StorageNumber::F64 { 8 } else { 4 - 2 * usize::from(is_half(storage.number)) };
         let name = format!("{}data/{}", self.folder, storage.key);
         let bytes = entry(archive, &name, (storage.len * width) as u64)?;
         if bytes.len() != storage.len * width {
@@ -124,24 +124,26 @@ impl Numbers {
     }
 }
 
-fn is_half(number: Number) -> bool {
-    matches!(number, Number::F16 | Number::Bf16)
+fn is_half(number: StorageNumber) -> bool {
+    matches!(number, StorageNumber::F16 | StorageNumber::Bf16)
 }
 
-fn decode(number: Number, bytes: &[u8]) -> Vec<f32> {
+fn decode(number: StorageNumber, bytes: &[u8]) -> Vec<f32> {
     match number {
-        Number::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
-        Number::F16 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-        Number::Bf16 => {
+        StorageNumber::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        StorageNumber::F16 => bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        StorageNumber::Bf16 => {
             bytes.as_chunks().0.iter().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)).collect()
         }
-        Number::F32 | Number::Integer => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        StorageNumber::F32 | StorageNumber::Integer => {
+            bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+        }
     }
 }
 
 /// The numbers that a view sees, in row-major order; `None` where it leaves its storage or repeats more than that
 /// holds.
-fn seen(view: &View, storage: &[f32]) -> Option<Array> {
+fn seen(view: &StorageView, storage: &[f32]) -> Option<ConstantArray> {
     let count = product(&view.dims)?;
     if count > storage.len() || view.dims.len() != view.strides.len() {
         return None;
@@ -166,5 +168,5 @@ fn seen(view: &View, storage: &[f32]) -> Option<Array> {
             at[axis] = 0;
         }
     }
-    Array::new(view.dims.clone(), data)
+    ConstantArray::new(view.dims.clone(), data)
 }

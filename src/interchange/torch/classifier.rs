@@ -1,13 +1,13 @@
 //! MobileNetV2 classifiers by the names of torchvision and timm: their backbone as a graph.
 
-use super::writer::{BlockNames, Normed, STRIDES, Writer};
+use super::writer::{BlockNames, Normed, PickleWriter, STRIDES};
 use crate::interchange::InterchangeError;
 
 /// Strides of the first block in each of timm's stages; the others have 1.
 const STAGE_STRIDES: [i64; 7] = [1, 2, 2, 2, 1, 2, 1];
 
 /// torchvision's `mobilenet_v2`: stem, blocks and last layer are `features.0` to `features.18`.
-pub fn torchvision(writer: &mut Writer, image: &str) -> Result<String, InterchangeError> {
+pub fn torchvision(writer: &mut PickleWriter, image: &str) -> Result<String, InterchangeError> {
     let stem = Normed { conv: "features.0.0", norm: "features.0.1", stride: 2, relu6: true };
     let (mut at, mut channels) = writer.normed(image, stem)?;
     for (i, stride) in STRIDES.into_iter().enumerate() {
@@ -19,7 +19,7 @@ pub fn torchvision(writer: &mut Writer, image: &str) -> Result<String, Interchan
 }
 
 /// timm's `mobilenetv2_*`: blocks in stages, the first of them without an expansion.
-pub fn timm(writer: &mut Writer, image: &str) -> Result<String, InterchangeError> {
+pub fn timm(writer: &mut PickleWriter, image: &str) -> Result<String, InterchangeError> {
     let stem = Normed { conv: "conv_stem", norm: "bn1", stride: 2, relu6: true };
     let (mut at, mut channels) = writer.normed(image, stem)?;
     for (stage, first_stride) in STAGE_STRIDES.into_iter().enumerate() {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::state_dict::StateDict;
-use super::writer::Writer;
+use super::writer::PickleWriter;
 use super::{archive, classifier, mb2_ssd_lite, safe};
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::draft::Draft;
-use crate::interchange::graph::{About, Graph, Input};
+use crate::interchange::graph::draft::GraphDraft;
+use crate::interchange::graph::{AboutFile, Graph, GraphInput};
 
 /// The name that the graph's input gets.
 const IMAGE: &str = "image";
@@ -30,7 +30,7 @@ pub fn graph(path: &Path, bytes: &[u8]) -> Result<Graph, InterchangeError> {
     }
     let dict = if safe::is_safetensors(bytes) { safe::read(path, bytes)? } else { archive::read(path, bytes)? };
     let dict = dict.without_prefix();
-    let mut writer = Writer { path, dict, draft: Draft::default() };
+    let mut writer = PickleWriter { path, dict, draft: GraphDraft::default() };
     let (name, size, pixels, outputs);
     if writer.dict.has("features.0.0.weight") && writer.dict.has("features.18.0.weight") {
         outputs = vec![classifier::torchvision(&mut writer, IMAGE)?];
@@ -44,8 +44,8 @@ pub fn graph(path: &Path, bytes: &[u8]) -> Result<Graph, InterchangeError> {
     } else {
         return Err(unknown(told(&writer.dict), "export the network to ONNX and give that file"));
     }
-    let input = Input { name: IMAGE.into(), dims: vec![None, Some(3), Some(size), Some(size)], pixels };
-    let about = About { dialect: format!("state dict of {name}"), ..About::default() };
+    let input = GraphInput { name: IMAGE.into(), dims: vec![None, Some(3), Some(size), Some(size)], pixels };
+    let about = AboutFile { dialect: format!("state dict of {name}"), ..AboutFile::default() };
     Ok(writer.draft.finish(vec![input], outputs, about))
 }
 

@@ -11,7 +11,7 @@ use super::opcode::{Opcode, Trouble, next};
 
 /// Number types of storages that hold weights; counters of batches are integers and are passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
+pub enum StorageNumber {
     F32,
     F64,
     F16,
@@ -22,14 +22,14 @@ pub enum Number {
 /// A run of numbers in a file of its own.
 #[derive(Debug, PartialEq)]
 pub struct Storage {
-    pub number: Number,
+    pub number: StorageNumber,
     pub key: String,
     pub len: usize,
 }
 
 /// A tensor as a view into a storage.
 #[derive(Debug, PartialEq)]
-pub struct View {
+pub struct StorageView {
     pub storage: Rc<Storage>,
     pub offset: usize,
     pub dims: Vec<usize>,
@@ -41,23 +41,23 @@ enum Name {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
-    Storage(Number),
+    Storage(StorageNumber),
 }
 
 #[derive(Clone, Debug)]
-enum Value {
+enum PickleValue {
     None,
     Bool,
     Int(i64),
     Float,
     Text(Rc<str>),
-    Tuple(Rc<[Value]>),
+    Tuple(Rc<[PickleValue]>),
     /// Lists and dicts can be added to after they are known by a number, so they stand in tables of their own.
     List(usize),
     Dict(usize),
     Name(Name),
     Storage(Rc<Storage>),
-    Tensor(Rc<View>),
+    Tensor(Rc<StorageView>),
 }
 
 /// Tuples inside tuples; a tensor's are two deep.
@@ -67,20 +67,20 @@ const DEEPEST: usize = 16;
 const NETWORKS: [&str; 6] = ["state_dict", "model_state_dict", "model", "net", "ema", "state_dict_ema"];
 
 #[derive(Default)]
-struct Machine {
-    stack: Vec<Value>,
+struct PickleMachine {
+    stack: Vec<PickleValue>,
     marks: Vec<usize>,
-    memo: HashMap<usize, Value>,
-    lists: Vec<Vec<Value>>,
-    dicts: Vec<Vec<(Value, Value)>>,
+    memo: HashMap<usize, PickleValue>,
+    lists: Vec<Vec<PickleValue>>,
+    dicts: Vec<Vec<(PickleValue, PickleValue)>>,
 }
 
 /// The tensors of the state dict in a pickle, in its order.
 ///
 /// # Errors
 /// A sentence fragment: what was found.
-pub fn tensors(mut bytes: &[u8]) -> Result<Vec<(String, Rc<View>)>, String> {
-    let mut machine = Machine::default();
+pub fn tensors(mut bytes: &[u8]) -> Result<Vec<(String, Rc<StorageView>)>, String> {
+    let mut machine = PickleMachine::default();
     loop {
         let opcode = next(&mut bytes).map_err(|trouble| match trouble {
             Trouble::Ends => "a pickle that ends early".to_string(),
@@ -96,7 +96,7 @@ pub fn tensors(mut bytes: &[u8]) -> Result<Vec<(String, Rc<View>)>, String> {
     machine.network(&root).ok_or_else(|| "a pickle without a dict of tensors".into())
 }
 
-impl Machine {
+impl PickleMachine {
     fn step(&mut self, opcode: Opcode) -> Result<(), String> {
         let value = match opcode {
             Opcode::Frame | Opcode::Stop => return Ok(()),
@@ -104,17 +104,17 @@ impl Machine {
                 self.marks.push(self.stack.len());
                 return Ok(());
             }
-            Opcode::None => Value::None,
-            Opcode::Bool(_) => Value::Bool,
-            Opcode::Int(n) => Value::Int(n),
-            Opcode::Float(_) => Value::Float,
-            Opcode::Text(text) => Value::Text(text.into()),
+            Opcode::None => PickleValue::None,
+            Opcode::Bool(_) => PickleValue::Bool,
+            Opcode::Int(n) => PickleValue::Int(n),
+            Opcode::Float(_) => PickleValue::Float,
+            Opcode::Text(text) => PickleValue::Text(text.into()),
             Opcode::EmptyDict => self.new_dict(),
             Opcode::EmptyList => {
                 self.lists.push(Vec::new());
-                Value::List(self.lists.len() - 1)
+                PickleValue::List(self.lists.len() - 1)
             }
-            Opcode::EmptyTuple => Value::Tuple(Rc::new([])),
+            Opcode::EmptyTuple => PickleValue::Tuple(Rc::new([])),
             Opcode::Tuple(n) => {
                 let at = self.stack.len().checked_sub(n).filter(|&at| at >= self.floor()).ok_or_else(underflow)?;
                 tuple(self.stack.split_off(at))?
@@ -138,7 +138,7 @@ impl Machine {
             }
             Opcode::Global(module, name) => global(module, name)?,
             Opcode::StackGlobal => match (self.pop()?, self.pop()?) {
-                (Value::Text(name), Value::Text(module)) => global(&module, &name)?,
+                (PickleValue::Text(name), PickleValue::Text(module)) => global(&module, &name)?,
                 _ => return Err("a pickle with a name that is no text".into()),
             },
             Opcode::PersistentId => storage(&self.pop()?)?,
@@ -150,7 +150,7 @@ impl Machine {
             Opcode::Build => {
                 self.pop()?;
                 return match self.stack.last() {
-                    Some(Value::Dict(_)) => Ok(()),
+                    Some(PickleValue::Dict(_)) => Ok(()),
                     _ => Err("a pickle that sets attributes of an object".into()),
                 };
             }
@@ -171,25 +171,27 @@ impl Machine {
         self.marks.last().copied().unwrap_or(0)
     }
 
-    fn pop(&mut self) -> Result<Value, String> {
+    fn pop(&mut self) -> Result<PickleValue, String> {
         if self.stack.len() <= self.floor() {
             return Err(underflow());
         }
         self.stack.pop().ok_or_else(underflow)
     }
 
-    fn marked(&mut self) -> Result<Vec<Value>, String> {
+    fn marked(&mut self) -> Result<Vec<PickleValue>, String> {
         let mark = self.marks.pop().ok_or_else(underflow)?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
-    fn new_dict(&mut self) -> Value {
+    fn new_dict(&mut self) -> PickleValue {
         self.dicts.push(Vec::new());
-        Value::Dict(self.dicts.len() - 1)
+        PickleValue::Dict(self.dicts.len() - 1)
     }
 
-    fn set(&mut self, items: Vec<Value>) -> Result<(), String> {
-        let Some(Value::Dict(at)) = self.stack.last() else { return Err("a pickle that fills what is no dict".into()) };
+    fn set(&mut self, items: Vec<PickleValue>) -> Result<(), String> {
+        let Some(PickleValue::Dict(at)) = self.stack.last() else {
+            return Err("a pickle that fills what is no dict".into());
+        };
         let mut items = items.into_iter();
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
             self.dicts[*at].push((key, value));
@@ -197,8 +199,8 @@ impl Machine {
         Ok(())
     }
 
-    fn append(&mut self, items: Vec<Value>) -> Result<(), String> {
-        let Some(Value::List(at)) = self.stack.last() else {
+    fn append(&mut self, items: Vec<PickleValue>) -> Result<(), String> {
+        let Some(PickleValue::List(at)) = self.stack.last() else {
             return Err("a pickle that extends what is no list".into());
         };
         self.lists[*at].extend(items);
@@ -206,31 +208,31 @@ impl Machine {
     }
 
     /// The five things that PyTorch's writer calls.
-    fn call(&mut self, function: &Value, arguments: &Value) -> Result<Value, String> {
-        let (Value::Name(name), Value::Tuple(arguments)) = (function, arguments) else {
+    fn call(&mut self, function: &PickleValue, arguments: &PickleValue) -> Result<PickleValue, String> {
+        let (PickleValue::Name(name), PickleValue::Tuple(arguments)) = (function, arguments) else {
             return Err("a pickle that calls what is no function".into());
         };
         match (name, &arguments[..]) {
             (Name::OrderedDict, []) => Ok(self.new_dict()),
             // (storage, offset, dimensions, strides, requires_grad, hooks)
-            (Name::RebuildTensor, [Value::Storage(storage), Value::Int(offset), dims, strides, ..]) => {
+            (Name::RebuildTensor, [PickleValue::Storage(storage), PickleValue::Int(offset), dims, strides, ..]) => {
                 let (offset, dims, strides) = (usize::try_from(*offset).ok(), sizes(dims), sizes(strides));
                 let (Some(offset), Some(dims), Some(strides)) = (offset, dims, strides) else {
                     return Err("a tensor of impossible size".into());
                 };
-                Ok(Value::Tensor(Rc::new(View { storage: storage.clone(), offset, dims, strides })))
+                Ok(PickleValue::Tensor(Rc::new(StorageView { storage: storage.clone(), offset, dims, strides })))
             }
-            (Name::RebuildParameter, [tensor @ Value::Tensor(_), ..]) => Ok(tensor.clone()),
+            (Name::RebuildParameter, [tensor @ PickleValue::Tensor(_), ..]) => Ok(tensor.clone()),
             _ => Err(format!("a pickle that calls {name:?} in another way than PyTorch does")),
         }
     }
 
     /// The tensors of a dict, or of the network in it.
-    fn network(&self, root: &Value) -> Option<Vec<(String, Rc<View>)>> {
-        let Value::Dict(at) = root else { return None };
+    fn network(&self, root: &PickleValue) -> Option<Vec<(String, Rc<StorageView>)>> {
+        let PickleValue::Dict(at) = root else { return None };
         let items = self.dicts.get(*at)?;
-        let tensor = |(key, value): &(Value, Value)| match (key, value) {
-            (Value::Text(key), Value::Tensor(view)) => Some((key.to_string(), view.clone())),
+        let tensor = |(key, value): &(PickleValue, PickleValue)| match (key, value) {
+            (PickleValue::Text(key), PickleValue::Tensor(view)) => Some((key.to_string(), view.clone())),
             _ => None,
         };
         let own: Vec<_> = items.iter().filter_map(tensor).collect();
@@ -238,8 +240,9 @@ impl Machine {
             return Some(own);
         }
         let named = |wanted: &&str| {
-            let (_, value) = items.iter().find(|(key, _)| matches!(key, Value::Text(key) if **key == **wanted))?;
-            let Value::Dict(at) = value else { return None };
+            let (_, value) =
+                items.iter().find(|(key, _)| matches!(key, PickleValue::Text(key) if **key == **wanted))?;
+            let PickleValue::Dict(at) = value else { return None };
             let found: Vec<_> = self.dicts.get(*at)?.iter().filter_map(tensor).collect();
             (!found.is_empty()).then_some(found)
         };
@@ -251,10 +254,10 @@ fn underflow() -> String {
     "a pickle that takes more than it has".into()
 }
 
-fn tuple(values: Vec<Value>) -> Result<Value, String> {
-    fn depth(value: &Value) -> usize {
+fn tuple(values: Vec<PickleValue>) -> Result<PickleValue, String> {
+    fn depth(value: &PickleValue) -> usize {
         match value {
-            Value::Tuple(inner) => 1 + inner.iter().map(depth).max().unwrap_or(0),
+            PickleValue::Tuple(inner) => 1 + inner.iter().map(depth).max().unwrap_or(0),
             _ => 0,
         }
     }
@@ -262,20 +265,20 @@ fn tuple(values: Vec<Value>) -> Result<Value, String> {
     if values.iter().map(depth).max().unwrap_or(0) >= DEEPEST {
         return Err("a pickle of tuples inside tuples inside tuples".into());
     }
-    Ok(Value::Tuple(values.into()))
+    Ok(PickleValue::Tuple(values.into()))
 }
 
-fn global(module: &str, name: &str) -> Result<Value, String> {
-    Ok(Value::Name(match (module, name) {
+fn global(module: &str, name: &str) -> Result<PickleValue, String> {
+    Ok(PickleValue::Name(match (module, name) {
         ("collections", "OrderedDict") => Name::OrderedDict,
         ("torch._utils", "_rebuild_tensor_v2") => Name::RebuildTensor,
         ("torch._utils", "_rebuild_parameter") => Name::RebuildParameter,
-        ("torch", "FloatStorage") => Name::Storage(Number::F32),
-        ("torch", "DoubleStorage") => Name::Storage(Number::F64),
-        ("torch", "HalfStorage") => Name::Storage(Number::F16),
-        ("torch", "BFloat16Storage") => Name::Storage(Number::Bf16),
+        ("torch", "FloatStorage") => Name::Storage(StorageNumber::F32),
+        ("torch", "DoubleStorage") => Name::Storage(StorageNumber::F64),
+        ("torch", "HalfStorage") => Name::Storage(StorageNumber::F16),
+        ("torch", "BFloat16Storage") => Name::Storage(StorageNumber::Bf16),
         ("torch", "LongStorage" | "IntStorage" | "ShortStorage" | "CharStorage" | "ByteStorage" | "BoolStorage") => {
-            Name::Storage(Number::Integer)
+            Name::Storage(StorageNumber::Integer)
         }
         _ => {
             let (module, name) = (printable(module), printable(name));
@@ -290,24 +293,28 @@ fn printable(name: &str) -> String {
 }
 
 /// `("storage", type, key, device, number of elements)`.
-fn storage(identification: &Value) -> Result<Value, String> {
-    let Value::Tuple(parts) = identification else { return Err("a pickle with a storage that is none".into()) };
+fn storage(identification: &PickleValue) -> Result<PickleValue, String> {
+    let PickleValue::Tuple(parts) = identification else { return Err("a pickle with a storage that is none".into()) };
     match &parts[..] {
-        [Value::Text(kind), Value::Name(Name::Storage(number)), Value::Text(key), _, Value::Int(len)]
-            if &**kind == "storage" =>
-        {
+        [
+            PickleValue::Text(kind),
+            PickleValue::Name(Name::Storage(number)),
+            PickleValue::Text(key),
+            _,
+            PickleValue::Int(len),
+        ] if &**kind == "storage" => {
             let len = usize::try_from(*len).map_err(|_| "a storage of impossible size".to_string())?;
-            Ok(Value::Storage(Rc::new(Storage { number: *number, key: key.to_string(), len })))
+            Ok(PickleValue::Storage(Rc::new(Storage { number: *number, key: key.to_string(), len })))
         }
         _ => Err("a pickle with a storage that is none".into()),
     }
 }
 
 /// A tuple of a few sizes.
-fn sizes(value: &Value) -> Option<Vec<usize>> {
-    let Value::Tuple(parts) = value else { return None };
-    let size = |part: &Value| match part {
-        Value::Int(n) => usize::try_from(*n).ok(),
+fn sizes(value: &PickleValue) -> Option<Vec<usize>> {
+    let PickleValue::Tuple(parts) = value else { return None };
+    let size = |part: &PickleValue| match part {
+        PickleValue::Int(n) => usize::try_from(*n).ok(),
         _ => None,
     };
     (parts.len() <= 8).then(|| parts.iter().map(size).collect()).flatten()

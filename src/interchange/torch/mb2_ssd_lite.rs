@@ -1,9 +1,9 @@
 //! pytorch-ssd's `mb2-ssd-lite`: a whole detector, its boxes and scores written down as that project decodes them.
 
-use super::writer::{Normed, STRIDES, Writer};
+use super::writer::{Normed, PickleWriter, STRIDES};
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::Array;
-use crate::interchange::graph::node::{Node, Op};
+use crate::interchange::graph::array::ConstantArray;
+use crate::interchange::graph::node::{GraphNode, Op};
 
 /// Side of its input in pixels.
 pub const SIZE: usize = 300;
@@ -18,7 +18,7 @@ const MAPS: usize = 6;
 const ANCHORS: usize = 6;
 
 /// Adds the network behind `image`; returns the outputs' names.
-pub fn detector(writer: &mut Writer, image: &str) -> Result<Vec<String>, InterchangeError> {
+pub fn detector(writer: &mut PickleWriter, image: &str) -> Result<Vec<String>, InterchangeError> {
     let mut maps = Vec::new();
     let stem = Normed { conv: "base_net.0.0", norm: "base_net.0.1", stride: 2, relu6: true };
     let (mut at, mut channels) = writer.normed(image, stem)?;
@@ -38,8 +38,8 @@ pub fn detector(writer: &mut Writer, image: &str) -> Result<Vec<String>, Interch
     }
     let (boxes, _) = heads(writer, "regression_headers", &maps)?;
     let (logits, columns) = heads(writer, "classification_headers", &maps)?;
-    writer.draft.add(Node::new(Op::Softmax, &[&logits], "scores"));
-    let decode = Node::new(Op::DetectionOutput, &[&boxes, "scores"], "boxes")
+    writer.draft.add(GraphNode::new(Op::Softmax, &[&logits], "scores"));
+    let decode = GraphNode::new(Op::DetectionOutput, &[&boxes, "scores"], "boxes")
         .with("weights", vec![10.0f32, 10.0, 5.0, 5.0])
         .with("order", "xy")
         .with("rule", "pytorch-ssd")
@@ -49,7 +49,7 @@ pub fn detector(writer: &mut Writer, image: &str) -> Result<Vec<String>, Interch
 }
 
 /// The predictors of one kind on all maps, joined; returns their name and the columns for each anchor.
-fn heads(writer: &mut Writer, kind: &str, maps: &[String]) -> Result<(String, usize), InterchangeError> {
+fn heads(writer: &mut PickleWriter, kind: &str, maps: &[String]) -> Result<(String, usize), InterchangeError> {
     let (mut parts, mut columns) = (Vec::new(), 0);
     for (i, map) in maps.iter().enumerate() {
         let prefix = format!("{kind}.{i}");
@@ -64,16 +64,16 @@ fn heads(writer: &mut Writer, kind: &str, maps: &[String]) -> Result<(String, us
         };
         columns = channels / ANCHORS;
         let [moved, flat, shape] = ["nhwc", "flat", "shape"].map(|part| format!("{prefix}/{part}"));
-        writer.draft.add(Node::new(Op::Transpose, &[&end], &moved).with("perm", [0i64, 2, 3, 1]));
+        writer.draft.add(GraphNode::new(Op::Transpose, &[&end], &moved).with("perm", [0i64, 2, 3, 1]));
         let target = vec![1.0, -1.0, columns as f32];
-        if let Some(array) = Array::new(vec![3], target) {
+        if let Some(array) = ConstantArray::new(vec![3], target) {
             writer.draft.literal(&shape, array);
         }
-        writer.draft.add(Node::new(Op::Reshape, &[&moved, &shape], &flat));
+        writer.draft.add(GraphNode::new(Op::Reshape, &[&moved, &shape], &flat));
         parts.push(flat);
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let joined = format!("{kind}/joined");
-    writer.draft.add(Node::new(Op::Concat, &parts, &joined).with("axis", 1i64));
+    writer.draft.add(GraphNode::new(Op::Concat, &parts, &joined).with("axis", 1i64));
     Ok((joined, columns))
 }

@@ -7,7 +7,7 @@ use tract_onnx::prelude::f16;
 
 use super::state_dict::{MOST_NUMBERS, StateDict};
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::Array;
+use crate::interchange::graph::array::ConstantArray;
 
 /// True if the bytes begin as such a file does: the length of its table, then the table.
 pub fn is_safetensors(bytes: &[u8]) -> bool {
@@ -29,7 +29,7 @@ pub fn read(path: &Path, bytes: &[u8]) -> Result<StateDict, InterchangeError> {
         let Some(data) = floats(view.dtype(), view.data()) else { continue };
         numbers = numbers.saturating_add(data.len());
         let dims = view.shape().to_vec();
-        let sound = Array::new(dims.clone(), data).filter(|_| numbers <= MOST_NUMBERS);
+        let sound = ConstantArray::new(dims.clone(), data).filter(|_| numbers <= MOST_NUMBERS);
         let array = sound.ok_or_else(|| {
             let expected = "values for its dimensions, and not too many";
             let help = "download the file or save it again";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::array::Array;
+use crate::interchange::graph::array::ConstantArray;
 
 /// More numbers than a network of this family has; keeps a hostile file from filling memory.
 pub const MOST_NUMBERS: usize = 1 << 26;
@@ -12,7 +12,7 @@ pub const MOST_NUMBERS: usize = 1 << 26;
 /// The tensors by name. Numbers that are no floats (counters of batches) are left out.
 #[derive(Debug, Default)]
 pub struct StateDict {
-    pub tensors: BTreeMap<String, Array>,
+    pub tensors: BTreeMap<String, ConstantArray>,
 }
 
 /// The prefix that wrappers put before every name.
@@ -40,7 +40,7 @@ impl StateDict {
     ///
     /// # Errors
     /// If it is not there.
-    pub fn take(&mut self, path: &Path, name: &str) -> Result<Array, InterchangeError> {
+    pub fn take(&mut self, path: &Path, name: &str) -> Result<ConstantArray, InterchangeError> {
         let missing = || {
             let help = "the file is not the whole network; save its whole state_dict()";
             InterchangeError::tensor(path, name, "nothing", "a tensor of that name", help)

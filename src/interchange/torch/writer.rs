@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::state_dict::StateDict;
 use crate::interchange::InterchangeError;
-use crate::interchange::graph::draft::Draft;
-use crate::interchange::graph::node::{Node, Op};
+use crate::interchange::graph::draft::GraphDraft;
+use crate::interchange::graph::node::{GraphNode, Op};
 
 /// PyTorch's default, which all these networks keep.
 const EPSILON: f32 = 1e-5;
@@ -13,10 +13,10 @@ const EPSILON: f32 = 1e-5;
 /// Strides of MobileNetV2's seventeen blocks.
 pub const STRIDES: [i64; 17] = [1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1];
 
-pub struct Writer<'a> {
+pub struct PickleWriter<'a> {
     pub path: &'a Path,
     pub dict: StateDict,
-    pub draft: Draft,
+    pub draft: GraphDraft,
 }
 
 /// A convolution with batch norm behind it, by the names of their modules.
@@ -34,7 +34,7 @@ pub struct BlockNames {
     pub project: [String; 2],
 }
 
-impl Writer<'_> {
+impl PickleWriter<'_> {
     /// Stores a tensor under its own name.
     fn store(&mut self, name: &str) -> Result<Vec<usize>, InterchangeError> {
         let array = self.dict.take(self.path, name)?;
@@ -59,11 +59,11 @@ impl Writer<'_> {
         }
         let group = if inner == 1 && out > 1 { out } else { 1 };
         let [v, h] = [kh, kw].map(|k| (k / 2) as i64);
-        let node = Node::new(Op::Conv, &inputs, &end)
+        let node = GraphNode::new(Op::Conv, &inputs, &end)
             .with("group", group as i64)
             .with("strides", [stride; 2])
             .with("pads", [v, h, v, h]);
-        self.draft.add(Node { name: name.into(), ..node });
+        self.draft.add(GraphNode { name: name.into(), ..node });
         Ok((end, out))
     }
 
@@ -76,11 +76,12 @@ impl Writer<'_> {
         }
         let mut end = format!("{}/norm", layer.norm);
         let [gamma, beta, mean, variance] = &parts;
-        let norm = Node::new(Op::BatchNorm, &[&inside, gamma, beta, mean, variance], &end).with("epsilon", EPSILON);
+        let norm =
+            GraphNode::new(Op::BatchNorm, &[&inside, gamma, beta, mean, variance], &end).with("epsilon", EPSILON);
         self.draft.add(norm);
         if layer.relu6 {
             let active = format!("{}/relu6", layer.norm);
-            self.draft.add(Node::new(Op::Clip, &[&end], &active).with("min", 0.0f32).with("max", 6.0f32));
+            self.draft.add(GraphNode::new(Op::Clip, &[&end], &active).with("min", 0.0f32).with("max", 6.0f32));
             end = active;
         }
         Ok((end, channels))
@@ -106,7 +107,7 @@ impl Writer<'_> {
         let (mut end, out) = self.normed(&at, Normed { conv, norm, stride: 1, relu6: false })?;
         if stride == 1 && out == channels {
             let sum = format!("{conv}/sum");
-            self.draft.add(Node::new(Op::Add, &[input, &end], &sum));
+            self.draft.add(GraphNode::new(Op::Add, &[input, &end], &sum));
             end = sum;
         }
         Ok((end, out, expanded))

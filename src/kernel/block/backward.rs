@@ -1,12 +1,12 @@
 //! The backward pass of a block: cut into pieces that go to the threads.
 
-use super::piece::{Backward, Piece, Tensors};
+use super::piece::{Backward, BackwardTensors, Piece};
 use super::staging::is_staged;
-use super::{Block, BlockGradients, FORK_MACS, Input, LayerSums};
+use super::{BlockGradients, BlockInput, BlockLayers, FORK_MACS, LayerSums};
 use crate::kernel::activation;
 use crate::kernel::isa::Isa;
-use crate::kernel::shape::Kind;
-use crate::kernel::workspace::{Loan, Packed, Partial, Pooled};
+use crate::kernel::shape::KernelKind;
+use crate::kernel::workspace::{Loan, PackedWeights, Partial, Pooled};
 use rayon::prelude::*;
 
 /// The backward pass. `y` is the output where it ends in ReLU6, `kept` the expanded tensor where forward kept it.
@@ -15,8 +15,8 @@ use rayon::prelude::*;
 /// If a buffer's length disagrees with the geometry, or the input gradient of a dense expansion is asked for.
 pub fn block_backward(
     isa: Isa,
-    block: &Block,
-    x: Input,
+    block: &BlockLayers,
+    x: BlockInput,
     y: Option<&[f32]>,
     dy: &[f32],
     kept: Option<&[u16]>,
@@ -28,11 +28,14 @@ pub fn block_backward(
     assert_eq!((x.len(), dy.len()), (input.input_len(), project.output_len()), "gradients of {input:?}");
     assert_eq!(y.map(<[f32]>::len), project.relu6.then_some(dy.len()), "the output of {project:?}");
     let BlockGradients { dx, sums } = out;
-    assert!(dx.as_ref().is_none_or(|d| d.len() == x.len() && input.kind != Kind::Dense), "input gradient of {input:?}");
-    let mut packed = Packed::take();
+    assert!(
+        dx.as_ref().is_none_or(|d| d.len() == x.len() && input.kind != KernelKind::Dense),
+        "input gradient of {input:?}"
+    );
+    let mut packed = PackedWeights::take();
     let ready = Backward::pack(isa, block, kept.is_some(), dx.is_some(), &mut packed);
     let staged = kept.is_some() && is_staged(&block.geometries(), rayon::current_num_threads());
-    let pieces = cut(block, Tensors { x, y, dy, kept }, dx, staged);
+    let pieces = cut(block, BackwardTensors { x, y, dy, kept }, dx, staged);
     match sums {
         mut sums if staged => pieces.into_iter().for_each(|piece| ready.staged(piece, sums.as_mut())),
         None => pieces.into_iter().for_each(|piece| ready.piece(piece, None)),
@@ -41,7 +44,12 @@ pub fn block_backward(
 }
 
 /// The pieces of the work: whole images where it is `staged`, else bands of their rows.
-fn cut<'a>(block: &Block, tensors: Tensors<'a>, dx: Option<&'a mut [f32]>, staged: bool) -> Vec<Piece<'a>> {
+fn cut<'a>(
+    block: &BlockLayers,
+    tensors: BackwardTensors<'a>,
+    dx: Option<&'a mut [f32]>,
+    staged: bool,
+) -> Vec<Piece<'a>> {
     let (p, n, input) = (block.plane(), block.project.geometry.n, block.input());
     // A dense expansion has another input height than the depthwise layer; it wants no input gradient.
     let row = p.w * input.cin;

@@ -3,13 +3,13 @@
 use super::kept::KeptBand;
 use super::ring::{Ring, new_rows, ring_rows};
 use super::staging::is_staged;
-use super::{Block, FORK_MACS, Input, Keep, activated, expand_rows};
+use super::{BlockInput, BlockLayers, FORK_MACS, Keep, activated, expand_rows};
 use crate::kernel::ChannelSums;
-use crate::kernel::depthwise::{Band, NineTaps, Weights, forward_rows};
-use crate::kernel::gemm::{End, Panels, Rows, product};
+use crate::kernel::depthwise::{Band, NineTaps, PackedTaps, forward_rows};
+use crate::kernel::gemm::{GemmEpilogue, MatrixRows, Panels, product};
 use crate::kernel::isa::Isa;
-use crate::kernel::shape::Kind;
-use crate::kernel::workspace::{Packed, Pooled, Workspace};
+use crate::kernel::shape::KernelKind;
+use crate::kernel::workspace::{PackedWeights, Pooled, Workspace};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use std::ops::Range;
 /// If a buffer's length disagrees with the geometry or the layers do not follow one another.
 pub fn block_forward(
     isa: Isa,
-    block: &Block,
+    block: &BlockLayers,
     x: &[f32],
     y: &mut [f32],
     observed: Option<&mut [ChannelSums]>,
@@ -30,15 +30,15 @@ pub fn block_forward(
     let d = block.depthwise.geometry;
     let fits = |kept: &Option<&mut [u16]>, len: usize| kept.as_ref().is_none_or(|k| k.len() == len);
     assert!(fits(&keep.expansion, d.input_len()) && fits(&keep.input, x.len()), "what is kept of {d:?}");
-    let pointwise = block.expand.as_ref().is_some_and(|e| e.geometry.kind == Kind::Pointwise);
+    let pointwise = block.expand.as_ref().is_some_and(|e| e.geometry.kind == KernelKind::Pointwise);
     assert!(
         (pointwise || keep.input.is_none()) && (block.expand.is_some() || keep.expansion.is_none()),
         "kept of {d:?}"
     );
     assert_eq!(x.len(), block.input().input_len(), "input of {:?}", block.input());
     assert_eq!(y.len(), block.project.geometry.output_len(), "output of {:?}", block.project.geometry);
-    let mut packed = Packed::take();
-    let Packed { panels: [expand, project, _], taps: [taps, _] } = &mut *packed;
+    let mut packed = PackedWeights::take();
+    let PackedWeights { panels: [expand, project, _], taps: [taps, _] } = &mut *packed;
     let pack_expand = || {
         if let Some(e) = &block.expand {
             expand.pack(isa, e.weight, e.scale, e.bias);
@@ -66,7 +66,7 @@ pub fn block_forward(
             (&x[i * image..][..image], rows, y, keep)
         })
         .collect();
-    let run = |(x, rows, y, keep): Part| ready.band((x, x), rows, y, watch, keep);
+    let run = |(x, rows, y, keep): BandPart| ready.band((x, x), rows, y, watch, keep);
     let seen: Vec<[ChannelSums; 2]> = if staged {
         let images = x.chunks_exact(image).zip(rest.chunks_exact_mut(p.oh * row));
         images.map(|(x, y)| ready.staged(x, y, keep.take(image, p.h * p.w * p.c), watch)).collect()
@@ -88,16 +88,16 @@ pub fn block_forward(
 }
 
 /// A band's image, output rows, where they go, and where its share is kept.
-type Part<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Keep<'a>);
+type BandPart<'a> = (&'a [f32], Range<usize>, &'a mut [f32], Keep<'a>);
 
 /// A block's numbers made ready for the forward pass.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub(super) isa: Isa,
-    pub(super) block: &'a Block<'a>,
+    pub(super) block: &'a BlockLayers<'a>,
     pub(super) expand: &'a Panels,
     pub(super) project: &'a Panels,
-    pub(super) taps: &'a Weights,
+    pub(super) taps: &'a PackedTaps,
 }
 
 impl Forward<'_> {
@@ -130,7 +130,7 @@ impl Forward<'_> {
             if let Some(layer) = &block.expand {
                 for piece in ring.pieces(new_rows(&mut made, need.clone())) {
                     let to = &mut ring.data[piece.start % ring.rows * row..];
-                    expand_rows(self.isa, layer, self.expand, Input::Whole(x), piece.clone(), patches, to);
+                    expand_rows(self.isa, layer, self.expand, BlockInput::Whole(x), piece.clone(), patches, to);
                     kept.take(piece, to);
                 }
             }
@@ -150,17 +150,17 @@ impl Forward<'_> {
             }
             let at = (start - rows.start) * p.ow * cout;
             let (end, aux) = match block.residual {
-                true => (End::Add, Some(&added[start * p.ow * cout..])),
+                true => (GemmEpilogue::Add, Some(&added[start * p.ow * cout..])),
                 false => (activated(&project), None),
             };
-            let wide = Rows { data: wide, stride: cin };
+            let wide = MatrixRows { data: wide, stride: cin };
             product(self.isa, pixels, wide, self.project, &mut y[at..][..pixels * cout], end, aux);
         }
         // Rows that no output reads, where padding is odd: kept all the same, and part of the layer's input.
         if let (Some(layer), true) = (&block.expand, counted_to(&made, &own) < own.end && (watch || kept.wants())) {
             for y in counted_to(&made, &own)..own.end {
                 let to = &mut ring.data[y % ring.rows * row..];
-                expand_rows(self.isa, layer, self.expand, Input::Whole(x), y..y + 1, patches, to);
+                expand_rows(self.isa, layer, self.expand, BlockInput::Whole(x), y..y + 1, patches, to);
                 if watch {
                     seen[0].add(&to[..row], p.c);
                 }

@@ -35,25 +35,25 @@ impl<'a> Keep<'a> {
 
 /// A block's input in the backward pass.
 #[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
+pub enum BlockInput<'a> {
     Whole(&'a [f32]),
     /// As forward kept it.
     Half(&'a [u16]),
 }
 
-impl<'a> Input<'a> {
+impl<'a> BlockInput<'a> {
     pub(super) fn len(self) -> usize {
         match self {
-            Input::Whole(x) => x.len(),
-            Input::Half(x) => x.len(),
+            BlockInput::Whole(x) => x.len(),
+            BlockInput::Half(x) => x.len(),
         }
     }
 
     /// Some of its numbers.
     pub(super) fn part(self, numbers: Range<usize>) -> Self {
         match self {
-            Input::Whole(x) => Input::Whole(&x[numbers]),
-            Input::Half(x) => Input::Half(&x[numbers]),
+            BlockInput::Whole(x) => BlockInput::Whole(&x[numbers]),
+            BlockInput::Half(x) => BlockInput::Half(&x[numbers]),
         }
     }
 
@@ -63,8 +63,8 @@ impl<'a> Input<'a> {
         'a: 'b,
     {
         match self {
-            Input::Whole(x) => x,
-            Input::Half(x) => {
+            BlockInput::Whole(x) => x,
+            BlockInput::Half(x) => {
                 let wide = buffer.first(x.len());
                 widen(isa, x, wide);
                 wide
@@ -75,8 +75,8 @@ impl<'a> Input<'a> {
     /// Its numbers, where nothing rounds them.
     pub(super) fn whole(self) -> &'a [f32] {
         match self {
-            Input::Whole(x) => x,
-            Input::Half(_) => panic!("only inputs of pointwise expansions are kept in 16 bits"),
+            BlockInput::Whole(x) => x,
+            BlockInput::Half(_) => panic!("only inputs of pointwise expansions are kept in 16 bits"),
         }
     }
 }

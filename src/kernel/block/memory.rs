@@ -7,7 +7,7 @@ use crate::kernel::dense;
 use crate::kernel::depthwise::Plane;
 use crate::kernel::gemm::Panels;
 use crate::kernel::isa::Isa;
-use crate::kernel::shape::{ConvGeometry, Kind};
+use crate::kernel::shape::{ConvGeometry, KernelKind};
 
 /// Numbers in workspaces, buffer by buffer. Buffers only grow, so that of all blocks of a network is the largest of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,11 +46,11 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
     let isa = Isa::best();
     // As packed for the forward pass and, transposed, for the gradient of the input: about the same.
     let panels = |g: &ConvGeometry| match g.kind {
-        Kind::Depthwise => 0,
+        KernelKind::Depthwise => 0,
         _ => Panels::len_of(isa, g.weight_len() / g.cout, g.cout),
     };
     if let [layer] = layers
-        && layer.kind == Kind::Dense
+        && layer.kind == KernelKind::Dense
     {
         let dense::DenseWorkspace { packed, tile, patches, piece } = dense::workspace(isa, layer, backward, threads);
         let (packed, tiles) = ([packed, 0, 0], [tile, 0, 0, 0, 0, 0]);
@@ -72,7 +72,7 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
         let ring = if expand.is_empty() { 0 } else { ring_rows(&p, height) * row };
         // What an expansion is made from: unrolled, or made wide.
         let patches = expand.iter().map(|e| match e.kind {
-            Kind::Dense => rows * e.ow * e.weight_len() / e.cout,
+            KernelKind::Dense => rows * e.ow * e.weight_len() / e.cout,
             _ => back(rows * e.w * e.cin),
         });
         let masked = if project.relu6 { height * p.ow * project.cout } else { 0 };

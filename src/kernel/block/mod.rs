@@ -21,25 +21,25 @@ mod tile;
 
 use super::dense;
 use super::depthwise::Plane;
-use super::gemm::{End, Panels, Rows, product};
+use super::gemm::{GemmEpilogue, MatrixRows, Panels, product};
 use super::isa::Isa;
 use super::line_buffer::LineBuffer;
-use super::shape::{ConvGeometry, Kind, Layer};
+use super::shape::{ConvGeometry, KernelKind, LayerValues};
 use std::ops::Range;
 
 pub use backward::block_backward;
 pub use forward::block_forward;
-pub use kept::{Input, Keep};
+pub use kept::{BlockInput, Keep};
 pub use memory::{BlockWorkspace, block_workspace};
 
 /// The layers of a block and how they hang together: `y = project(depthwise(expand(x))) (+ x)`.
 #[derive(Clone, Copy, Debug)]
-pub struct Block<'a> {
+pub struct BlockLayers<'a> {
     /// Pointwise or dense.
-    pub expand: Option<Layer<'a>>,
+    pub expand: Option<LayerValues<'a>>,
     /// 3x3 at stride 1 or 2.
-    pub depthwise: Layer<'a>,
-    pub project: Layer<'a>,
+    pub depthwise: LayerValues<'a>,
+    pub project: LayerValues<'a>,
     /// True if the input is added to the (linear) output.
     pub residual: bool,
 }
@@ -70,10 +70,10 @@ const FORK_MACS: usize = 1 << 19;
 /// Weights below which one thread packs them all.
 const FORK_WEIGHTS: usize = 1 << 15;
 
-impl Block<'_> {
+impl BlockLayers<'_> {
     /// True if this operation can do such layers.
     pub fn fits(expand: Option<&ConvGeometry>, depthwise: &ConvGeometry) -> bool {
-        Plane::fits(depthwise) && expand.is_none_or(|e| e.kind != Kind::Depthwise)
+        Plane::fits(depthwise) && expand.is_none_or(|e| e.kind != KernelKind::Depthwise)
     }
 
     fn plane(&self) -> Plane {
@@ -87,7 +87,7 @@ impl Block<'_> {
     fn check(&self) {
         let (d, p) = (self.depthwise.geometry, self.project.geometry);
         assert!(
-            Plane::fits(&d) && d.kind == Kind::Depthwise && p.kind == Kind::Pointwise,
+            Plane::fits(&d) && d.kind == KernelKind::Depthwise && p.kind == KernelKind::Pointwise,
             "a block of {d:?} and {p:?}"
         );
         assert_eq!((d.n, d.oh, d.ow, d.cout), (p.n, p.h, p.w, p.cin), "a block of {d:?} and {p:?}");
@@ -152,16 +152,16 @@ fn tile_rows(layers: &[ConvGeometry], copies: usize) -> usize {
 }
 
 /// ReLU6 or nothing.
-fn activated(g: &ConvGeometry) -> End {
-    if g.relu6 { End::Clamp } else { End::Store }
+fn activated(g: &ConvGeometry) -> GemmEpilogue {
+    if g.relu6 { GemmEpilogue::Clamp } else { GemmEpilogue::Store }
 }
 
 /// Rows `rows` of the expanded tensor of one image.
 fn expand_rows(
     isa: Isa,
-    layer: &Layer,
+    layer: &LayerValues,
     panels: &Panels,
-    x: Input,
+    x: BlockInput,
     rows: Range<usize>,
     patches: &mut LineBuffer,
     to: &mut [f32],
@@ -180,13 +180,15 @@ fn expand_rows(
 fn expanded_from<'a>(
     isa: Isa,
     g: &ConvGeometry,
-    x: Input<'a>,
+    x: BlockInput<'a>,
     rows: Range<usize>,
     buffer: &'a mut LineBuffer,
-) -> Rows<'a> {
+) -> MatrixRows<'a> {
     let row = g.w * g.cin;
     match g.kind {
-        Kind::Dense => Rows { data: dense::unroll(g, x.whole(), rows, buffer), stride: g.kh * g.kw * g.cin },
-        _ => Rows { data: x.part(rows.start * row..rows.end * row).wide(isa, buffer), stride: g.cin },
+        KernelKind::Dense => {
+            MatrixRows { data: dense::unroll(g, x.whole(), rows, buffer), stride: g.kh * g.kw * g.cin }
+        }
+        _ => MatrixRows { data: x.part(rows.start * row..rows.end * row).wide(isa, buffer), stride: g.cin },
     }
 }

@@ -3,24 +3,24 @@
 
 use super::ring::{Ring, new_rows, ring_rows};
 use super::tile::{Tile, tiles};
-use super::{Block, Input, LayerSums, expand_rows, expanded_from};
+use super::{BlockInput, BlockLayers, LayerSums, expand_rows, expanded_from};
 use crate::kernel::activation;
 use crate::kernel::depthwise::{
-    Band, Mask, NineTaps, WeightGradient, Weights, backward_input_rows, backward_weight_rows, forward_rows,
+    Band, Mask, NineTaps, PackedTaps, WeightGradient, backward_input_rows, backward_weight_rows, forward_rows,
 };
-use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
+use crate::kernel::gemm::{GemmEpilogue, MatrixRows, Panels, product, weight_product};
 use crate::kernel::half_float::widen;
 use crate::kernel::isa::Isa;
 use crate::kernel::line_buffer::LineBuffer;
-use crate::kernel::shape::Layer;
-use crate::kernel::workspace::{Packed, Pooled, Workspace};
+use crate::kernel::shape::LayerValues;
+use crate::kernel::workspace::{PackedWeights, Pooled, Workspace};
 use std::ops::Range;
 
 /// The tensors that a backward pass reads, of one image or several.
 #[derive(Clone, Copy)]
-pub(super) struct Tensors<'a> {
+pub(super) struct BackwardTensors<'a> {
     /// The block's input.
-    pub(super) x: Input<'a>,
+    pub(super) x: BlockInput<'a>,
     /// The block's output, where it ends in ReLU6.
     pub(super) y: Option<&'a [f32]>,
     /// The gradient of the output.
@@ -29,7 +29,7 @@ pub(super) struct Tensors<'a> {
     pub(super) kept: Option<&'a [u16]>,
 }
 
-impl Tensors<'_> {
+impl BackwardTensors<'_> {
     /// Those of image `i` of `n`.
     pub(super) fn image(self, i: usize, n: usize) -> Self {
         let of = |len: usize| i * (len / n)..(i + 1) * (len / n);
@@ -45,7 +45,7 @@ impl Tensors<'_> {
 /// Some input rows of one image on the backward pass.
 pub(super) struct Piece<'a> {
     /// Of the whole image.
-    pub(super) tensors: Tensors<'a>,
+    pub(super) tensors: BackwardTensors<'a>,
     /// Rows of the depthwise layer's input.
     pub(super) rows: Range<usize>,
     /// Those rows of the input gradient: overwritten.
@@ -56,17 +56,17 @@ pub(super) struct Piece<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Backward<'a> {
     pub(super) isa: Isa,
-    pub(super) block: &'a Block<'a>,
+    pub(super) block: &'a BlockLayers<'a>,
     expand: &'a Panels,
     pub(super) expand_back: &'a Panels,
     pub(super) project_back: &'a Panels,
-    pub(super) taps: &'a Weights,
-    pub(super) taps_back: &'a Weights,
+    pub(super) taps: &'a PackedTaps,
+    pub(super) taps_back: &'a PackedTaps,
 }
 
 /// The maps that lie around the depthwise layer, of a tile or of a whole image.
 #[derive(Clone, Copy)]
-pub(super) struct Maps<'a> {
+pub(super) struct DepthwiseMaps<'a> {
     /// Its input: the expanded rows.
     pub(super) expanded: Band<'a>,
     /// The gradient of its output.
@@ -86,8 +86,14 @@ struct Buffers<'a> {
 impl<'a> Backward<'a> {
     /// Packs the block's weights, `keeps` where the expanded tensor was kept, `wanted` where the input gradient is
     /// wanted.
-    pub(super) fn pack(isa: Isa, block: &'a Block<'a>, keeps: bool, wanted: bool, packed: &'a mut Packed) -> Self {
-        let Packed { panels: [large, project_back, small], taps: [taps, taps_back] } = packed;
+    pub(super) fn pack(
+        isa: Isa,
+        block: &'a BlockLayers<'a>,
+        keeps: bool,
+        wanted: bool,
+        packed: &'a mut PackedWeights,
+    ) -> Self {
+        let PackedWeights { panels: [large, project_back, small], taps: [taps, taps_back] } = packed;
         // Expansions of many channels are kept: the third set of panels stays small.
         let (expand, expand_back) = if keeps { (small, large) } else { (large, small) };
         let pack_expand = || {
@@ -139,7 +145,7 @@ impl<'a> Backward<'a> {
             forward_rows(self.isa, taps, expanded, tile.out.clone(), wide, relu6);
             let g = self.output_gradient(tensors, &tile.out, masked);
             self.through_project(&tile.out, g, wide, &mut d_ring);
-            let maps = Maps { expanded, d_wide: d_ring.band(), zeros };
+            let maps = DepthwiseMaps { expanded, d_wide: d_ring.band(), zeros };
             if let Some(sums) = &mut sums {
                 self.weight_gradients(&tile, g, wide, maps, sums);
             }
@@ -166,7 +172,14 @@ impl<'a> Backward<'a> {
     }
 
     /// Puts the expanded rows `new` into the ring: widened where they were kept, else made again.
-    fn refill(&self, layer: &Layer, ring: &mut Ring, new: Range<usize>, tensors: Tensors, patches: &mut LineBuffer) {
+    fn refill(
+        &self,
+        layer: &LayerValues,
+        ring: &mut Ring,
+        new: Range<usize>,
+        tensors: BackwardTensors,
+        patches: &mut LineBuffer,
+    ) {
         let p = self.block.plane();
         let row = p.w * p.c;
         for piece in ring.pieces(new) {
@@ -182,7 +195,12 @@ impl<'a> Backward<'a> {
     }
 
     /// The gradient before the block's last activation, of output rows `out`.
-    fn output_gradient<'b>(&self, tensors: Tensors<'b>, out: &Range<usize>, masked: &'b mut LineBuffer) -> &'b [f32] {
+    fn output_gradient<'b>(
+        &self,
+        tensors: BackwardTensors<'b>,
+        out: &Range<usize>,
+        masked: &'b mut LineBuffer,
+    ) -> &'b [f32] {
         let row = self.block.plane().ow * self.block.project.geometry.cout;
         let of = out.start * row..out.end * row;
         let g = &tensors.dy[of.clone()];
@@ -201,16 +219,16 @@ impl<'a> Backward<'a> {
             let (skip, pixels) = ((piece.start - out.start) * p.ow, piece.len() * p.ow);
             let fresh = &mut ring.data[piece.start % ring.rows * row..][..pixels * project.cin];
             let (end, aux) = match self.block.depthwise.geometry.relu6 {
-                true => (End::Mask, Some(&wide[skip * project.cin..])),
-                false => (End::Store, None),
+                true => (GemmEpilogue::Mask, Some(&wide[skip * project.cin..])),
+                false => (GemmEpilogue::Store, None),
             };
-            let g = Rows { data: &g[skip * project.cout..], stride: project.cout };
+            let g = MatrixRows { data: &g[skip * project.cout..], stride: project.cout };
             product(self.isa, pixels, g, self.project_back, fresh, end, aux);
         }
     }
 
     /// Adds the share of the tile's own rows to the weight gradients of project and depthwise.
-    fn weight_gradients(&self, tile: &Tile, g: &[f32], wide: &[f32], maps: Maps, sums: &mut [LayerSums]) {
+    fn weight_gradients(&self, tile: &Tile, g: &[f32], wide: &[f32], maps: DepthwiseMaps, sums: &mut [LayerSums]) {
         let (isa, block, p, own) = (self.isa, self.block, self.block.plane(), tile.own.clone());
         if own.is_empty() {
             return;
@@ -220,7 +238,8 @@ impl<'a> Backward<'a> {
         let (skip, pixels) = ((own.start - tile.out.start) * p.ow, own.len() * p.ow);
         let g = &g[skip * cout..][..pixels * cout];
         let LayerSums { dw, db } = &mut sums[inner + 1];
-        let (left, right) = (Rows { data: &wide[skip * cin..], stride: cin }, Rows { data: g, stride: cout });
+        let (left, right) =
+            (MatrixRows { data: &wide[skip * cin..], stride: cin }, MatrixRows { data: g, stride: cout });
         weight_product(isa, [pixels, cin, cout], left, right, block.project.scale, dw);
         activation::sum_rows(isa, g, db);
         let LayerSums { dw, db } = &mut sums[inner];
@@ -229,7 +248,7 @@ impl<'a> Backward<'a> {
     }
 
     /// The input gradient of a block without expansion: rows `ready` into `to`.
-    fn through_depthwise(&self, ready: Range<usize>, maps: Maps, dy: &[f32], to: &mut [f32]) {
+    fn through_depthwise(&self, ready: Range<usize>, maps: DepthwiseMaps, dy: &[f32], to: &mut [f32]) {
         let p = self.block.plane();
         let taps = NineTaps { plane: &p, weights: self.taps_back, zeros: maps.zeros };
         backward_input_rows(self.isa, taps, maps.d_wide, ready.clone(), to, None);
@@ -242,10 +261,10 @@ impl<'a> Backward<'a> {
     /// gradients, each where it is wanted.
     fn through_expand(
         &self,
-        layer: &Layer,
+        layer: &LayerValues,
         ready: Range<usize>,
-        maps: Maps,
-        tensors: Tensors,
+        maps: DepthwiseMaps,
+        tensors: BackwardTensors,
         (to, sums): (Option<&mut [f32]>, Option<&mut LayerSums>),
         buffers: Buffers,
     ) {
@@ -265,7 +284,7 @@ impl<'a> Backward<'a> {
                 activation::sum_rows(isa, d_expanded, db);
             }
         }
-        let d = Rows { data: d_expanded, stride: p.c };
+        let d = MatrixRows { data: d_expanded, stride: p.c };
         if let Some(dw) = dw {
             let g = layer.geometry;
             let x = expanded_from(isa, &g, tensors.x, ready.clone(), buffers.patches);
@@ -273,8 +292,8 @@ impl<'a> Backward<'a> {
         }
         if let Some(to) = to {
             let (end, aux) = match block.residual {
-                true => (End::Add, Some(&tensors.dy[ready.start * p.ow * block.project.geometry.cout..])),
-                false => (End::Store, None),
+                true => (GemmEpilogue::Add, Some(&tensors.dy[ready.start * p.ow * block.project.geometry.cout..])),
+                false => (GemmEpilogue::Store, None),
             };
             product(isa, pixels, d, self.expand_back, to, end, aux);
         }

@@ -2,24 +2,24 @@
 //! of what lies along the border twice, and their weight gradients are cut by channels rather than summed by everyone.
 
 use super::forward::Forward;
-use super::piece::{Backward, Maps, Piece, Tensors};
+use super::piece::{Backward, BackwardTensors, DepthwiseMaps, Piece};
 use super::tile::owned;
-use super::{Block, Input, Keep, LayerSums, expand_rows};
+use super::{BlockInput, BlockLayers, Keep, LayerSums, expand_rows};
 use crate::kernel::ChannelSums;
 use crate::kernel::activation;
 use crate::kernel::depthwise::{
     Band, Mask, NineTaps, WeightGradient, backward_input_rows, backward_weight_rows, forward_rows,
 };
-use crate::kernel::gemm::{End, Rows, product};
+use crate::kernel::gemm::{GemmEpilogue, MatrixRows, product};
 use crate::kernel::half_float::{narrow, widen};
 use crate::kernel::line_buffer::LineBuffer;
 use crate::kernel::pointwise;
-use crate::kernel::shape::{ConvGeometry, Layer};
+use crate::kernel::shape::{ConvGeometry, LayerValues};
 use crate::kernel::workspace::{Loan, Partial, Pooled, Stages};
 use rayon::prelude::*;
 
-fn of_one_image<'a>(layer: &Layer<'a>) -> Layer<'a> {
-    Layer { geometry: ConvGeometry { n: 1, ..layer.geometry }, ..*layer }
+fn of_one_image<'a>(layer: &LayerValues<'a>) -> LayerValues<'a> {
+    LayerValues { geometry: ConvGeometry { n: 1, ..layer.geometry }, ..*layer }
 }
 
 /// Rows of a task where `rows` are shared by all threads.
@@ -44,10 +44,10 @@ impl Forward<'_> {
         let tasks = expanded.par_chunks_mut(task * row).zip(kept.par_chunks_mut(task * row)).enumerate();
         tasks.for_each(|(i, (to, kept))| {
             let rows = i * task..i * task + to.len() / row;
-            expand_rows(self.isa, layer, self.expand, Input::Whole(x), rows, &mut LineBuffer::default(), to);
+            expand_rows(self.isa, layer, self.expand, BlockInput::Whole(x), rows, &mut LineBuffer::default(), to);
             narrow(self.isa, to, kept);
         });
-        let behind = Block { expand: None, ..*block };
+        let behind = BlockLayers { expand: None, ..*block };
         let rest = Forward { block: &behind, ..*self };
         let (task, expanded) = (task_rows(p.oh), &*expanded);
         let seen: Vec<[ChannelSums; 2]> = y
@@ -67,7 +67,7 @@ impl Backward<'_> {
     pub(super) fn staged(&self, piece: Piece, sums: Option<&mut Vec<LayerSums>>) {
         let (isa, block, p, mut stages) = (self.isa, self.block, self.block.plane(), Stages::take());
         let Stages { expanded, wide, d_wide, d_expanded, masked, input, zeros, .. } = &mut *stages;
-        let Piece { tensors: Tensors { x, y, dy, kept }, dx, .. } = piece;
+        let Piece { tensors: BackwardTensors { x, y, dy, kept }, dx, .. } = piece;
         let (Some(kept), Some(layer)) = (kept, &block.expand) else { unreachable!("the stages read what was kept") };
         let (row, row_out) = (p.w * p.c, p.ow * block.project.geometry.cin);
         let zeros = &*zeros.first(row.max(row_out));
@@ -83,7 +83,7 @@ impl Backward<'_> {
         let g = dy_masked.unwrap_or(dy);
         let (wide, d_wide) = (wide.first(p.oh * row_out), d_wide.first(p.oh * row_out));
         self.staged_outputs(expanded, zeros, g, wide, d_wide);
-        let maps = Maps { expanded, d_wide: Band::whole(d_wide, p.oh), zeros };
+        let maps = DepthwiseMaps { expanded, d_wide: Band::whole(d_wide, p.oh), zeros };
         let d_expanded = d_expanded.first(p.h * row);
         let partials = self.staged_inputs(layer, maps, dy, d_expanded, dx, sums.is_some());
         let Some(sums) = sums else { return };
@@ -115,8 +115,8 @@ impl Backward<'_> {
             let relu6 = block.depthwise.geometry.relu6;
             let taps = NineTaps { plane: &p, weights: self.taps, zeros };
             forward_rows(isa, taps, expanded, start..start + rows, wide, relu6);
-            let (end, aux) = if relu6 { (End::Mask, Some(&*wide)) } else { (End::Store, None) };
-            let g = Rows { data: &g[start * p.ow * cout..], stride: cout };
+            let (end, aux) = if relu6 { (GemmEpilogue::Mask, Some(&*wide)) } else { (GemmEpilogue::Store, None) };
+            let g = MatrixRows { data: &g[start * p.ow * cout..], stride: cout };
             product(isa, rows * p.ow, g, self.project_back, d_wide, end, aux);
         });
     }
@@ -126,15 +126,15 @@ impl Backward<'_> {
     /// `learns`, of the depthwise weight and bias.
     fn staged_inputs(
         &self,
-        layer: &Layer,
-        maps: Maps,
+        layer: &LayerValues,
+        maps: DepthwiseMaps,
         dy: &[f32],
         d_expanded: &mut [f32],
         dx: Option<&mut [f32]>,
         learns: bool,
     ) -> Vec<Loan<Partial>> {
         let (isa, block, p) = (self.isa, self.block, self.block.plane());
-        let Maps { expanded, d_wide, zeros } = maps;
+        let DepthwiseMaps { expanded, d_wide, zeros } = maps;
         let (cout, row, task) = (block.project.geometry.cout, p.w * p.c, task_rows(p.h));
         let dx_rows: Vec<Option<&mut [f32]>> = match dx {
             Some(dx) => dx.chunks_mut(task * p.w * layer.geometry.cin).map(Some).collect(),
@@ -157,10 +157,10 @@ impl Backward<'_> {
             }
             if let Some(dx) = dx {
                 let (end, aux) = match block.residual {
-                    true => (End::Add, Some(&dy[rows.start * p.ow * cout..])),
-                    false => (End::Store, None),
+                    true => (GemmEpilogue::Add, Some(&dy[rows.start * p.ow * cout..])),
+                    false => (GemmEpilogue::Store, None),
                 };
-                let d = Rows { data: d_expanded, stride: p.c };
+                let d = MatrixRows { data: d_expanded, stride: p.c };
                 product(isa, rows.len() * p.w, d, self.expand_back, dx, end, aux);
             }
             let own = owned(&p, &rows);

@@ -1,7 +1,7 @@
 //! Which blocks run in stages over whole maps.
 
 use super::FORK_MACS;
-use crate::kernel::shape::{ConvGeometry, Kind};
+use crate::kernel::shape::{ConvGeometry, KernelKind};
 
 /// Numbers of the expanded map up to which stages run over it: a small second-level cache holds as many.
 const WHOLE_FLOATS: usize = 300 << 10;
@@ -11,5 +11,5 @@ pub(super) fn is_staged(layers: &[ConvGeometry], threads: usize) -> bool {
     let [expand, depthwise, project] = layers else { return false };
     let macs: usize = layers.iter().map(ConvGeometry::macs).sum();
     let small = depthwise.h * depthwise.w * depthwise.cin <= WHOLE_FLOATS;
-    expand.kind == Kind::Pointwise && project.n < threads && macs >= FORK_MACS && small
+    expand.kind == KernelKind::Pointwise && project.n < threads && macs >= FORK_MACS && small
 }

@@ -6,7 +6,7 @@ mod patches;
 mod unpacked;
 
 use super::isa::Isa;
-use super::shape::{ConvGeometry, Layer};
+use super::shape::{ConvGeometry, LayerValues};
 pub(super) use patches::unroll;
 pub(super) use unpacked::backward_input;
 
@@ -18,7 +18,7 @@ fn has_many_channels(g: &ConvGeometry) -> bool {
 }
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.
-pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
+pub(super) fn forward(isa: Isa, layer: &LayerValues, x: &[f32], y: &mut [f32]) {
     match has_many_channels(&layer.geometry) {
         true => unpacked::forward(isa, layer, x, y),
         false => packed::forward(isa, layer, x, y),
@@ -26,7 +26,7 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
 }
 
 /// `dw += scale·Σ patchesᵀ·dy`.
-pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn backward_weight(isa: Isa, layer: &LayerValues, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     match has_many_channels(&layer.geometry) {
         true => unpacked::backward_weight(isa, layer, x, dy, dw),
         false => packed::backward_weight(isa, layer, x, dy, dw),

@@ -8,11 +8,11 @@
 use super::DenseWorkspace;
 use super::patches::{fold, unroll_into, upright};
 use crate::kernel::activation;
-use crate::kernel::gemm::{End, Panels, Rows, product, weight_product};
+use crate::kernel::gemm::{GemmEpilogue, MatrixRows, Panels, product, weight_product};
 use crate::kernel::isa::Isa;
 use crate::kernel::line_buffer::LineBuffer;
-use crate::kernel::shape::{ConvGeometry, Layer};
-use crate::kernel::workspace::{Loan, Packed, Partial, Pooled, Stages};
+use crate::kernel::shape::{ConvGeometry, LayerValues};
+use crate::kernel::workspace::{Loan, PackedWeights, Partial, Pooled, Stages};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -48,7 +48,7 @@ fn depth(g: &ConvGeometry) -> usize {
 }
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.
-pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
+pub(super) fn forward(isa: Isa, layer: &LayerValues, x: &[f32], y: &mut [f32]) {
     let g = layer.geometry;
     let (inputs, outputs) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     let (together, threads) = (together(&g), sharing(&g));
@@ -60,8 +60,10 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
         let columns = |first: usize, y: &mut [f32]| {
             let n = y.len() / pixels;
             y.chunks_exact_mut(n).for_each(|y| y.copy_from_slice(&layer.bias[first..first + n]));
-            let (x, w) =
-                (Rows { data: patches, stride: pixels }, Rows { data: &layer.weight[first..], stride: g.cout });
+            let (x, w) = (
+                MatrixRows { data: patches, stride: pixels },
+                MatrixRows { data: &layer.weight[first..], stride: g.cout },
+            );
             weight_product(isa, [depth(&g), pixels, n], x, w, &layer.scale[first..first + n], y);
         };
         if threads == 1 {
@@ -102,11 +104,11 @@ fn in_columns(
 }
 
 /// `dx = (scale·dy)·wᵀ`, folded, where `dy` already went back through the activation. Overwrites `dx`.
-pub(in crate::kernel) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
+pub(in crate::kernel) fn backward_input(isa: Isa, layer: &LayerValues, dy: &[f32], dx: &mut [f32]) {
     let g = layer.geometry;
     let (inputs, outputs) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     let (together, threads) = (together(&g), sharing(&g));
-    let (mut stages, mut packed) = (Stages::take(), Packed::take());
+    let (mut stages, mut packed) = (Stages::take(), PackedWeights::take());
     for (dy, dx) in dy.chunks(together * outputs).zip(dx.chunks_mut(together * inputs)) {
         let pixels = dy.len() / g.cout;
         let panels = &mut packed.panels[0];
@@ -114,8 +116,8 @@ pub(in crate::kernel) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx:
         let panels = &*panels;
         let patches = stages.patches.first(depth(&g) * pixels);
         let rows = |first: usize, patches: &mut [f32]| {
-            let w = Rows { data: &layer.weight[first * g.cout..], stride: g.cout };
-            product(isa, patches.len() / pixels, w, panels, patches, End::Store, None);
+            let w = MatrixRows { data: &layer.weight[first * g.cout..], stride: g.cout };
+            product(isa, patches.len() / pixels, w, panels, patches, GemmEpilogue::Store, None);
         };
         let task = depth(&g).div_ceil(threads).next_multiple_of(COLUMN_STEP);
         if threads == 1 {
@@ -128,7 +130,7 @@ pub(in crate::kernel) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx:
 }
 
 /// `dw += scale·Σ patchesᵀ·dy`.
-pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn backward_weight(isa: Isa, layer: &LayerValues, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let g = layer.geometry;
     let (inputs, outputs) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     let (together, threads, depth) = (together(&g), sharing(&g), depth(&g));
@@ -138,8 +140,8 @@ pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw
         let patches = unrolled(&g, x, &mut stages.patches);
         let task = (TASK_NUMBERS / g.cout).max(1).next_multiple_of(8);
         let rows = |(i, dw): (usize, &mut [f32])| {
-            let x = Rows { data: &patches[i * task..], stride: depth };
-            let dy = Rows { data: dy, stride: g.cout };
+            let x = MatrixRows { data: &patches[i * task..], stride: depth };
+            let dy = MatrixRows { data: dy, stride: g.cout };
             weight_product(isa, [pixels, dw.len() / g.cout, g.cout], x, dy, layer.scale, dw);
         };
         if threads == 1 {

@@ -5,14 +5,14 @@
 
 use crate::kernel::activation::finish;
 use crate::kernel::isa::{Isa, fma, per_isa};
-use crate::kernel::shape::{ConvGeometry, Layer};
+use crate::kernel::shape::{ConvGeometry, LayerValues};
 use rayon::prelude::*;
 
 /// Channels kept in registers at once: 2 AVX-512, 4 AVX2 or 8 NEON registers.
 const BLOCK: usize = 32;
 
 /// The taps of one pixel: (offset of a row of C values in the source, offset of a row of C weights).
-type Taps = [(usize, usize)];
+type PixelTaps = [(usize, usize)];
 
 /// Largest kernel area (7x7) whose taps fit the list on the stack.
 pub(in crate::kernel) const MAX_TAPS: usize = 49;
@@ -20,7 +20,7 @@ pub(in crate::kernel) const MAX_TAPS: usize = 49;
 /// `out[c] = Σ source[s + c]·weight[w + c]` over taps, for one block of `B` channels from `c`.
 #[inline(always)]
 fn gather_block<const FUSED: bool, const B: usize>(
-    taps: &Taps,
+    taps: &PixelTaps,
     source: &[f32],
     weight: &[f32],
     c: usize,
@@ -37,7 +37,7 @@ fn gather_block<const FUSED: bool, const B: usize>(
 }
 
 #[inline(always)]
-fn gather<const FUSED: bool>(taps: &Taps, source: &[f32], weight: &[f32], out: &mut [f32]) {
+fn gather<const FUSED: bool>(taps: &PixelTaps, source: &[f32], weight: &[f32], out: &mut [f32]) {
     let (channels, mut c) = (out.len(), 0);
     while c + BLOCK <= channels {
         gather_block::<FUSED, BLOCK>(taps, source, weight, c, out);
@@ -184,7 +184,7 @@ fn worth_forking(g: &ConvGeometry) -> bool {
 }
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.
-pub(in crate::kernel) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
+pub(in crate::kernel) fn forward(isa: Isa, layer: &LayerValues, x: &[f32], y: &mut [f32]) {
     let g = &layer.geometry;
     let image = g.h * g.w * g.cin;
     let row = |i: usize, out: &mut [f32]| {
@@ -201,7 +201,7 @@ pub(in crate::kernel) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f3
 }
 
 /// The input gradient. Overwrites `dx`.
-pub(in crate::kernel) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
+pub(in crate::kernel) fn backward_input(isa: Isa, layer: &LayerValues, dy: &[f32], dx: &mut [f32]) {
     let g = &layer.geometry;
     let image = g.oh * g.ow * g.cout;
     let weight: Vec<f32> = layer.weight.iter().zip(layer.scale.iter().cycle()).map(|(w, s)| w * s).collect();
@@ -217,7 +217,7 @@ pub(in crate::kernel) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx:
 }
 
 /// The weight gradient, **added** to `dw`.
-pub(in crate::kernel) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(in crate::kernel) fn backward_weight(isa: Isa, layer: &LayerValues, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let g = &layer.geometry;
     let (image_in, image_out) = (g.h * g.w * g.cin, g.oh * g.ow * g.cout);
     let mut sums = vec![0.0; dw.len()];

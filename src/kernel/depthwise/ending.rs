@@ -4,7 +4,7 @@ use super::plane::Lanes;
 use crate::kernel::simd::Simd;
 
 /// The last operation on a sum before it is stored, known where a loop is compiled.
-pub(super) trait Ending: Copy {
+pub(super) trait Epilogue: Copy {
     /// ReLU6.
     const CLAMPS: bool;
     /// The sum where the output that `aux` holds lies between the bounds of ReLU6, else 0; the sum over pixels is
@@ -16,7 +16,7 @@ pub(super) trait Ending: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Ends<const CLAMPS: bool, const MASKS: bool>;
 
-impl<const CLAMPS: bool, const MASKS: bool> Ending for Ends<CLAMPS, MASKS> {
+impl<const CLAMPS: bool, const MASKS: bool> Epilogue for Ends<CLAMPS, MASKS> {
     const CLAMPS: bool = CLAMPS;
     const MASKS: bool = MASKS;
 }
@@ -28,7 +28,7 @@ pub(super) type Masked = Ends<false, true>;
 
 /// The destination of one pixel's sums; those of the pixels beside it go beside it.
 #[derive(Clone, Copy)]
-pub(super) struct Out {
+pub(super) struct PixelOut {
     pub(super) y: *mut f32,
     /// Not looked at unless the ending masks.
     pub(super) aux: *const f32,
@@ -36,7 +36,7 @@ pub(super) struct Out {
     pub(super) sums: *mut f32,
 }
 
-impl Out {
+impl PixelOut {
     /// The pixel `pixel` numbers further on, from channel `at`.
     #[inline(always)]
     pub(super) fn at(self, pixel: usize, at: usize) -> Self {
@@ -49,7 +49,7 @@ impl Out {
 
     /// Ends and stores the sums of `G` neighbouring pixels, which are `pixel` bytes apart.
     #[inline(always)]
-    pub(super) unsafe fn put<S: Simd, E: Ending, const PART: bool, const NV: usize, const G: usize>(
+    pub(super) unsafe fn put<S: Simd, E: Epilogue, const PART: bool, const NV: usize, const G: usize>(
         mut self,
         lanes: Lanes,
         pixel: usize,

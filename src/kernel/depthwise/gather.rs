@@ -1,13 +1,13 @@
 //! The sum over nine taps at every output: the forward pass, and the backward pass to the input at stride 1.
 
-use super::ending::{Clamped, Ending, Masked, Out, Plain};
-use super::plane::{Band, GROUP_ROWS, Lanes, NineTaps, Outputs, Plane, RawBand, along_row, check, each_group};
+use super::ending::{Clamped, Epilogue, Masked, PixelOut, Plain};
+use super::plane::{Band, GROUP_ROWS, Lanes, NineTaps, Plane, RawBand, RowOutputs, along_row, check, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
 
 /// The last operation on the sums.
-pub(super) enum End<'a> {
+pub(super) enum GatherEpilogue<'a> {
     Store,
     /// ReLU6.
     Clamp,
@@ -28,11 +28,11 @@ pub(in crate::kernel) struct Mask<'a> {
 /// # Panics
 /// If a buffer is too short.
 pub(in crate::kernel) fn forward(isa: Isa, taps: NineTaps, x: Band, rows: Range<usize>, y: &mut [f32], relu6: bool) {
-    gather(isa, taps, x, rows, y, if relu6 { End::Clamp } else { End::Store });
+    gather(isa, taps, x, rows, y, if relu6 { GatherEpilogue::Clamp } else { GatherEpilogue::Store });
 }
 
 /// As [`forward`], the sums ending as `end` says.
-pub(super) fn gather(isa: Isa, taps: NineTaps, x: Band, rows: Range<usize>, y: &mut [f32], end: End) {
+pub(super) fn gather(isa: Isa, taps: NineTaps, x: Band, rows: Range<usize>, y: &mut [f32], end: GatherEpilogue) {
     if rows.is_empty() {
         return;
     }
@@ -41,12 +41,12 @@ pub(super) fn gather(isa: Isa, taps: NineTaps, x: Band, rows: Range<usize>, y: &
     check(isa, taps, plane.w * c);
     assert!(x.covers(plane.inputs(rows.clone()), plane.w * c), "input of {plane:?}");
     assert!(y.len() >= rows.len() * plane.ow * c, "output of {plane:?}");
-    let mut out = Out { y: y.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };
+    let mut out = PixelOut { y: y.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };
     let mut ends = RawEnds { clamps: false, mask: RawBand::NONE };
     match end {
-        End::Store => {}
-        End::Clamp => ends.clamps = true,
-        End::Mask(Mask { outputs, sums }) => {
+        GatherEpilogue::Store => {}
+        GatherEpilogue::Clamp => ends.clamps = true,
+        GatherEpilogue::Mask(Mask { outputs, sums }) => {
             assert!(plane.stride == 1, "a masked gradient is gathered at stride 1");
             assert!(outputs.covers(rows.clone(), plane.ow * c) && sums.len() == c, "mask of {plane:?}");
             ends.mask = outputs.raw();
@@ -57,7 +57,7 @@ pub(super) fn gather(isa: Isa, taps: NineTaps, x: Band, rows: Range<usize>, y: &
     unsafe { gather_raw(isa, *plane, x.raw(), [weights.as_ptr(), zeros.as_ptr()], rows, out, ends) }
 }
 
-/// [`End`], checked.
+/// [`GatherEpilogue`], checked.
 #[derive(Clone, Copy)]
 struct RawEnds {
     clamps: bool,
@@ -70,7 +70,7 @@ per_simd! {
         x: RawBand,
         weights_and_zeros: [*const f32; 2],
         rows: Range<usize>,
-        out: Out,
+        out: PixelOut,
         ends: RawEnds,
     ) = gather_body
 }
@@ -81,7 +81,7 @@ unsafe fn gather_body<S: Simd>(
     x: RawBand,
     weights: [*const f32; 2],
     rows: Range<usize>,
-    out: Out,
+    out: PixelOut,
     RawEnds { clamps, mask }: RawEnds,
 ) {
     // SAFETY: handed on from the caller.
@@ -97,15 +97,15 @@ unsafe fn gather_body<S: Simd>(
 }
 
 #[inline(always)]
-unsafe fn all_rows<S: Simd, E: Ending, const STRIDE: usize>(
+unsafe fn all_rows<S: Simd, E: Epilogue, const STRIDE: usize>(
     plane: Plane,
     x: RawBand,
     [weights, zeros]: [*const f32; 2],
     rows: Range<usize>,
-    out: Out,
+    out: PixelOut,
     mask: RawBand,
 ) {
-    let (c, along) = (plane.c, Outputs::of(&plane));
+    let (c, along) = (plane.c, RowOutputs::of(&plane));
     let pixel = c * size_of::<f32>();
     // SAFETY: rows, columns and channels lie inside the buffers; rows that do not are read from `zeros`.
     unsafe {
@@ -154,7 +154,7 @@ unsafe fn all_rows<S: Simd, E: Ending, const STRIDE: usize>(
 #[inline(always)]
 unsafe fn neighbours<
     S: Simd,
-    E: Ending,
+    E: Epilogue,
     const NV: usize,
     const STRIDE: usize,
     const G: usize,
@@ -164,7 +164,7 @@ unsafe fn neighbours<
     lines: [*const f32; 3],
     weights: *const f32,
     pixel: usize,
-    out: Out,
+    out: PixelOut,
 ) {
     let lanes = Lanes(S::LANES);
     // SAFETY: the caller vouches for the columns.
@@ -212,13 +212,13 @@ unsafe fn neighbours<
 
 /// One output of which only `taps` of each row lie inside; `lines` point at the column that the first of them reads.
 #[inline(always)]
-unsafe fn alone<S: Simd, E: Ending, const PART: bool, const NV: usize>(
+unsafe fn alone<S: Simd, E: Epilogue, const PART: bool, const NV: usize>(
     lines: [*const f32; 3],
     taps: Range<usize>,
     weights: *const f32,
     pixel: usize,
     lanes: Lanes,
-    out: Out,
+    out: PixelOut,
 ) {
     // SAFETY: the caller vouches for the columns.
     unsafe {

@@ -12,13 +12,13 @@ mod spread;
 mod weight;
 
 use super::isa::Isa;
-use super::shape::Layer;
-use super::workspace::{Packed, Pooled, Workspace};
+use super::shape::LayerValues;
+use super::workspace::{PackedWeights, Pooled, Workspace};
 use rayon::prelude::*;
 
 pub(super) use any::MAX_TAPS;
 pub(super) use gather::{Mask, forward as forward_rows};
-pub(super) use plane::{Band, NineTaps, Plane, Weights};
+pub(super) use plane::{Band, NineTaps, PackedTaps, Plane};
 pub(super) use spread::backward_input as backward_input_rows;
 pub(super) use weight::{WeightGradient, backward_weight as backward_weight_rows};
 
@@ -26,13 +26,13 @@ pub(super) use weight::{WeightGradient, backward_weight as backward_weight_rows}
 const TASK_FLOATS: usize = 1 << 16;
 
 /// `y = act(scale·conv(x, w) + bias)`. Overwrites `y`.
-pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
+pub(super) fn forward(isa: Isa, layer: &LayerValues, x: &[f32], y: &mut [f32]) {
     let g = &layer.geometry;
     if !Plane::fits(g) {
         return any::forward(isa, layer, x, y);
     }
     let p = Plane::of(g);
-    let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
+    let (mut packed, mut workspace) = (PackedWeights::take(), Workspace::take());
     let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.forward(isa, layer.weight, layer.scale, layer.bias);
     let taps = NineTaps { plane: &p, weights: taps, zeros: zeros.first(p.w * p.c) };
@@ -47,13 +47,13 @@ pub(super) fn forward(isa: Isa, layer: &Layer, x: &[f32], y: &mut [f32]) {
 }
 
 /// The input gradient. Overwrites `dx`.
-pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]) {
+pub(super) fn backward_input(isa: Isa, layer: &LayerValues, dy: &[f32], dx: &mut [f32]) {
     let g = &layer.geometry;
     if !Plane::fits(g) {
         return any::backward_input(isa, layer, dy, dx);
     }
     let p = Plane::of(g);
-    let (mut packed, mut workspace) = (Packed::take(), Workspace::take());
+    let (mut packed, mut workspace) = (PackedWeights::take(), Workspace::take());
     let (taps, zeros) = (&mut packed.taps[0], &mut workspace.zeros);
     taps.backward(isa, layer.weight, layer.scale, p.stride);
     let taps = NineTaps { plane: &p, weights: taps, zeros: zeros.first(p.ow * p.c) };
@@ -68,7 +68,7 @@ pub(super) fn backward_input(isa: Isa, layer: &Layer, dy: &[f32], dx: &mut [f32]
 }
 
 /// The weight gradient, **added** to `dw`.
-pub(super) fn backward_weight(isa: Isa, layer: &Layer, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub(super) fn backward_weight(isa: Isa, layer: &LayerValues, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     let g = &layer.geometry;
     if !Plane::fits(g) {
         return any::backward_weight(isa, layer, x, dy, dw);

@@ -134,7 +134,7 @@ impl RawBand {
 /// Taps and the sum's start, ready for use: for every group of channels that the kernels work on together, nine rows of
 /// taps and one of starts, one group behind the other. That of channel `c` begins at `10·c`.
 #[derive(Clone, Debug, Default)]
-pub(in crate::kernel) struct Weights {
+pub(in crate::kernel) struct PackedTaps {
     numbers: Vec<f32>,
     lanes: usize,
 }
@@ -142,7 +142,7 @@ pub(in crate::kernel) struct Weights {
 /// Rows of numbers of a group of channels.
 pub(super) const GROUP_ROWS: usize = 10;
 
-impl Weights {
+impl PackedTaps {
     /// For the forward pass: `weight` `[3, 3, c]` times `scale`.
     pub(in crate::kernel) fn forward(&mut self, isa: Isa, weight: &[f32], scale: &[f32], bias: &[f32]) {
         self.fill(isa, weight, scale, Some(bias), false);
@@ -188,7 +188,7 @@ pub(in crate::kernel) type Zeros<'a> = &'a [f32];
 #[derive(Clone, Copy)]
 pub(in crate::kernel) struct NineTaps<'a> {
     pub plane: &'a Plane,
-    pub weights: &'a Weights,
+    pub weights: &'a PackedTaps,
     pub zeros: Zeros<'a>,
 }
 
@@ -268,14 +268,14 @@ pub(super) use each_group;
 /// How the outputs of a row hang together: from `first` up to `end` each has its three columns of taps inside, but for
 /// the first tap of the first where the row is `opening`, and for the last of the last where it is `closing`.
 #[derive(Clone, Copy)]
-pub(super) struct Outputs {
+pub(super) struct RowOutputs {
     pub(super) first: usize,
     pub(super) end: usize,
     pub(super) opening: bool,
     pub(super) closing: bool,
 }
 
-impl Outputs {
+impl RowOutputs {
     pub(super) fn of(plane: &Plane) -> Self {
         let inner = plane.inner();
         let opening = inner.start > 0 && plane.taps_inside(inner.start - 1) == (1, 3);

@@ -1,8 +1,8 @@
 //! The backward pass to the input: at stride 1 a sum over nine taps again, at stride 2 each input row hears of one or two
 //! output rows, and each column likewise.
 
-use super::ending::{Ending, Masked, Out, Plain};
-use super::gather::{End, Mask, gather};
+use super::ending::{Epilogue, Masked, PixelOut, Plain};
+use super::gather::{GatherEpilogue, Mask, gather};
 use super::plane::{Band, GROUP_ROWS, Lanes, NineTaps, Plane, RawBand, check, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
@@ -25,14 +25,21 @@ pub(in crate::kernel) fn backward_input(
     if plane.stride == 1 {
         let Plane { h, w, oh, ow, c, top, left, .. } = *plane;
         let turned = Plane { h: oh, w: ow, oh: h, ow: w, c, stride: 1, top: 2 - top, left: 2 - left };
-        gather(isa, NineTaps { plane: &turned, ..taps }, dy, rows, dx, mask.map_or(End::Store, End::Mask));
+        gather(
+            isa,
+            NineTaps { plane: &turned, ..taps },
+            dy,
+            rows,
+            dx,
+            mask.map_or(GatherEpilogue::Store, GatherEpilogue::Mask),
+        );
         return;
     }
     let (row, c) = (plane.w * plane.c, plane.c);
     check(isa, taps, plane.ow * c);
     assert!(dy.covers(plane.outputs(rows.clone()), plane.ow * c), "output gradient of {plane:?}");
     assert!(dx.len() >= rows.len() * row, "gradient of {plane:?}");
-    let mut out = Out { y: dx.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };
+    let mut out = PixelOut { y: dx.as_mut_ptr(), aux: std::ptr::null(), sums: std::ptr::null_mut() };
     let mask = mask.map_or(RawBand::NONE, |Mask { outputs, sums }| {
         assert!(outputs.covers(rows.clone(), row) && sums.len() == c, "mask of {plane:?}");
         out.sums = sums.as_mut_ptr();
@@ -48,7 +55,7 @@ per_simd! {
         dy: RawBand,
         weights_and_zeros: [*const f32; 2],
         rows: Range<usize>,
-        out: Out,
+        out: PixelOut,
         mask: RawBand,
     ) = spread_body
 }
@@ -59,7 +66,7 @@ unsafe fn spread_body<S: Simd>(
     dy: RawBand,
     weights: [*const f32; 2],
     rows: Range<usize>,
-    out: Out,
+    out: PixelOut,
     mask: RawBand,
 ) {
     // SAFETY: handed on from the caller.
@@ -73,12 +80,12 @@ unsafe fn spread_body<S: Simd>(
 }
 
 #[inline(always)]
-unsafe fn all_rows<S: Simd, E: Ending>(
+unsafe fn all_rows<S: Simd, E: Epilogue>(
     plane: Plane,
     dy: RawBand,
     [weights, zeros]: [*const f32; 2],
     rows: Range<usize>,
-    out: Out,
+    out: PixelOut,
     mask: RawBand,
 ) {
     let (c, row) = (plane.c, plane.ow * plane.c);
@@ -147,15 +154,15 @@ unsafe fn all_rows<S: Simd, E: Ending>(
 }
 
 /// Row of taps and line of dy; the second is null where there is only one.
-type Lines = [(usize, *const f32); 2];
+type TapLines = [(usize, *const f32); 2];
 
 /// Neighbouring pairs, `G` columns, all of whose outputs exist; `lines` point at the output before the first pair's.
 #[inline(always)]
-unsafe fn whole<S: Simd, E: Ending, const NV: usize, const LINES: usize, const PAIRS: usize, const G: usize>(
+unsafe fn whole<S: Simd, E: Epilogue, const NV: usize, const LINES: usize, const PAIRS: usize, const G: usize>(
     lines: [(usize, *const f32); LINES],
     weights: *const f32,
     pixel: usize,
-    out: Out,
+    out: PixelOut,
 ) {
     let lanes = Lanes(S::LANES);
     // SAFETY: the caller vouches for the columns.
@@ -196,14 +203,14 @@ unsafe fn whole<S: Simd, E: Ending, const NV: usize, const LINES: usize, const P
 
 /// A pair of columns of which one, or an output, may not exist; `out` is that of the row's first column and channel.
 #[inline(always)]
-unsafe fn pair<S: Simd, E: Ending, const PART: bool, const NV: usize>(
+unsafe fn pair<S: Simd, E: Epilogue, const PART: bool, const NV: usize>(
     plane: &Plane,
-    lines: Lines,
+    lines: TapLines,
     ox: usize,
     weights: *const f32,
     at: usize,
     lanes: Lanes,
-    out: Out,
+    out: PixelOut,
 ) {
     let (c, pixel) = (plane.c, plane.c * size_of::<f32>());
     // SAFETY: columns that do not lie inside are left out.

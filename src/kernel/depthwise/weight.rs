@@ -1,6 +1,6 @@
 //! The weight gradient: nine sums per channel that stay in registers over all rows.
 
-use super::plane::{Band, Lanes, Outputs, Plane, RawBand, Zeros, along_row, each_group};
+use super::plane::{Band, Lanes, Plane, RawBand, RowOutputs, Zeros, along_row, each_group};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub(in crate::kernel) fn backward_weight(
     assert!(x.covers(plane.inputs(rows.clone()), plane.w * c), "input of {plane:?}");
     assert!(dy.covers(rows.clone(), plane.ow * c) && zeros.len() >= plane.w * c, "output gradient of {plane:?}");
     assert!(dw.len() == 9 * c && db.len() == c && scale.len() == c, "weight gradient of {plane:?}");
-    let to = Gradients { scale: scale.as_ptr(), dw: dw.as_mut_ptr(), db: db.as_mut_ptr() };
+    let to = CheckedGradients { scale: scale.as_ptr(), dw: dw.as_mut_ptr(), db: db.as_mut_ptr() };
     // SAFETY: the assertions above.
     unsafe { weight_raw(isa, *plane, x.raw(), dy.raw(), zeros.as_ptr(), rows, to) }
 }
@@ -39,7 +39,7 @@ pub(in crate::kernel) struct WeightGradient<'a> {
 
 /// [`WeightGradient`] whose bounds were checked.
 #[derive(Clone, Copy)]
-struct Gradients {
+struct CheckedGradients {
     scale: *const f32,
     dw: *mut f32,
     db: *mut f32,
@@ -52,7 +52,7 @@ per_simd! {
         dy: RawBand,
         zeros: *const f32,
         rows: Range<usize>,
-        to: Gradients,
+        to: CheckedGradients,
     ) = weight_body
 }
 
@@ -63,7 +63,7 @@ unsafe fn weight_body<S: Simd>(
     dy: RawBand,
     zeros: *const f32,
     rows: Range<usize>,
-    to: Gradients,
+    to: CheckedGradients,
 ) {
     // SAFETY: handed on from the caller.
     unsafe {
@@ -84,9 +84,9 @@ unsafe fn all_rows<S: Simd, const STRIDE: usize>(
     dy: RawBand,
     zeros: *const f32,
     rows: Range<usize>,
-    to: Gradients,
+    to: CheckedGradients,
 ) {
-    let (c, along) = (plane.c, Outputs::of(&plane));
+    let (c, along) = (plane.c, RowOutputs::of(&plane));
     let pixel = c * size_of::<f32>();
     let mut places = [([zeros; 3], zeros); ROWS];
     for begin in rows.clone().step_by(ROWS) {
@@ -98,7 +98,7 @@ unsafe fn all_rows<S: Simd, const STRIDE: usize>(
                 *place = (x.lines(&plane, oy, zeros), dy.row(oy, plane.ow * c));
             }
             each_group!(0..c, at, lanes, NV, PART => {
-                let mut sums = Sums::<S, NV> { taps: [[[S::splat(0.0); NV]; 3]; 3], total: [S::splat(0.0); NV] };
+                let mut sums = TapSums::<S, NV> { taps: [[[S::splat(0.0); NV]; 3]; 3], total: [S::splat(0.0); NV] };
                 for &(lines, d) in &*places {
                     let (lines, d) = (lines.map(|line| line.add(at)), d.add(at));
                     macro_rules! alone {
@@ -132,12 +132,12 @@ unsafe fn all_rows<S: Simd, const STRIDE: usize>(
 }
 
 /// The sums for a group of channels: by tap, and the gradient alone.
-struct Sums<S: Simd, const NV: usize> {
+struct TapSums<S: Simd, const NV: usize> {
     taps: [[[S::V; NV]; 3]; 3],
     total: [S::V; NV],
 }
 
-impl<S: Simd, const NV: usize> Sums<S, NV> {
+impl<S: Simd, const NV: usize> TapSums<S, NV> {
     /// `G` outputs side by side, the first of which has its taps from `FROM` on inside, the last those up to `TO`;
     /// `lines` point at the first column that they read.
     #[inline(always)]
@@ -221,7 +221,7 @@ impl<S: Simd, const NV: usize> Sums<S, NV> {
     }
 
     #[inline(always)]
-    unsafe fn add_to<const PART: bool>(self, c: usize, at: usize, lanes: Lanes, to: Gradients) {
+    unsafe fn add_to<const PART: bool>(self, c: usize, at: usize, lanes: Lanes, to: CheckedGradients) {
         // SAFETY: the caller vouches for the channels.
         unsafe {
             let scale = lanes.load::<S, PART, NV>(to.scale.add(at));

@@ -17,7 +17,7 @@ pub(super) use weight_product::weight_product;
 
 /// The last operation on a sum before it is stored. `aux` has the shape and place of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum GemmEpilogue {
     Store,
     /// ReLU6.
     Clamp,
@@ -29,12 +29,12 @@ pub(super) enum End {
 
 /// Rows of a matrix in memory, `stride` numbers apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rows<'a> {
+pub(super) struct MatrixRows<'a> {
     pub data: &'a [f32],
     pub stride: usize,
 }
 
-impl Rows<'_> {
+impl MatrixRows<'_> {
     fn covers(&self, rows: usize, columns: usize) -> bool {
         rows == 0 || (rows - 1) * self.stride + columns <= self.data.len()
     }
@@ -44,7 +44,7 @@ impl Rows<'_> {
     }
 }
 
-/// [`Rows`] whose bounds were checked.
+/// [`MatrixRows`] whose bounds were checked.
 #[derive(Clone, Copy)]
 struct RawRows {
     data: *const f32,

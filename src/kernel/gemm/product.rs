@@ -1,7 +1,7 @@
 //! `Y = end(bias + X·B)`.
 
 use super::panels::panel_vectors;
-use super::{End, Panels, RawRows, Rows, with_rows};
+use super::{GemmEpilogue, MatrixRows, Panels, RawRows, with_rows};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 
@@ -12,26 +12,26 @@ use crate::kernel::simd::Simd;
 pub(in crate::kernel) fn product(
     isa: Isa,
     m: usize,
-    x: Rows,
+    x: MatrixRows,
     b: &Panels,
     y: &mut [f32],
-    end: End,
+    end: GemmEpilogue,
     aux: Option<&[f32]>,
 ) {
     assert_eq!(b.lanes, isa.lanes(), "packed for another instruction set");
     assert!(x.covers(m, b.k) && y.len() >= m * b.n, "matrix product outside its buffers");
-    assert!(matches!(end, End::Store | End::Clamp) == aux.is_none(), "{end:?} and its operand");
+    assert!(matches!(end, GemmEpilogue::Store | GemmEpilogue::Clamp) == aux.is_none(), "{end:?} and its operand");
     assert!(aux.is_none_or(|aux| aux.len() >= m * b.n), "second operand of {end:?}");
     let aux = aux.map_or(std::ptr::null(), <[f32]>::as_ptr);
     // SAFETY: the assertions above; the panels have the layout that `pack` gave them for these vectors.
     unsafe {
-        let out = Out { y: y.as_mut_ptr(), stride: b.n, aux, end };
+        let out = ProductPlace { y: y.as_mut_ptr(), stride: b.n, aux, end };
         product_raw(isa, [m, b.k, b.n], x.raw(), b.as_ptr(), out);
     }
 }
 
 per_simd! {
-    unsafe fn product_raw(size: [usize; 3], x: RawRows, b: *const f32, out: Out) = product_body
+    unsafe fn product_raw(size: [usize; 3], x: RawRows, b: *const f32, out: ProductPlace) = product_body
 }
 
 /// Panels of all columns up to this many bytes stay in the first-level cache while rows run.
@@ -41,7 +41,7 @@ const RESIDENT_BYTES: usize = 24 << 10;
 const ROWS_BYTES: usize = 8 << 10;
 
 #[inline(always)]
-unsafe fn product_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, b: *const f32, out: Out) {
+unsafe fn product_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, b: *const f32, out: ProductPlace) {
     // Rows in tiles of nearly equal height.
     let tiles = m.div_ceil(S::ROWS).max(1);
     let (low, higher) = (m / tiles, m % tiles);
@@ -76,15 +76,15 @@ unsafe fn product_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, b: *const f32
 
 /// The place of the product, or of a tile of it.
 #[derive(Clone, Copy)]
-struct Out {
+struct ProductPlace {
     y: *mut f32,
     stride: usize,
     /// Null where the end needs none.
     aux: *const f32,
-    end: End,
+    end: GemmEpilogue,
 }
 
-impl Out {
+impl ProductPlace {
     /// The place from row `row` and column `column` on.
     #[inline(always)]
     unsafe fn at(self, row: usize, column: usize) -> Self {
@@ -101,7 +101,7 @@ unsafe fn rows_of<S: Simd, const NV: usize>(
     k: usize,
     x: RawRows,
     panel: *const f32,
-    out: Out,
+    out: ProductPlace,
     last: usize,
 ) {
     macro_rules! call {
@@ -119,7 +119,7 @@ unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
     k: usize,
     x: RawRows,
     panel: *const f32,
-    out: Out,
+    out: ProductPlace,
     last: usize,
 ) {
     // SAFETY: k numbers of R rows, and k + 1 rows of the panel, are there.
@@ -178,7 +178,7 @@ unsafe fn tile<S: Simd, const R: usize, const NV: usize>(
 
 /// Ends and stores a tile.
 #[inline(always)]
-unsafe fn finish<S: Simd, const R: usize, const NV: usize>(mut sums: [[S::V; NV]; R], out: Out, last: usize) {
+unsafe fn finish<S: Simd, const R: usize, const NV: usize>(mut sums: [[S::V; NV]; R], out: ProductPlace, last: usize) {
     let whole = last == S::LANES;
     macro_rules! each {
         (|$sum:ident, $aux:ident| $value:expr) => {{
@@ -200,10 +200,10 @@ unsafe fn finish<S: Simd, const R: usize, const NV: usize>(mut sums: [[S::V; NV]
         }};
     }
     match out.end {
-        End::Store => {}
-        End::Clamp => each!(|sum, _aux| S::clamp6(*sum)),
-        End::Add => each!(|sum, aux| S::add(*sum, aux())),
-        End::Mask => each!(|sum, aux| S::mask6(*sum, aux())),
+        GemmEpilogue::Store => {}
+        GemmEpilogue::Clamp => each!(|sum, _aux| S::clamp6(*sum)),
+        GemmEpilogue::Add => each!(|sum, aux| S::add(*sum, aux())),
+        GemmEpilogue::Mask => each!(|sum, aux| S::mask6(*sum, aux())),
     }
     let mut line = out.y;
     for row in &sums {

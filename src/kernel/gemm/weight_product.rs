@@ -1,6 +1,6 @@
 //! `dW += scale·Xᵀ·G`.
 
-use super::{RawRows, Rows, with_rows};
+use super::{MatrixRows, RawRows, with_rows};
 use crate::kernel::isa::{Isa, per_simd};
 use crate::kernel::simd::Simd;
 
@@ -11,8 +11,8 @@ use crate::kernel::simd::Simd;
 pub(in crate::kernel) fn weight_product(
     isa: Isa,
     [m, k, n]: [usize; 3],
-    x: Rows,
-    g: Rows,
+    x: MatrixRows,
+    g: MatrixRows,
     scale: &[f32],
     dw: &mut [f32],
 ) {
@@ -20,20 +20,20 @@ pub(in crate::kernel) fn weight_product(
     assert!(dw.len() == k * n && scale.len() == n, "weight gradient [{k}, {n}]");
     // SAFETY: the assertions above.
     unsafe {
-        let to = Weights { dw: dw.as_mut_ptr(), stride: n, scale: scale.as_ptr() };
+        let to = GradientPlace { dw: dw.as_mut_ptr(), stride: n, scale: scale.as_ptr() };
         weight_raw(isa, [m, k, n], x.raw(), g.raw(), to)
     }
 }
 
 per_simd! {
-    unsafe fn weight_raw(size: [usize; 3], x: RawRows, g: RawRows, to: Weights) = weight_body
+    unsafe fn weight_raw(size: [usize; 3], x: RawRows, g: RawRows, to: GradientPlace) = weight_body
 }
 
 /// Numbers of both operands that are worked on together: half of a small second-level cache.
 const BLOCK_FLOATS: usize = 1 << 16;
 
 #[inline(always)]
-unsafe fn weight_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, g: RawRows, to: Weights) {
+unsafe fn weight_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, g: RawRows, to: GradientPlace) {
     let block = (BLOCK_FLOATS / (k + n)).clamp(64, 512);
     // Tiles of nearly equal height, in steps of four rows that are loaded together.
     let high = if k <= S::WEIGHT_ROWS {
@@ -74,13 +74,13 @@ unsafe fn weight_body<S: Simd>([m, k, n]: [usize; 3], x: RawRows, g: RawRows, to
 
 /// The place of a weight gradient, or of a tile of it.
 #[derive(Clone, Copy)]
-struct Weights {
+struct GradientPlace {
     dw: *mut f32,
     stride: usize,
     scale: *const f32,
 }
 
-impl Weights {
+impl GradientPlace {
     /// The place from row `row` and column `column` on.
     #[inline(always)]
     unsafe fn at(self, row: usize, column: usize) -> Self {
@@ -96,7 +96,7 @@ unsafe fn weight_rows<S: Simd, const NV: usize>(
     m: usize,
     x: RawRows,
     g: RawRows,
-    to: Weights,
+    to: GradientPlace,
     last: usize,
 ) {
     macro_rules! call {
@@ -120,7 +120,7 @@ unsafe fn weight_tile<S: Simd, const R: usize, const NV: usize, const WHOLE: boo
     m: usize,
     x: RawRows,
     g: RawRows,
-    to: Weights,
+    to: GradientPlace,
     last: usize,
 ) {
     // SAFETY: m rows of R and of NV vectors' numbers are there.

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::markup::Text;
+use super::markup::MarkupText;
 use crate::report::axis::{padded, range, robust, rounded, short, ticks};
 
 const WIDTH: f64 = 440.0;
@@ -20,7 +20,7 @@ const MARK_WIDTH: f64 = 15.0;
 
 /// One line; points that are not finite leave a gap.
 #[derive(Clone, Debug, Default)]
-pub struct Line {
+pub struct ChartLine {
     pub name: String,
     pub points: Vec<(f64, f64)>,
 }
@@ -42,7 +42,7 @@ pub struct Chart {
     /// Plain words, no markup.
     pub title: String,
     pub x_name: &'static str,
-    pub lines: Vec<Line>,
+    pub lines: Vec<ChartLine>,
     pub marks: Vec<ChartMark>,
     /// The range of y where it is fixed.
     pub y_range: Option<[f64; 2]>,
@@ -51,12 +51,12 @@ pub struct Chart {
 }
 
 /// From values to the places on the picture.
-struct Scale {
+struct ChartScale {
     x: [f64; 2],
     y: [f64; 2],
 }
 
-impl Scale {
+impl ChartScale {
     fn x(&self, value: f64) -> f64 {
         LEFT + (value - self.x[0]) / (self.x[1] - self.x[0]) * (WIDTH - LEFT - RIGHT)
     }
@@ -79,9 +79,13 @@ impl Chart {
         }
         let x = self.x_range.unwrap_or_else(|| padded(range(points().map(|p| p.0))));
         let y = self.y_range.unwrap_or_else(|| rounded(robust(points().map(|p| p.1).collect())));
-        let scale = Scale { x, y };
-        writeln!(out, "<figure class=\"chart\"><figcaption>{}</figcaption>", Text(&self.title))?;
-        writeln!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", Text(&self.words()))?;
+        let scale = ChartScale { x, y };
+        writeln!(out, "<figure class=\"chart\"><figcaption>{}</figcaption>", MarkupText(&self.title))?;
+        writeln!(
+            out,
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            MarkupText(&self.words())
+        )?;
         self.axes(out, &scale)?;
         self.marks(out, &scale)?;
         for (i, line) in self.lines.iter().enumerate() {
@@ -91,14 +95,14 @@ impl Chart {
         for (i, line) in self.lines.iter().enumerate() {
             let sample =
                 format!("<svg viewBox=\"0 0 28 8\" class=\"sample\"><path class=\"l{}\" d=\"M1 4H27\"/></svg>", i % 6);
-            writeln!(out, "<li>{sample}{}</li>", Text(&line.name))?;
+            writeln!(out, "<li>{sample}{}</li>", MarkupText(&line.name))?;
         }
         writeln!(out, "</ul></figure>")
     }
 
     /// The chart in words: where each line begins and ends.
     fn words(&self) -> String {
-        let of_line = |line: &Line| {
+        let of_line = |line: &ChartLine| {
             let [first, .., last] = &line.points[..] else { return line.name.clone() };
             let at = |p: &(f64, f64)| format!("{} at {}", short(p.1), short(p.0));
             format!("{} from {} to {}", line.name, at(first), at(last))
@@ -106,7 +110,7 @@ impl Chart {
         format!("{}: {}", self.title, self.lines.iter().map(of_line).collect::<Vec<_>>().join("; "))
     }
 
-    fn axes(&self, out: &mut dyn Write, scale: &Scale) -> io::Result<()> {
+    fn axes(&self, out: &mut dyn Write, scale: &ChartScale) -> io::Result<()> {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         write!(out, "<g class=\"axes\">")?;
         for value in ticks(scale.y, 5) {
@@ -127,15 +131,15 @@ impl Chart {
         write!(out, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text></g>", HEIGHT - 4.0, self.x_name)
     }
 
-    fn marks(&self, out: &mut dyn Write, scale: &Scale) -> io::Result<()> {
+    fn marks(&self, out: &mut dyn Write, scale: &ChartScale) -> io::Result<()> {
         let mut ends = [f64::NEG_INFINITY; MARK_ROWS];
         for mark in self.marks.iter().filter(|m| m.x >= scale.x[0] && m.x <= scale.x[1]) {
             let x = scale.x(mark.x);
             let (open, close) = match &mark.target {
-                Some(target) => (format!("<a href=\"#{}\">", Text(target)), "</a>"),
+                Some(target) => (format!("<a href=\"#{}\">", MarkupText(target)), "</a>"),
                 None => (String::new(), ""),
             };
-            write!(out, "{open}<g class=\"mark\"><title>{}</title>", Text(&mark.words))?;
+            write!(out, "{open}<g class=\"mark\"><title>{}</title>", MarkupText(&mark.words))?;
             write!(out, "<path d=\"M{x:.1} {TOP}V{}\"/>", HEIGHT - BOTTOM)?;
             let half = (3.5 * mark.number.chars().count() as f64).max(MARK_WIDTH / 2.0 - 2.0);
             let middle = x.clamp(LEFT + half - 4.0, WIDTH - half - 2.0);
@@ -146,7 +150,7 @@ impl Chart {
                 write!(
                     out,
                     "<text x=\"{middle:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>",
-                    Text(&mark.number)
+                    MarkupText(&mark.number)
                 )?;
             }
             write!(out, "</g>{close}")?;
@@ -156,7 +160,7 @@ impl Chart {
 }
 
 /// One path, and a dot for a point that stands alone.
-fn trace(out: &mut dyn Write, points: &[(f64, f64)], scale: &Scale, index: usize) -> io::Result<()> {
+fn trace(out: &mut dyn Write, points: &[(f64, f64)], scale: &ChartScale, index: usize) -> io::Result<()> {
     write!(out, "<path class=\"l{}\" d=\"", index % 6)?;
     let (mut pen_up, mut dots) = (true, Vec::new());
     for (i, &(x, y)) in points.iter().enumerate() {
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_chart_says_in_words_what_it_draws() {
-        let line = Line { name: "loss <1>".into(), points: vec![(0.0, 4.0), (5.0, f64::NAN), (10.0, 1.0)] };
+        let line = ChartLine { name: "loss <1>".into(), points: vec![(0.0, 4.0), (5.0, f64::NAN), (10.0, 1.0)] };
         let mark = ChartMark { x: 5.0, number: "1".into(), words: "a \"cure\"".into(), target: Some("event-1".into()) };
         let chart = Chart { title: "losses".into(), lines: vec![line], marks: vec![mark], ..Chart::default() };
         let mut text = Vec::new();

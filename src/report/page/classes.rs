@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::chart::{Chart, ChartMark, Line};
-use super::markup::{Text, figure};
+use super::chart::{Chart, ChartLine, ChartMark};
+use super::markup::{MarkupText, figure};
 use super::nothing;
-use super::run_report::{ClassFigures, Judged, RunReport};
+use super::run_report::{BestFigures, ClassFigures, RunReport};
 
 /// Classes that have a line each in the chart; more are a tangle.
 const MOST_LINES: usize = 6;
@@ -26,7 +26,7 @@ pub fn write(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
     };
     if report.classes.len() <= MOST_LINES {
         let lines = report.classes.iter().enumerate();
-        let lines = lines.map(|(i, c)| Line { name: c.name.clone(), points: way(i) }).collect();
+        let lines = lines.map(|(i, c)| ChartLine { name: c.name.clone(), points: way(i) }).collect();
         let x_range = Some([1.0, epochs.last().map_or(2.0, |e| (e.epoch as f64).max(2.0))]);
         let chart = Chart {
             title: "AP by class".into(),
@@ -49,7 +49,7 @@ pub fn write(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<th>objects, training<th>validation</tr></thead><tbody>")?;
     for &i in order.iter().take(MOST_ROWS) {
         let c = &report.classes[i];
-        write!(out, "<tr><th scope=\"row\">{}</th><td>{}<td>", Text(&c.name), figure(c.ap))?;
+        write!(out, "<tr><th scope=\"row\">{}</th><td>{}<td>", MarkupText(&c.name), figure(c.ap))?;
         let width = c.ap.unwrap_or(0.0).clamp(0.0, 1.0) * 100.0;
         write!(out, "<span class=\"bar\"><span style=\"width:{width:.1}%\"></span></span><td>")?;
         spark(&way(i), epochs.len(), out)?;
@@ -86,7 +86,7 @@ fn spark(points: &[(f64, f64)], epochs: usize, out: &mut dyn Write) -> io::Resul
 ///
 /// # Errors
 /// If the writer refuses.
-pub fn scores(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> {
+pub fn scores(judged: Option<&BestFigures>, out: &mut dyn Write) -> io::Result<()> {
     let Some(judged) = judged else { return nothing(out, "No epoch has been validated yet.") };
     let Some(best) = &judged.threshold else {
         return nothing(out, "No detection is right at any score, so there is no threshold to recommend.");
@@ -100,7 +100,7 @@ pub fn scores(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> {
         100.0 * best.recall,
         best.f1()
     )?;
-    let line = |name: &str, value: &dyn Fn(&crate::eval::ScorePoint) -> Option<f64>| Line {
+    let line = |name: &str, value: &dyn Fn(&crate::eval::ScorePoint) -> Option<f64>| ChartLine {
         name: name.into(),
         points: judged.scores.iter().filter_map(|p| Some((p.score, value(p)?))).collect(),
     };

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::chart::{Chart, ChartMark, Line};
-use super::markup::{Text, duration, figure};
+use super::chart::{Chart, ChartLine, ChartMark};
+use super::markup::{MarkupText, duration, figure};
 use super::nothing;
-use super::run_report::{Curves, EpochFigures, Mark};
+use super::run_report::{ReportEpoch, RunCurves, WatchdogMark};
 use crate::report::axis::short;
 
 /// Events in the list; a run that goes wrong in every window has more to say than anybody reads.
@@ -15,7 +15,7 @@ const MOST_EVENTS: usize = 60;
 ///
 /// # Errors
 /// If the writer refuses.
-pub fn write(curves: &Curves, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(curves: &RunCurves, out: &mut dyn Write) -> io::Result<()> {
     if curves.steps.is_empty() && curves.epochs.is_empty() {
         return nothing(out, "No step is done yet.");
     }
@@ -28,22 +28,22 @@ pub fn write(curves: &Curves, out: &mut dyn Write) -> io::Result<()> {
     table(&curves.epochs, out)
 }
 
-fn charts(curves: &Curves) -> Vec<Chart> {
+fn charts(curves: &RunCurves) -> Vec<Chart> {
     let marks = marks(&curves.marks);
-    let line = |name: &str, points: Vec<(f64, f64)>| Line { name: name.into(), points };
+    let line = |name: &str, points: Vec<(f64, f64)>| ChartLine { name: name.into(), points };
     let steps = |value: &dyn Fn(&super::StepFigures) -> f64| -> Vec<(f64, f64)> {
         curves.steps.iter().map(|s| (s.step as f64, value(s))).collect()
     };
-    let epochs = |value: &dyn Fn(&EpochFigures) -> Option<f64>| -> Vec<(f64, f64)> {
+    let epochs = |value: &dyn Fn(&ReportEpoch) -> Option<f64>| -> Vec<(f64, f64)> {
         curves.epochs.iter().filter_map(|e| Some((e.step as f64, value(e)?))).collect()
     };
-    let by_epoch = |value: &dyn Fn(&EpochFigures) -> Option<f64>| -> Vec<(f64, f64)> {
+    let by_epoch = |value: &dyn Fn(&ReportEpoch) -> Option<f64>| -> Vec<(f64, f64)> {
         curves.epochs.iter().filter_map(|e| Some((e.epoch as f64, value(e)?))).collect()
     };
     let last = curves.steps.iter().map(|s| s.step).chain(curves.epochs.iter().map(|e| e.step)).max().unwrap_or(0);
     let x_range = Some([0.0, last.max(1) as f64]);
     let whole = Some([0.0, curves.total_steps.max(last).max(1) as f64]);
-    let over_steps = |title: &str, lines: Vec<Line>, x_range: Option<[f64; 2]>| Chart {
+    let over_steps = |title: &str, lines: Vec<ChartLine>, x_range: Option<[f64; 2]>| Chart {
         title: title.into(),
         x_name: "step",
         lines,
@@ -51,8 +51,8 @@ fn charts(curves: &Curves) -> Vec<Chart> {
         x_range,
         ..Chart::default()
     };
-    let boxes = |e: &EpochFigures| Some(e.held_out?[1]);
-    let classes = |e: &EpochFigures| Some(e.held_out?[0]);
+    let boxes = |e: &ReportEpoch| Some(e.held_out?[1]);
+    let classes = |e: &ReportEpoch| Some(e.held_out?[0]);
     let ap = Chart {
         title: "AP on the validation images".into(),
         x_name: "epoch",
@@ -89,7 +89,7 @@ fn charts(curves: &Curves) -> Vec<Chart> {
 }
 
 /// Events of one step share a mark.
-fn marks(marks: &[Mark]) -> Vec<ChartMark> {
+fn marks(marks: &[WatchdogMark]) -> Vec<ChartMark> {
     let mut shown: Vec<ChartMark> = Vec::new();
     for (i, mark) in marks.iter().take(MOST_EVENTS).enumerate() {
         let words = format!("{}. step {}: {}: {}", i + 1, mark.step, mark.kind.words(), mark.words);
@@ -110,13 +110,13 @@ fn marks(marks: &[Mark]) -> Vec<ChartMark> {
     shown
 }
 
-fn events(marks: &[Mark], out: &mut dyn Write) -> io::Result<()> {
+fn events(marks: &[WatchdogMark], out: &mut dyn Write) -> io::Result<()> {
     if marks.is_empty() {
         return Ok(());
     }
     writeln!(out, "<h3>Events of the watchdog</h3><ol class=\"events\">")?;
     for (i, mark) in marks.iter().take(MOST_EVENTS).enumerate() {
-        let (id, kind, step, words) = (i + 1, mark.kind.words(), mark.step, Text(&mark.words));
+        let (id, kind, step, words) = (i + 1, mark.kind.words(), mark.step, MarkupText(&mark.words));
         writeln!(out, "<li id=\"event-{id}\"><b>Step {step}, {kind}:</b> {words}</li>")?;
     }
     writeln!(out, "</ol>")?;
@@ -126,7 +126,7 @@ fn events(marks: &[Mark], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn table(epochs: &[EpochFigures], out: &mut dyn Write) -> io::Result<()> {
+fn table(epochs: &[ReportEpoch], out: &mut dyn Write) -> io::Result<()> {
     if epochs.is_empty() {
         return Ok(());
     }

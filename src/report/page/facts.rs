@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::chart::{Chart, Line};
-use super::markup::Text;
+use super::chart::{Chart, ChartLine};
+use super::markup::MarkupText;
 use super::nothing;
 use super::run_report::{Plan, RunReport};
 
@@ -21,7 +21,7 @@ pub fn machine(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
     let chart = Chart {
         title: "Temperature in °C, highest of each epoch".into(),
         x_name: "epoch",
-        lines: vec![Line { name: "hottest part".into(), points }],
+        lines: vec![ChartLine { name: "hottest part".into(), points }],
         ..Chart::default()
     };
     writeln!(out, "<div class=\"charts\">")?;
@@ -37,7 +37,12 @@ pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     if !plan.deploy.is_empty() {
         writeln!(out, "<h3>How to use the detector</h3><dl class=\"deploy\">")?;
         for (purpose, command) in &plan.deploy {
-            writeln!(out, "<dt>{}</dt><dd><code tabindex=\"0\">{}</code></dd>", Text(purpose), Text(command))?;
+            writeln!(
+                out,
+                "<dt>{}</dt><dd><code tabindex=\"0\">{}</code></dd>",
+                MarkupText(purpose),
+                MarkupText(command)
+            )?;
         }
         writeln!(out, "</dl>")?;
     }
@@ -47,7 +52,7 @@ pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     }
     if !plan.settings.is_empty() {
         writeln!(out, "<details><summary>All settings (config.toml)</summary>")?;
-        writeln!(out, "<pre tabindex=\"0\">{}</pre></details>", Text(&plan.settings))?;
+        writeln!(out, "<pre tabindex=\"0\">{}</pre></details>", MarkupText(&plan.settings))?;
     }
     Ok(())
 }
@@ -55,7 +60,7 @@ pub fn plan(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
 fn table(facts: &[(String, String)], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "<table class=\"facts\"><tbody>")?;
     for (what, value) in facts {
-        writeln!(out, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", Text(what), Text(value))?;
+        writeln!(out, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", MarkupText(what), MarkupText(value))?;
     }
     writeln!(out, "</tbody></table>")
 }

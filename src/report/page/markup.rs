@@ -6,9 +6,9 @@ use std::fmt::{self, Display, Formatter, Write};
 ///
 /// Markup becomes entities. Control characters get their visible pictures, and those that turn the direction of what follows
 /// or are not allowed in HTML become U+FFFD. Line ends and tabs stay.
-pub struct Text<'a>(pub &'a str);
+pub struct MarkupText<'a>(pub &'a str);
 
-impl Display for Text<'_> {
+impl Display for MarkupText<'_> {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         for c in self.0.chars() {
             match c {
@@ -58,10 +58,10 @@ mod tests {
     #[test]
     fn nothing_gets_out_of_a_text() {
         let nasty = "</title><script>alert('1')</script>\" onload=`x` &amp; \u{1b}[31m \0 \u{202e}txt \u{7f}\u{85}";
-        let safe = Text(nasty).to_string();
+        let safe = MarkupText(nasty).to_string();
         assert!(!safe.contains(['<', '>', '"', '\'', '`', '\u{1b}', '\0', '\u{202e}', '\u{7f}', '\u{85}']), "{safe}");
         assert!(safe.starts_with("&lt;/title&gt;&lt;script&gt;") && safe.contains("&amp;amp; ␛[31m ␀"), "{safe}");
-        assert_eq!(Text("浣熊 ünïcode\nline").to_string(), "浣熊 ünïcode\nline");
+        assert_eq!(MarkupText("浣熊 ünïcode\nline").to_string(), "浣熊 ünïcode\nline");
     }
 
     #[test]

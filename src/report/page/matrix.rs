@@ -3,9 +3,9 @@
 
 use std::io::{self, Write};
 
-use super::markup::Text;
+use super::markup::MarkupText;
 use super::nothing;
-use super::run_report::Judged;
+use super::run_report::BestFigures;
 use crate::eval::Confusion;
 
 /// With more rows than these, cells have no room for numbers.
@@ -17,7 +17,7 @@ const MOST_WORDS: usize = 10;
 ///
 /// # Errors
 /// If the writer refuses.
-pub fn write(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(judged: Option<&BestFigures>, out: &mut dyn Write) -> io::Result<()> {
     let Some((judged, matrix)) = judged.and_then(|j| Some((j, j.confusion.as_ref()?))) else {
         return nothing(out, "No epoch has been validated yet.");
     };
@@ -37,11 +37,11 @@ pub fn write(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> {
     let side = matrix.classes + 1;
     let name = |i: usize, edge: &'static str| judged.rows.get(i).map_or(edge, String::as_str);
     for i in 0..side {
-        write!(out, "<th scope=\"col\"><span>{}</span></th>", Text(name(i, "(missed)")))?;
+        write!(out, "<th scope=\"col\"><span>{}</span></th>", MarkupText(name(i, "(missed)")))?;
     }
     writeln!(out, "</tr></thead><tbody>")?;
     for row in 0..side {
-        write!(out, "<tr><th scope=\"row\">{}</th>", Text(name(row, "(nothing)")))?;
+        write!(out, "<tr><th scope=\"row\">{}</th>", MarkupText(name(row, "(nothing)")))?;
         let total = total(matrix, row);
         for column in 0..side {
             let count = matrix.count(row, column);
@@ -58,8 +58,8 @@ pub fn write(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> {
             write!(
                 out,
                 "<td class=\"{class}\" style=\"--s:{depth:.2}\" title=\"{} → {}: {count} ({:.0} %)\">",
-                Text(truth),
-                Text(found),
+                MarkupText(truth),
+                MarkupText(found),
                 100.0 * share
             )?;
             if small {
@@ -93,15 +93,17 @@ fn words(rows: &[String], matrix: &Confusion, out: &mut dyn Write) -> io::Result
     for (count, row, column) in wrong.into_iter().take(MOST_WORDS) {
         let all = total(matrix, row);
         match (row == nothing, column == nothing) {
-            (true, _) => {
-                writeln!(out, "<li>{count} detections of <b>{}</b> where nothing is labelled</li>", Text(name(column)))?
-            }
-            (_, true) => writeln!(out, "<li>{count} of {all} <b>{}</b> missed</li>", Text(name(row)))?,
+            (true, _) => writeln!(
+                out,
+                "<li>{count} detections of <b>{}</b> where nothing is labelled</li>",
+                MarkupText(name(column))
+            )?,
+            (_, true) => writeln!(out, "<li>{count} of {all} <b>{}</b> missed</li>", MarkupText(name(row)))?,
             _ => writeln!(
                 out,
                 "<li>{count} of {all} <b>{}</b> taken for <b>{}</b></li>",
-                Text(name(row)),
-                Text(name(column))
+                MarkupText(name(row)),
+                MarkupText(name(column))
             )?,
         }
     }
@@ -118,7 +120,7 @@ mod tests {
         let mut counts = vec![0; 81 * 81];
         (counts[3 * 81 + 4], counts[3 * 81 + 3], counts[80 * 81 + 7]) = (9, 11, 30);
         let confusion = Some(Confusion { counts, classes: 80 });
-        let judged = Judged { rows, confusion, score: 0.4, ..Judged::default() };
+        let judged = BestFigures { rows, confusion, score: 0.4, ..BestFigures::default() };
         let mut text = Vec::new();
         write(Some(&judged), &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

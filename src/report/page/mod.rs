@@ -1,7 +1,7 @@
 //! The report of a run as one HTML file that needs nothing else: no network, no script, no file beside it.
 //!
 //! [`write_page`] streams it, so that photos are not in memory twice. Every text that comes from outside passes through
-//! `markup::Text`; a content policy in the page forbids scripts and requests besides.
+//! `markup::MarkupText`; a content policy in the page forbids scripts and requests besides.
 
 mod chart;
 mod classes;
@@ -15,13 +15,13 @@ mod run_report;
 
 use std::io::{self, Write};
 
-use markup::Text;
+use markup::MarkupText;
 
 pub use markup::duration;
-pub use photo::{Example, Mark as BoxMark, MarkedBox, Photo};
+pub use photo::{BoxMark, BoxedPhoto, ExamplePhoto, MarkedBox};
 pub use run_report::{
-    ClassFigures, Curves, DataAccount, EpochFigures, Judged, Machine, Mark, MarkKind, Plan, RunReport, StepFigures,
-    Suspicious, Tone, Verdict,
+    BestFigures, ClassFigures, DataAccount, MachineFigures, MarkKind, Plan, ReportEpoch, RunCurves, RunReport,
+    RunVerdict, StepFigures, Suspicious, Tone, WatchdogMark,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -47,7 +47,7 @@ const SECTIONS: [(&str, &str); 9] = [
 /// # Errors
 /// If the writer refuses.
 pub fn write_page(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
-    let name = Text(&report.name);
+    let name = MarkupText(&report.name);
     writeln!(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">")?;
@@ -77,7 +77,7 @@ pub fn write_page(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "</main></body></html>")
 }
 
-fn verdict(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
+fn verdict(verdict: &RunVerdict, out: &mut dyn Write) -> io::Result<()> {
     let (tone, sign) = match verdict.tone {
         Tone::Neutral => ("neutral", "●"),
         Tone::Good => ("good", "✔"),
@@ -86,17 +86,17 @@ fn verdict(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "<p class=\"headline {tone}\"><span aria-hidden=\"true\">{sign}</span> {}</p>",
-        Text(&verdict.headline)
+        MarkupText(&verdict.headline)
     )?;
     if !verdict.figures.is_empty() {
         write!(out, "<dl class=\"tiles\">")?;
         for (what, much) in &verdict.figures {
-            write!(out, "<div><dt>{}</dt><dd>{}</dd></div>", Text(what), Text(much))?;
+            write!(out, "<div><dt>{}</dt><dd>{}</dd></div>", MarkupText(what), MarkupText(much))?;
         }
         writeln!(out, "</dl>")?;
     }
     for note in &verdict.notes {
-        writeln!(out, "<p>{}</p>", Text(note))?;
+        writeln!(out, "<p>{}</p>", MarkupText(note))?;
     }
     if verdict.story.is_empty() {
         return Ok(());
@@ -110,14 +110,14 @@ fn verdict(verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
         } else {
             ""
         };
-        writeln!(out, "<li{class}>{}</li>", Text(line.trim()))?;
+        writeln!(out, "<li{class}>{}</li>", MarkupText(line.trim()))?;
     }
     writeln!(out, "</ul>")
 }
 
 /// A sentence where there is nothing yet.
 fn nothing(out: &mut dyn Write, why: &str) -> io::Result<()> {
-    writeln!(out, "<p class=\"none\">{}</p>", Text(why))
+    writeln!(out, "<p class=\"none\">{}</p>", MarkupText(why))
 }
 
 #[cfg(test)]
@@ -148,42 +148,42 @@ mod tests {
         let bbox = crate::boxes::CornerBox::new(0.1, 0.1, 0.9, 0.9);
         let boxes = || vec![MarkedBox { bbox, mark: BoxMark::Miss, label: text() }];
         let image = crate::data::RgbImage { width: 4, height: 4, pixels: vec![9; 48] };
-        let photo = || Photo::new(&image, 4, text(), boxes()).expect("pixels");
-        let example = || Example { photo: photo(), detections: boxes() };
+        let photo = || BoxedPhoto::new(&image, 4, text(), boxes()).expect("pixels");
+        let example = || ExamplePhoto { photo: photo(), detections: boxes() };
         let threshold = Some(crate::eval::Threshold { score: 0.4, precision: 0.9, recall: 0.8 });
         let point = |score| crate::eval::ScorePoint { score, precision: Some(0.5), recall: Some(0.5) };
         let confusion = Some(crate::eval::Confusion { counts: vec![1; 9], classes: 2 });
         let step = |step| StepFigures { step, class_loss: 2.0, box_loss: 1.0, lr: 0.1 };
         let epoch =
-            |epoch| EpochFigures { epoch, step: 9, ap: Some(0.1), class_ap: vec![Some(0.1); 2], ..Default::default() };
+            |epoch| ReportEpoch { epoch, step: 9, ap: Some(0.1), class_ap: vec![Some(0.1); 2], ..Default::default() };
         RunReport {
             name: text(),
-            verdict: Verdict {
+            verdict: RunVerdict {
                 headline: text(),
                 tone: Tone::Bad,
                 figures: vec![(text(), text())],
                 notes: vec![text()],
                 story: vec![text(), format!("  {NASTY}"), format!("To do: {NASTY}")],
             },
-            curves: Curves {
+            curves: RunCurves {
                 steps: vec![step(1), step(9)],
                 epochs: vec![epoch(1), epoch(2)],
-                marks: vec![Mark { step: 5, kind: MarkKind::Cure, words: text() }; 3],
+                marks: vec![WatchdogMark { step: 5, kind: MarkKind::Cure, words: text() }; 3],
                 total_steps: 20,
             },
             classes: vec![ClassFigures { name: text(), ..ClassFigures::default() }; 2],
-            judged: Some(Judged {
+            judged: Some(BestFigures {
                 threshold,
                 scores: vec![point(0.0), point(1.0)],
                 rows: vec![text(); 2],
                 confusion,
                 best: vec![example()],
                 worst: vec![example()],
-                ..Judged::default()
+                ..BestFigures::default()
             }),
             data: DataAccount { lines: vec![text()], errors: vec![text()], photos: vec![photo()], images: [1, 1] },
             suspicious: vec![Suspicious { photo: photo(), why: text() }],
-            machine: Machine { facts: vec![(text(), text())], temperatures: vec![(1, 50.0), (2, 55.0)] },
+            machine: MachineFigures { facts: vec![(text(), text())], temperatures: vec![(1, 50.0), (2, 55.0)] },
             plan: Plan { facts: vec![(text(), text())], settings: text(), deploy: vec![(text(), text())] },
         }
     }

@@ -8,7 +8,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::markup::Text;
+use super::markup::MarkupText;
 use crate::boxes::CornerBox;
 use crate::data::RgbImage;
 
@@ -19,7 +19,7 @@ const MOST_LABELS: usize = 10;
 
 /// The meaning of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum BoxMark {
     /// A label, where nothing is compared.
     Label,
     /// A labelled object that was found, or the detection that found it.
@@ -30,7 +30,7 @@ pub enum Mark {
     FalseAlarm,
 }
 
-impl Mark {
+impl BoxMark {
     fn class(self) -> &'static str {
         match self {
             Self::Label => "label",
@@ -55,13 +55,13 @@ impl Mark {
 pub struct MarkedBox {
     /// Fractions of the photo.
     pub bbox: CornerBox,
-    pub mark: Mark,
+    pub mark: BoxMark,
     pub label: String,
 }
 
 /// Pixels and boxes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Photo {
+pub struct BoxedPhoto {
     jpeg: Vec<u8>,
     width: usize,
     height: usize,
@@ -71,13 +71,13 @@ pub struct Photo {
 
 /// A validation photo: its labels, and the detections beside them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Example {
+pub struct ExamplePhoto {
     /// With the labels as boxes.
-    pub photo: Photo,
+    pub photo: BoxedPhoto,
     pub detections: Vec<MarkedBox>,
 }
 
-impl Photo {
+impl BoxedPhoto {
     /// The image with its longer side of at most `side` pixels; `None` if it has no pixels.
     pub fn new(image: &RgbImage, side: usize, caption: String, boxes: Vec<MarkedBox>) -> Option<Self> {
         let long = image.width.max(image.height);
@@ -117,11 +117,11 @@ impl Photo {
 
     fn open(&self, out: &mut dyn Write, what: &str) -> io::Result<()> {
         let (w, h) = (self.width, self.height);
-        write!(out, "<svg class=\"photo\" viewBox=\"0 0 {w} {h}\" role=\"img\"><title>{}</title>", Text(what))
+        write!(out, "<svg class=\"photo\" viewBox=\"0 0 {w} {h}\" role=\"img\"><title>{}</title>", MarkupText(what))
     }
 
     fn pixels(&self, out: &mut dyn Write, id: Option<&str>) -> io::Result<()> {
-        let id = id.map_or(String::new(), |id| format!(" id=\"{}\"", Text(id)));
+        let id = id.map_or(String::new(), |id| format!(" id=\"{}\"", MarkupText(id)));
         let (w, h) = (self.width, self.height);
         write!(out, "<image{id} width=\"{w}\" height=\"{h}\" href=\"data:image/jpeg;base64,")?;
         // In parts that are whole triples, so that the text is not in memory twice.
@@ -142,7 +142,7 @@ impl Photo {
             }
             let class = b.mark.class();
             let what = format!("{}: {}", b.mark.words(), b.label);
-            write!(out, "<g class=\"{class}\"><title>{}</title>", Text(&what))?;
+            write!(out, "<g class=\"{class}\"><title>{}</title>", MarkupText(&what))?;
             for line in ["rim", "line"] {
                 write!(
                     out,
@@ -159,7 +159,7 @@ impl Photo {
                 write!(
                     out,
                     "<text x=\"{left:.1}\" y=\"{base:.1}\" font-size=\"{size:.1}\" text-anchor=\"{anchor}\">{}</text>",
-                    Text(&b.label)
+                    MarkupText(&b.label)
                 )?;
             }
             write!(out, "</g>")?;
@@ -168,12 +168,12 @@ impl Photo {
     }
 }
 
-impl Example {
+impl ExamplePhoto {
     /// Labels that were found, labels that were missed, and detections that are wrong.
     pub fn counts(&self) -> [usize; 3] {
-        let labels = |mark: Mark| self.photo.boxes.iter().filter(|b| b.mark == mark).count();
-        let wrong = self.detections.iter().filter(|b| b.mark == Mark::FalseAlarm).count();
-        [labels(Mark::Hit), labels(Mark::Miss), wrong]
+        let labels = |mark: BoxMark| self.photo.boxes.iter().filter(|b| b.mark == mark).count();
+        let wrong = self.detections.iter().filter(|b| b.mark == BoxMark::FalseAlarm).count();
+        [labels(BoxMark::Hit), labels(BoxMark::Miss), wrong]
     }
 
     /// Writes the labels and the detections as two pictures of one photo, whose pixels stand in the page once. No other
@@ -189,7 +189,7 @@ impl Example {
         photo.frames(out, &photo.boxes)?;
         write!(out, "</svg><span class=\"side\">labels</span></div><div>")?;
         photo.open(out, &format!("detections in {}", photo.caption))?;
-        write!(out, "<use href=\"#{}\"/>", Text(id))?;
+        write!(out, "<use href=\"#{}\"/>", MarkupText(id))?;
         photo.frames(out, &self.detections)?;
         write!(out, "</svg><span class=\"side\">detections</span></div></div>")
     }
@@ -206,8 +206,8 @@ mod tests {
     #[test]
     fn a_photo_keeps_its_shape_and_its_boxes_their_place() {
         let bbox = CornerBox::new(0.25, 0.5, 0.75, 1.5);
-        let boxes = vec![MarkedBox { bbox, mark: Mark::Miss, label: "<b>\"".into() }];
-        let photo = Photo::new(&grey(800, 200), 400, "a & b".into(), boxes).unwrap();
+        let boxes = vec![MarkedBox { bbox, mark: BoxMark::Miss, label: "<b>\"".into() }];
+        let photo = BoxedPhoto::new(&grey(800, 200), 400, "a & b".into(), boxes).unwrap();
         let mut text = Vec::new();
         photo.write(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
@@ -218,14 +218,15 @@ mod tests {
         let end = start + text[start..].find('"').unwrap();
         let jpeg = STANDARD.decode(&text[start..end]).unwrap();
         assert_eq!(image::load_from_memory(&jpeg).unwrap().into_rgb8().dimensions(), (400, 100));
-        assert!(Photo::new(&grey(0, 5), 400, String::new(), vec![]).is_none());
+        assert!(BoxedPhoto::new(&grey(0, 5), 400, String::new(), vec![]).is_none());
     }
 
     #[test]
     fn an_example_holds_its_pixels_once() {
         let b = |mark| MarkedBox { bbox: CornerBox::new(0.0, 0.0, 0.5, 0.5), mark, label: "x".into() };
-        let photo = Photo::new(&grey(64, 64), 64, "p".into(), vec![b(Mark::Hit), b(Mark::Miss)]).unwrap();
-        let example = Example { photo, detections: vec![b(Mark::Hit), b(Mark::FalseAlarm), b(Mark::FalseAlarm)] };
+        let photo = BoxedPhoto::new(&grey(64, 64), 64, "p".into(), vec![b(BoxMark::Hit), b(BoxMark::Miss)]).unwrap();
+        let example =
+            ExamplePhoto { photo, detections: vec![b(BoxMark::Hit), b(BoxMark::FalseAlarm), b(BoxMark::FalseAlarm)] };
         assert_eq!(example.counts(), [1, 1, 2]);
         let mut text = Vec::new();
         example.write(&mut text, "p1").unwrap();

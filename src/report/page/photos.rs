@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
-use super::markup::Text;
+use super::markup::MarkupText;
 use super::nothing;
-use super::photo::Example;
-use super::run_report::{Judged, RunReport};
+use super::photo::ExamplePhoto;
+use super::run_report::{BestFigures, RunReport};
 
 /// Writes the section of examples.
 ///
 /// # Errors
 /// If the writer refuses.
-pub fn examples(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> {
+pub fn examples(judged: Option<&BestFigures>, out: &mut dyn Write) -> io::Result<()> {
     let Some(judged) = judged else { return nothing(out, "No epoch has been validated yet.") };
     writeln!(
         out,
@@ -31,7 +31,7 @@ pub fn examples(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> 
             writeln!(
                 out,
                 "<figcaption>{}<br>{}</figcaption></figure>",
-                Text(&example.photo.caption),
+                MarkupText(&example.photo.caption),
                 counted(example)
             )?;
         }
@@ -40,7 +40,7 @@ pub fn examples(judged: Option<&Judged>, out: &mut dyn Write) -> io::Result<()> 
     Ok(())
 }
 
-fn counted(example: &Example) -> String {
+fn counted(example: &ExamplePhoto) -> String {
     let [hits, misses, alarms] = example.counts();
     let many = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
     [many(hits, "hit", "hits"), many(misses, "miss", "misses"), many(alarms, "false alarm", "false alarms")].join(", ")
@@ -57,12 +57,12 @@ pub fn data(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
     if !data.lines.is_empty() {
         writeln!(out, "<ul class=\"account\">")?;
         for line in &data.lines {
-            writeln!(out, "<li>{}</li>", Text(line))?;
+            writeln!(out, "<li>{}</li>", MarkupText(line))?;
         }
         writeln!(out, "</ul>")?;
     }
     for error in &data.errors {
-        writeln!(out, "<p class=\"warning\">▲ {}</p>", Text(error))?;
+        writeln!(out, "<p class=\"warning\">▲ {}</p>", MarkupText(error))?;
     }
     if !report.suspicious.is_empty() {
         writeln!(out, "<h3>Labels worth a look</h3>")?;
@@ -73,7 +73,12 @@ pub fn data(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
         for s in &report.suspicious {
             write!(out, "<figure>")?;
             s.photo.write(out)?;
-            writeln!(out, "<figcaption>{}<br>{}</figcaption></figure>", Text(&s.photo.caption), Text(&s.why))?;
+            writeln!(
+                out,
+                "<figcaption>{}<br>{}</figcaption></figure>",
+                MarkupText(&s.photo.caption),
+                MarkupText(&s.why)
+            )?;
         }
         writeln!(out, "</div>")?;
     }
@@ -82,7 +87,7 @@ pub fn data(report: &RunReport, out: &mut dyn Write) -> io::Result<()> {
         for photo in &data.photos {
             write!(out, "<figure>")?;
             photo.write(out)?;
-            writeln!(out, "<figcaption>{}</figcaption></figure>", Text(&photo.caption))?;
+            writeln!(out, "<figcaption>{}</figcaption></figure>", MarkupText(&photo.caption))?;
         }
         writeln!(out, "</div>")?;
     }

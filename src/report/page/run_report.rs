@@ -1,7 +1,7 @@
 //! The content of a run's report: plain figures, words and photos, built from what the run records. The live page reads
 //! the same struct.
 
-use super::photo::{Example, Photo};
+use super::photo::{BoxedPhoto, ExamplePhoto};
 use crate::eval::{Confusion, ScorePoint, Threshold};
 
 /// A run at one moment.
@@ -9,20 +9,20 @@ use crate::eval::{Confusion, ScorePoint, Threshold};
 pub struct RunReport {
     /// Name of the run's folder.
     pub name: String,
-    pub verdict: Verdict,
-    pub curves: Curves,
+    pub verdict: RunVerdict,
+    pub curves: RunCurves,
     pub classes: Vec<ClassFigures>,
     /// Of the weights with the best AP; `None` before the first validation.
-    pub judged: Option<Judged>,
+    pub judged: Option<BestFigures>,
     pub data: DataAccount,
     pub suspicious: Vec<Suspicious>,
-    pub machine: Machine,
+    pub machine: MachineFigures,
     pub plan: Plan,
 }
 
 /// Better or not, by how much, and what stood in the way.
 #[derive(Clone, Debug, Default)]
-pub struct Verdict {
+pub struct RunVerdict {
     /// One sentence.
     pub headline: String,
     pub tone: Tone,
@@ -44,12 +44,12 @@ pub enum Tone {
 
 /// Everything that is drawn over steps or epochs.
 #[derive(Clone, Debug, Default)]
-pub struct Curves {
+pub struct RunCurves {
     /// Means over neighbouring steps, by rising step.
     pub steps: Vec<StepFigures>,
-    pub epochs: Vec<EpochFigures>,
+    pub epochs: Vec<ReportEpoch>,
     /// The watchdog's findings and cures, by rising step.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<WatchdogMark>,
     /// Steps of the whole run, 0 where it is not known.
     pub total_steps: u64,
 }
@@ -65,7 +65,7 @@ pub struct StepFigures {
 
 /// An epoch's figures; `None` where one is undefined or not known.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct EpochFigures {
+pub struct ReportEpoch {
     pub epoch: u64,
     /// Steps done at its end.
     pub step: u64,
@@ -109,7 +109,7 @@ impl MarkKind {
 
 /// An event of the watchdog.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct WatchdogMark {
     pub step: u64,
     pub kind: MarkKind,
     pub words: String,
@@ -132,7 +132,7 @@ pub struct ClassFigures {
 
 /// The figures of the best weights on the validation images.
 #[derive(Clone, Debug, Default)]
-pub struct Judged {
+pub struct BestFigures {
     pub epoch: u64,
     pub images: usize,
     pub objects: usize,
@@ -145,8 +145,8 @@ pub struct Judged {
     pub confusion: Option<Confusion>,
     /// The score from which detections count in the matrix and the examples.
     pub score: f64,
-    pub best: Vec<Example>,
-    pub worst: Vec<Example>,
+    pub best: Vec<ExamplePhoto>,
+    pub worst: Vec<ExamplePhoto>,
 }
 
 /// The data set.
@@ -158,19 +158,19 @@ pub struct DataAccount {
     pub lines: Vec<String>,
     /// Sentences about errors in the set.
     pub errors: Vec<String>,
-    pub photos: Vec<Photo>,
+    pub photos: Vec<BoxedPhoto>,
 }
 
 /// A training image in doubt.
 #[derive(Clone, Debug)]
 pub struct Suspicious {
-    pub photo: Photo,
+    pub photo: BoxedPhoto,
     pub why: String,
 }
 
 /// The machine that the run is on.
 #[derive(Clone, Debug, Default)]
-pub struct Machine {
+pub struct MachineFigures {
     /// Its name, and the figure.
     pub facts: Vec<(String, String)>,
     /// Hottest temperature in °C by epoch.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::event::{Summary, start, summary, version};
-use super::message::Message;
+use super::message::MessageBytes;
 use crate::data::masked_crc32c;
 
 /// Bytes that may wait.
@@ -55,7 +55,7 @@ impl EventFile {
     }
 
     /// A TFRecord: length and data, each with its masked CRC-32C.
-    fn add(&mut self, message: &Message) {
+    fn add(&mut self, message: &MessageBytes) {
         let data = message.as_bytes();
         let length = (data.len() as u64).to_le_bytes();
         self.waiting.extend(length);

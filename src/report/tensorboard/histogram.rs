@@ -1,6 +1,6 @@
 //! Values counted in buckets that grow by a tenth, as TensorFlow's own histograms do.
 
-use super::message::Message;
+use super::message::MessageBytes;
 
 /// Upper bound of the first bucket, and how far the last one reaches.
 const SMALLEST: f64 = 1e-12;
@@ -8,7 +8,7 @@ const LARGEST: f64 = 1e20;
 const GROWTH: f64 = 1.1;
 
 /// `HistogramProto` of the values that are finite and not negative; `None` if there are none.
-pub fn histogram(values: &[f64]) -> Option<Message> {
+pub fn histogram(values: &[f64]) -> Option<MessageBytes> {
     let mut sound: Vec<f64> = values.iter().copied().filter(|v| v.is_finite() && *v >= 0.0).collect();
     sound.sort_by(f64::total_cmp);
     let (min, max) = (*sound.first()?, *sound.last()?);
@@ -32,6 +32,6 @@ pub fn histogram(values: &[f64]) -> Option<Message> {
     }
     let sum: f64 = sound.iter().sum();
     let squares: f64 = sound.iter().map(|v| v * v).sum();
-    let of = Message::default().double(1, min).double(2, max).double(3, sound.len() as f64).double(4, sum);
+    let of = MessageBytes::default().double(1, min).double(2, max).double(3, sound.len() as f64).double(4, sum);
     Some(of.double(5, squares).doubles(6, &limits).doubles(7, &counts))
 }

@@ -2,11 +2,11 @@
 
 /// The bytes of a message.
 #[derive(Clone, Debug, Default)]
-pub struct Message {
+pub struct MessageBytes {
     bytes: Vec<u8>,
 }
 
-impl Message {
+impl MessageBytes {
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
@@ -44,7 +44,7 @@ impl Message {
         self
     }
 
-    pub fn message(self, field: u32, value: &Message) -> Self {
+    pub fn message(self, field: u32, value: &MessageBytes) -> Self {
         self.bytes(field, &value.bytes)
     }
 
@@ -66,12 +66,12 @@ mod tests {
     #[test]
     fn fields_are_those_of_the_encoding_guide() {
         // Message { 1: 150 } and { 2: "testing" } of protobuf.dev/programming-guides/encoding.
-        assert_eq!(Message::default().int(1, 150).as_bytes(), [0x08, 0x96, 0x01]);
-        let text = Message::default().bytes(2, b"testing");
+        assert_eq!(MessageBytes::default().int(1, 150).as_bytes(), [0x08, 0x96, 0x01]);
+        let text = MessageBytes::default().bytes(2, b"testing");
         assert_eq!(text.as_bytes(), [0x12, 0x07, 0x74, 0x65, 0x73, 0x74, 0x69, 0x6e, 0x67]);
         // Embedded in field 3.
-        let outer = Message::default().message(3, &Message::default().int(1, 150));
+        let outer = MessageBytes::default().message(3, &MessageBytes::default().int(1, 150));
         assert_eq!(outer.as_bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
-        assert_eq!(Message::default().int(1, -1).as_bytes().len(), 11);
+        assert_eq!(MessageBytes::default().int(1, -1).as_bytes().len(), 11);
     }
 }

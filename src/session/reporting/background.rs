@@ -2,8 +2,8 @@
 
 use crate::board::Processor;
 use crate::boxes::CornerBox;
-use crate::data::{EpochPlan, Notes};
-use crate::report::page::{BoxMark, DataAccount, MarkedBox, Photo};
+use crate::data::{EpochPlan, PackNotes};
+use crate::report::page::{BoxMark, BoxedPhoto, DataAccount, MarkedBox};
 use crate::train::{Job, Records, TrainError};
 use std::path::Path;
 use std::time::Instant;
@@ -18,7 +18,7 @@ pub struct Background {
     /// When the command began.
     pub begun: Instant,
     /// The findings of packing.
-    pub notes: Notes,
+    pub notes: PackNotes,
     /// Objects to train on, by class.
     pub objects: Vec<usize>,
     /// The memory plan in words.
@@ -27,7 +27,7 @@ pub struct Background {
 
 impl Background {
     /// `objects` are class and box of every object to train on.
-    pub fn new(begun: Instant, notes: Notes, objects: &[(usize, CornerBox)], classes: usize) -> Self {
+    pub fn new(begun: Instant, notes: PackNotes, objects: &[(usize, CornerBox)], classes: usize) -> Self {
         let mut counts = vec![0; classes];
         for (class, _) in objects {
             counts[*class] += 1;
@@ -75,10 +75,10 @@ impl Background {
 ///
 /// # Errors
 /// If the record cannot be read.
-pub fn labelled(job: &Job, records: &Records, index: usize, side: usize) -> Result<Option<Photo>, TrainError> {
+pub fn labelled(job: &Job, records: &Records, index: usize, side: usize) -> Result<Option<BoxedPhoto>, TrainError> {
     let record = records.get(index)?;
     let name = |class: usize| job.class_names.get(class).cloned().unwrap_or_default();
     let boxes = record.objects.iter().map(|o| MarkedBox { bbox: o.bbox, mark: BoxMark::Label, label: name(o.class) });
     let boxes = boxes.collect();
-    Ok(Photo::new(&record.image, side, record.source, boxes))
+    Ok(BoxedPhoto::new(&record.image, side, record.source, boxes))
 }

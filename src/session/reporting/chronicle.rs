@@ -2,9 +2,9 @@
 //! details.
 
 use super::timeline::Timeline;
-use crate::report::page::{Mark, MarkKind, StepFigures};
+use crate::report::page::{MarkKind, StepFigures, WatchdogMark};
 use crate::train::each_entry;
-use crate::watchdog::{Action, Cause, Entry};
+use crate::watchdog::{Action, Cause, JournalEntry};
 use std::path::Path;
 
 /// Decisions kept; a run that is ill all the time has no more to tell.
@@ -13,7 +13,7 @@ const MOST_DECISIONS: usize = 1000;
 /// Entries in the order of the journal.
 #[derive(Debug, Default)]
 pub struct Chronicle {
-    entries: Vec<Entry>,
+    entries: Vec<JournalEntry>,
     decisions: usize,
 }
 
@@ -22,7 +22,7 @@ impl Chronicle {
     pub fn of_journal(folder: &Path, timeline: &mut Timeline) -> Self {
         let mut chronicle = Self::default();
         let read = each_entry(folder, &mut |entry| {
-            if let Entry::Digest(d) = &entry {
+            if let JournalEntry::Digest(d) = &entry {
                 let [class_loss, box_loss, lr] = [d.class_loss, d.box_loss, d.lr].map(f64::from);
                 timeline.add(StepFigures { step: d.step, class_loss, box_loss, lr }, u64::from(d.steps));
             }
@@ -34,14 +34,17 @@ impl Chronicle {
         chronicle
     }
 
-    pub fn add(&mut self, entry: &Entry) {
+    pub fn add(&mut self, entry: &JournalEntry) {
         match entry {
-            Entry::Digest(_) | Entry::Pace(_) => {}
-            Entry::Run { .. } => self.entries.push(entry.clone()),
-            Entry::Epoch(_) => {
+            JournalEntry::Digest(_) | JournalEntry::Pace(_) => {}
+            JournalEntry::Run { .. } => self.entries.push(entry.clone()),
+            JournalEntry::Epoch(_) => {
                 // Only the last one's suspicion is told.
-                let last =
-                    self.entries.iter_mut().rev().find_map(|e| if let Entry::Epoch(e) = e { Some(e) } else { None });
+                let last = self
+                    .entries
+                    .iter_mut()
+                    .rev()
+                    .find_map(|e| if let JournalEntry::Epoch(e) = e { Some(e) } else { None });
                 if let Some(last) = last {
                     last.suspicion = Default::default();
                     last.class_ap = Vec::new();
@@ -56,20 +59,22 @@ impl Chronicle {
         }
     }
 
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[JournalEntry] {
         &self.entries
     }
 
     /// Events that stand on the curves.
-    pub fn marks(&self) -> Vec<Mark> {
-        let mark = |step: u64, kind: MarkKind, words: String| Some(Mark { step, kind, words });
+    pub fn marks(&self) -> Vec<WatchdogMark> {
+        let mark = |step: u64, kind: MarkKind, words: String| Some(WatchdogMark { step, kind, words });
         let marks = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Diagnosis(d) => mark(d.step, MarkKind::Diagnosis, format!("{}: {}", d.cause.words(), d.sentence)),
-            Entry::Cure(c) if c.action == Action::Advise => None,
-            Entry::Cure(c) if c.applied => mark(c.step, MarkKind::Cure, c.sentence.clone()),
-            Entry::Cure(c) => mark(c.step, MarkKind::Advice, c.sentence.clone()),
-            Entry::Verdict(v) => mark(v.step, MarkKind::Verdict, v.sentence.clone()),
-            Entry::GaveUp { step, sentence, .. } => mark(*step, MarkKind::End, sentence.clone()),
+            JournalEntry::Diagnosis(d) => {
+                mark(d.step, MarkKind::Diagnosis, format!("{}: {}", d.cause.words(), d.sentence))
+            }
+            JournalEntry::Cure(c) if c.action == Action::Advise => None,
+            JournalEntry::Cure(c) if c.applied => mark(c.step, MarkKind::Cure, c.sentence.clone()),
+            JournalEntry::Cure(c) => mark(c.step, MarkKind::Advice, c.sentence.clone()),
+            JournalEntry::Verdict(v) => mark(v.step, MarkKind::Verdict, v.sentence.clone()),
+            JournalEntry::GaveUp { step, sentence, .. } => mark(*step, MarkKind::End, sentence.clone()),
             _ => None,
         });
         marks.collect()
@@ -79,7 +84,7 @@ impl Chronicle {
     pub fn causes(&self) -> Vec<&'static str> {
         let mut causes: Vec<Cause> = Vec::new();
         for entry in &self.entries {
-            if let Entry::Diagnosis(d) = entry
+            if let JournalEntry::Diagnosis(d) = entry
                 && !causes.contains(&d.cause)
             {
                 causes.push(d.cause);

@@ -73,11 +73,11 @@ fn padded(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{CocoMetrics, ImageDetections, ImageTruth, PixelBox, ScoredBox, TruthBox};
+    use crate::eval::{CocoBox, CocoMetrics, ImageDetections, ImageTruth, ScoredBox, TruthBox};
 
     #[test]
     fn every_line_fits_and_says_what_was_found() {
-        let bbox = PixelBox { x: 0.0, y: 0.0, w: 10.0, h: 10.0 };
+        let bbox = CocoBox { x: 0.0, y: 0.0, w: 10.0, h: 10.0 };
         let object = |class| TruthBox { class, bbox, area: 100.0, crowd: false, difficult: false };
         let truth = vec![ImageTruth { objects: vec![object(0)] }, ImageTruth { objects: vec![object(1)] }];
         let found = ScoredBox { class: 0, bbox, score: 0.75 };

@@ -42,11 +42,11 @@ pub fn confusion_rows<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::{PixelBox, TruthBox};
+    use crate::eval::{CocoBox, TruthBox};
 
     #[test]
     fn many_classes_fold_into_the_rest() {
-        let bbox = PixelBox { x: 0.0, y: 0.0, w: 9.0, h: 9.0 };
+        let bbox = CocoBox { x: 0.0, y: 0.0, w: 9.0, h: 9.0 };
         let object = |class| TruthBox { class, bbox, area: 81.0, crowd: false, difficult: false };
         let truth = [ImageTruth { objects: vec![object(9000), object(9000), object(7), object(3)] }];
         let found = [ImageDetections { detections: Vec::new() }];

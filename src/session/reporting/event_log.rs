@@ -2,7 +2,7 @@
 
 use crate::report::tensorboard::{EventFile, Summary};
 use crate::train::{EpochRow, Event, Job, StepReport};
-use crate::watchdog::{Digest, Entry};
+use crate::watchdog::{Digest, JournalEntry};
 use std::io;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ impl EventLog {
         match event {
             Event::Step(report) => self.step(report),
             Event::Epoch { rows, .. } => rows.last().into_iter().for_each(|row| self.epoch(row)),
-            Event::Watchdog(Entry::Digest(digest)) => self.digest(digest),
+            Event::Watchdog(JournalEntry::Digest(digest)) => self.digest(digest),
             _ => {}
         }
     }

@@ -2,8 +2,8 @@
 
 use super::confusion_rows::confusion_rows;
 use crate::boxes::CornerBox;
-use crate::eval::{Compared, ImageDetections, ImageTruth, PixelBox, compare, confusion, score_curves};
-use crate::report::page::{BoxMark, Example, Judged, MarkedBox, Photo};
+use crate::eval::{CocoBox, Compared, ImageDetections, ImageTruth, compare, confusion, score_curves};
+use crate::report::page::{BestFigures, BoxMark, BoxedPhoto, ExamplePhoto, MarkedBox};
 use crate::train::{Evaluation, Records, TrainError};
 use std::collections::HashSet;
 
@@ -34,24 +34,29 @@ impl Merit {
 ///
 /// # Errors
 /// If a record cannot be read.
-pub fn judge(epoch: u64, evaluation: &Evaluation, names: &[String], records: &Records) -> Result<Judged, TrainError> {
+pub fn judge(
+    epoch: u64,
+    evaluation: &Evaluation,
+    names: &[String],
+    records: &Records,
+) -> Result<BestFigures, TrainError> {
     let (truth, found) = (&evaluation.truth, &evaluation.detections);
     let threshold = evaluation.thresholds().overall;
     let score = threshold.map_or(USUAL_SCORE, |t| t.score);
     let rows = confusion_rows(truth, found, names);
     let matrix = confusion(&rows.truth, &rows.detections, rows.names.len(), IOU, score);
     let merits: Vec<Merit> = truth.iter().zip(found).enumerate().map(|(i, (t, d))| merit(i, t, d, score)).collect();
-    let example = |merit: &Merit| -> Result<Option<Example>, TrainError> {
+    let example = |merit: &Merit| -> Result<Option<ExamplePhoto>, TrainError> {
         let record = records.get(merit.image)?;
         let (truth, found) = (&truth[merit.image], &found[merit.image]);
-        let Some(photo) = Photo::new(&record.image, SIDE, record.source, Vec::new()) else { return Ok(None) };
+        let Some(photo) = BoxedPhoto::new(&record.image, SIDE, record.source, Vec::new()) else { return Ok(None) };
         Ok(Some(marked(photo, truth, found, score, names, record.source_size)))
     };
-    let examples = |chosen: Vec<Merit>| -> Result<Vec<Example>, TrainError> {
+    let examples = |chosen: Vec<Merit>| -> Result<Vec<ExamplePhoto>, TrainError> {
         chosen.iter().filter_map(|m| example(m).transpose()).collect()
     };
     let [best, worst] = extremes(merits).map(examples);
-    Ok(Judged {
+    Ok(BestFigures {
         epoch,
         images: truth.len(),
         objects: truth.iter().flat_map(|t| &t.objects).filter(|o| !o.crowd).count(),
@@ -90,13 +95,13 @@ fn extremes(mut merits: Vec<Merit>) -> [Vec<Merit>; 2] {
 
 /// The photo with hits and misses among its labels, and with hits and false alarms among its detections.
 fn marked(
-    mut photo: Photo,
+    mut photo: BoxedPhoto,
     truth: &ImageTruth,
     found: &ImageDetections,
     score: f64,
     names: &[String],
     size: [u32; 2],
-) -> Example {
+) -> ExamplePhoto {
     let compared = compare(truth, found, score);
     let hit: HashSet<usize> = compared.iter().filter_map(|c| c.object).collect();
     let name = |class: usize| names.get(class).map_or("", String::as_str);
@@ -112,10 +117,10 @@ fn marked(
         mark: if c.object.is_some() { BoxMark::Hit } else { BoxMark::FalseAlarm },
         label: format!("{} {:.2}", name(c.class), c.score),
     });
-    Example { detections: detections.collect(), photo }
+    ExamplePhoto { detections: detections.collect(), photo }
 }
 
-fn fractions(b: &PixelBox, [width, height]: [u32; 2]) -> CornerBox {
+fn fractions(b: &CocoBox, [width, height]: [u32; 2]) -> CornerBox {
     let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
     CornerBox::new(b.x / w, b.y / h, (b.x + b.w) / w, (b.y + b.h) / h)
 }

@@ -1,7 +1,7 @@
 //! A report's part about the machine: board, temperature, firmware's limits, memory.
 
 use crate::board::{Processor, Sensors, Throttling, model, total_memory};
-use crate::report::page::Machine;
+use crate::report::page::MachineFigures;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ impl MachineLog {
     }
 
     /// Its value by now.
-    pub fn machine(&self) -> Machine {
+    pub fn machine(&self) -> MachineFigures {
         let mut facts = Vec::new();
         let mut say = |what: &str, value: Option<String>| facts.extend(value.map(|value| (what.to_string(), value)));
         say("board", model(&self.root));
@@ -83,7 +83,7 @@ impl MachineLog {
         let heat = self.now.as_ref().zip(self.highest);
         say("temperature", heat.map(|((name, now), most)| format!("{now:.0} °C now, {most:.0} °C at most ({name})")));
         say("firmware", self.throttling.map(throttling));
-        Machine { facts, temperatures: self.epochs.clone() }
+        MachineFigures { facts, temperatures: self.epochs.clone() }
     }
 }
 

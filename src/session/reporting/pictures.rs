@@ -4,10 +4,10 @@ use super::confusion_rows::confusion_rows;
 use super::judged::{IOU, USUAL_SCORE};
 use crate::boxes::CornerBox;
 use crate::data::RgbImage;
-use crate::eval::{ImageDetections, ImageTruth, PixelBox, ScorePoint, compare, confusion, score_curves};
-use crate::report::page::{Curves, EpochFigures, StepFigures};
+use crate::eval::{CocoBox, ImageDetections, ImageTruth, ScorePoint, compare, confusion, score_curves};
+use crate::report::page::{ReportEpoch, RunCurves, StepFigures};
 use crate::report::{
-    Marker, Panel, PrCurve, Tile, draw_confusion_matrix, draw_panels, draw_pr_curves, mosaic, write_png,
+    Marker, MosaicTile, Panel, PrCurve, draw_confusion_matrix, draw_panels, draw_pr_curves, mosaic, write_png,
 };
 use crate::session::screen::Bar;
 use crate::train::{Evaluation, Job, Records};
@@ -53,12 +53,12 @@ pub fn write(job: &Job, best: &Evaluation, validation: &Records) -> Result<()> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write_results(curves: &Curves, folder: &Path) -> Result<()> {
+pub fn write_results(curves: &RunCurves, folder: &Path) -> Result<()> {
     let steps = |value: &dyn Fn(&StepFigures) -> f64| -> Vec<(f64, f64)> {
         curves.steps.iter().map(|s| (s.step as f64, value(s))).collect()
     };
-    let epochs = |value: &dyn Fn(&EpochFigures) -> Option<f64>, by_step: bool| -> Vec<(f64, f64)> {
-        let x = |e: &EpochFigures| if by_step { e.step } else { e.epoch } as f64;
+    let epochs = |value: &dyn Fn(&ReportEpoch) -> Option<f64>, by_step: bool| -> Vec<(f64, f64)> {
+        let x = |e: &ReportEpoch| if by_step { e.step } else { e.epoch } as f64;
         curves.epochs.iter().filter_map(|e| Some((x(e), value(e)?))).collect()
     };
     let marks: Vec<f64> = curves.marks.iter().map(|m| m.step as f64).collect();
@@ -146,10 +146,10 @@ fn predictions(job: &Job, best: &Evaluation, validation: &Records, score: f64) -
         let (Some(truth), Some(found)) = (best.truth.get(at), best.detections.get(at)) else { continue };
         shown.push((record.image, markers(truth, found, score, &job.class_names, record.source_size), record.source));
     }
-    let tiles: Vec<Tile> = shown
+    let tiles: Vec<MosaicTile> = shown
         .iter()
         .flat_map(|(image, [labels, detections], source)| {
-            let tile = |markers: &Vec<Marker>, caption: String| Tile { image, markers: markers.clone(), caption };
+            let tile = |markers: &Vec<Marker>, caption: String| MosaicTile { image, markers: markers.clone(), caption };
             [tile(labels, format!("labels: {source}")), tile(detections, format!("detections above {score:.2}"))]
         })
         .collect();
@@ -168,7 +168,7 @@ fn markers(
     let hits: HashSet<usize> = compared.iter().filter_map(|c| c.object).collect();
     let name = |class: usize| names.get(class).map_or("", String::as_str);
     let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
-    let fractions = |b: &PixelBox| CornerBox::new(b.x / w, b.y / h, (b.x + b.w) / w, (b.y + b.h) / h);
+    let fractions = |b: &CocoBox| CornerBox::new(b.x / w, b.y / h, (b.x + b.w) / w, (b.y + b.h) / h);
     let objects = truth.objects.iter().enumerate().filter(|(_, o)| !o.crowd);
     let labels = objects.map(|(i, o)| Marker {
         color: if hits.contains(&i) { HIT } else { MISS },

@@ -12,7 +12,7 @@ use super::pictures;
 use super::timeline::Timeline;
 use super::verdict::Standing;
 use crate::report::page::{
-    ClassFigures, Curves, EpochFigures, Photo, RunReport, StepFigures, Suspicious, Tone, write_page,
+    BoxedPhoto, ClassFigures, ReportEpoch, RunCurves, RunReport, StepFigures, Suspicious, Tone, write_page,
 };
 use crate::train::{
     Ending, EpochRow, Evaluation, Event, Job, Records, RunProgress, StepReport, TrainError, read_rows, replace_file,
@@ -191,7 +191,7 @@ impl<'a> Reporter<'a> {
     }
 
     fn update(&mut self, ending: Option<Ending>) -> Result<(), TrainError> {
-        self.report.curves = Curves {
+        self.report.curves = RunCurves {
             steps: self.timeline.points(),
             epochs: self.rows.iter().map(figures).collect(),
             marks: self.chronicle.marks(),
@@ -242,7 +242,7 @@ impl<'a> Reporter<'a> {
         let doubted = suspicious(self.chronicle.entries(), SUSPICIOUS);
         let indices: Vec<u32> = doubted.iter().map(|s| s.index).collect();
         let before = std::mem::replace(&mut self.suspects, indices);
-        let mut known: Vec<(u32, Photo)> =
+        let mut known: Vec<(u32, BoxedPhoto)> =
             before.into_iter().zip(std::mem::take(&mut self.report.suspicious).into_iter().map(|s| s.photo)).collect();
         for Suspected { index, doubt, score } in doubted {
             let photo = match known.iter().position(|(i, _)| *i == index) {
@@ -259,9 +259,9 @@ impl<'a> Reporter<'a> {
     }
 }
 
-fn figures(row: &EpochRow) -> EpochFigures {
+fn figures(row: &EpochRow) -> ReportEpoch {
     let r = &row.record;
-    EpochFigures {
+    ReportEpoch {
         epoch: r.epoch,
         step: r.step,
         class_loss: r.class_loss,

@@ -1,6 +1,6 @@
 //! Better or not, by how much, and what held the run back: the first thing a report says.
 
-use crate::report::page::{Judged, Tone, Verdict, duration};
+use crate::report::page::{BestFigures, RunVerdict, Tone, duration};
 use crate::train::{Ending, EpochRow};
 
 /// A difference of AP below this is none.
@@ -15,7 +15,7 @@ pub struct Standing<'a> {
     pub ending: Option<Ending>,
     pub epochs: u64,
     pub rows: &'a [EpochRow],
-    pub judged: Option<&'a Judged>,
+    pub judged: Option<&'a BestFigures>,
     /// The causes that the watchdog named, each once; `None` where the run is not watched.
     pub causes: Option<Vec<&'static str>>,
     pub story: Vec<String>,
@@ -29,7 +29,7 @@ impl Standing<'_> {
         known.reduce(|best, row| if row.record.ap > best.record.ap { row } else { best })
     }
 
-    pub fn verdict(self) -> Verdict {
+    pub fn verdict(self) -> RunVerdict {
         let (tone, came) = self.came_to();
         let done = self.rows.last().map_or(0, |r| r.record.epoch);
         let headline = match self.ending {
@@ -48,7 +48,7 @@ impl Standing<'_> {
         };
         let tone = if self.ending.is_none() { Tone::Neutral } else { tone };
         let (figures, notes) = (self.figures(), self.notes());
-        Verdict { headline, tone, figures, notes, story: self.story }
+        RunVerdict { headline, tone, figures, notes, story: self.story }
     }
 
     /// How AP went.
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::train::EpochRecord;
 
-    fn verdict(aps: &[Option<f64>], ending: Option<Ending>) -> Verdict {
+    fn verdict(aps: &[Option<f64>], ending: Option<Ending>) -> RunVerdict {
         let row = |(i, ap): (usize, &Option<f64>)| EpochRow {
             record: EpochRecord { epoch: i as u64 + 1, ap: *ap, ..EpochRecord::default() },
             ..EpochRow::default()

@@ -30,13 +30,13 @@ const BESIDES: f64 = 0.15;
 
 /// The result of a lever's trial.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub struct LeverResult {
     pub lever: Lever,
     /// Beside the trial without a change; for [`Lever::is_reversed`] turned round, so that more is better.
     pub above: Above,
 }
 
-impl Finding {
+impl LeverResult {
     /// True if the gain can be told from nothing.
     pub fn is_gain(&self) -> bool {
         self.above.interval.is_some_and(|[low, _]| low > 0.0)
@@ -45,12 +45,12 @@ impl Finding {
 
 /// The results of all trials.
 #[derive(Clone, Debug)]
-pub struct Findings {
+pub struct TrialResults {
     pub epochs: u64,
     /// AP without a change.
     pub ap: f64,
     /// Largest gain first.
-    pub found: Vec<Finding>,
+    pub found: Vec<LeverResult>,
     /// Levers for which there was no time.
     pub left_out: Vec<Lever>,
 }
@@ -59,7 +59,7 @@ pub struct Findings {
 ///
 /// # Errors
 /// If data or weights cannot be read, there are no validation photos, or the time is too short for any trial.
-pub fn run_trials(job: &JobFile, minutes: f64, tell: &mut dyn FnMut(&str)) -> Result<Findings> {
+pub fn run_trials(job: &JobFile, minutes: f64, tell: &mut dyn FnMut(&str)) -> Result<TrialResults> {
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut base = JobFile {
         out: work.path().into(),
@@ -99,13 +99,13 @@ pub fn run_trials(job: &JobFile, minutes: f64, tell: &mut dyn FnMut(&str)) -> Re
             above.difference = -above.difference;
             above.interval = above.interval.map(|[low, high]| [-high, -low]);
         }
-        found.push(Finding { lever, above });
+        found.push(LeverResult { lever, above });
     }
     ap = if ap.is_finite() { ap } else { 0.0 };
     found.sort_by(|a, b| {
         (b.is_gain(), b.above.difference).partial_cmp(&(a.is_gain(), a.above.difference)).expect("finite")
     });
-    Ok(Findings { epochs: first.epochs, ap, found, left_out })
+    Ok(TrialResults { epochs: first.epochs, ap, found, left_out })
 }
 
 /// The words for a lever's trial, which are not always what is to be done.

@@ -6,7 +6,7 @@
 //! normalised, says the same about every image and learns nothing. Projections get less than deviation 1, so that the
 //! sums of residual blocks grow slowly.
 
-use crate::model::{Activation, ConvLayer, ConvSpec, ConvWeights, LayerStep, LayerWalk, Ssd, Training};
+use crate::model::{Activation, ConvLayer, ConvSpec, ConvWeights, LayerStep, LayerTraining, LayerWalk, Ssd};
 use crate::ops;
 use burn::tensor::Tensor;
 
@@ -37,7 +37,7 @@ pub fn calibrate(network: &mut Ssd<ConvWeights>, images: Tensor<4>) {
 /// Calibrates one layer on its input and returns what it then puts out.
 pub(in crate::train) fn settle(layer: &mut ConvWeights, x: Tensor<4>) -> Tensor<4> {
     let spec = ConvSpec { activation: Activation::Linear, ..layer.spec };
-    let linear = ConvLayer::new(&ConvWeights { spec, ..layer.clone() }, Training::Frozen);
+    let linear = ConvLayer::new(&ConvWeights { spec, ..layer.clone() }, LayerTraining::Frozen);
     let y = linear.forward(x);
     let channels = spec.out_channels;
     let ((wanted_mean, wanted_deviation), [low, high]) = match layer.spec.activation {

@@ -20,7 +20,7 @@ use crate::train::step::forward_backward::{Observe, TrainBatch, micro_step};
 use crate::train::step::targets::columns_and_boxes;
 use crate::train::step::update::{StepExtras, StepStats, apply_seen};
 use crate::train::step::window::Window;
-use crate::train::watch::layer_norms::{LayerStages, Look};
+use crate::train::watch::layer_norms::{LayerNorms, LayerStages};
 use crate::train::watch::run_facts::centred_tolerance;
 use crate::watchdog::HOT;
 
@@ -121,7 +121,7 @@ impl<'a> Rehearsal<'a> {
         for part in indices.chunks(recipe.micro_batch.max(1)) {
             micro_step(&self.state.model, &loss, self.batch(part)?, &mut window, Observe::Inputs);
         }
-        let mut look = Look::new(self.state.model.layers.len());
+        let mut look = LayerNorms::new(self.state.model.layers.len());
         let extras = StepExtras { look: Some(&mut look), pull: None };
         let stats = apply_seen(&mut self.state, &mut window, &recipe, &schedule, extras);
         let signals = self.stages.signals(&look, &window.inputs, window.normaliser());

@@ -18,7 +18,7 @@ const LOOKS: usize = 4;
 
 /// Seconds an image on this machine, with this network, input size and recipe.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
+pub struct TrainingPace {
     /// Forward, backward and its share of the optimizer step.
     pub learning: f64,
     /// The same while the backbone is held.
@@ -39,7 +39,7 @@ pub fn pace(
     records: &Records,
     classes: usize,
     size: InputSize,
-) -> Result<Pace, TrainError> {
+) -> Result<TrainingPace, TrainError> {
     let mut rehearsal = Rehearsal::new(network, recipe, records, size)?;
     let order = EpochPlan::shuffled(records.len(), recipe.seed, 0).order().to_vec();
     let batch: Vec<usize> = (0..recipe.batch).map(|i| order[i % order.len()]).collect();
@@ -66,5 +66,5 @@ pub fn pace(
     drop(look());
     let begin = Instant::now();
     (0..LOOKS).for_each(|_| drop(look()));
-    Ok(Pace { learning, held, looking: begin.elapsed().as_secs_f64() / LOOKS as f64, loading })
+    Ok(TrainingPace { learning, held, looking: begin.elapsed().as_secs_f64() / LOOKS as f64, loading })
 }

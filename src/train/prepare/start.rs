@@ -28,7 +28,7 @@ const FAINT: f64 = 0.02;
 
 /// Statistics of a layer's input over some photos.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Response {
+pub struct LayerResponse {
     /// Deviation over images over root mean square.
     pub response: f64,
     /// Root mean square.
@@ -39,7 +39,7 @@ pub struct Response {
 
 /// The network a run starts from, and what was found and done on the way.
 #[derive(Clone, Debug)]
-pub struct Start {
+pub struct StartNetwork {
     /// Layers whose numbers the file brought are unfolded: their weights have norm 1 per output channel, their scale is
     /// frozen, and they train at the backbone's rate ([`crate::model::Origin::File`]). Fresh layers have scale 1.
     pub network: Ssd<ConvWeights>,
@@ -54,7 +54,11 @@ pub struct Start {
 ///
 /// # Errors
 /// If a record cannot be read.
-pub fn responses(network: &Ssd<ConvWeights>, records: &Records, size: InputSize) -> Result<Vec<Response>, DataError> {
+pub fn responses(
+    network: &Ssd<ConvWeights>,
+    records: &Records,
+    size: InputSize,
+) -> Result<Vec<LayerResponse>, DataError> {
     let count = PROBED.min(records.len());
     let backbone = network.backbone_len();
     let mut seen = vec![ResponseSums::default(); network.convs().len() - backbone];
@@ -93,7 +97,7 @@ impl ResponseSums {
         });
     }
 
-    pub(in crate::train) fn response(&self, images: usize) -> Response {
+    pub(in crate::train) fn response(&self, images: usize) -> LayerResponse {
         let n = images.max(1) as f64;
         let (mut variance, mut square, mut alive) = (0f64, 0f64, vec![false; self.channels]);
         for (i, (sum, squares)) in self.sums.iter().zip(&self.squares).enumerate() {
@@ -103,7 +107,7 @@ impl ResponseSums {
         }
         let dead = alive.iter().filter(|a| !**a).count() as f64 / self.channels.max(1) as f64;
         let response = if square > 0.0 { (variance / square).sqrt() } else { 0.0 };
-        Response { response, rms: (square / (n * self.sums.len().max(1) as f64)).sqrt(), dead }
+        LayerResponse { response, rms: (square / (n * self.sums.len().max(1) as f64)).sqrt(), dead }
     }
 }
 
@@ -139,7 +143,7 @@ pub fn start(
     recipe: &Recipe,
     records: &Records,
     size: InputSize,
-) -> Result<Start, DataError> {
+) -> Result<StartNetwork, DataError> {
     let mut rng = Pcg64Mcg::seed_from_u64(recipe.seed ^ 0x5EED);
     let mut notes = Vec::new();
     let bare = network.heads.is_empty();
@@ -168,20 +172,20 @@ pub fn start(
     if recipe.class_prior && fresh_classes {
         network.set_background_prior(recipe.background_share());
     }
-    Ok(Start { network, notes })
+    Ok(StartNetwork { network, notes })
 }
 
 /// Replaces what the photos cannot use of a detector's unfolded extras and heads, by what was `found` of their inputs.
 /// Returns whether all class predictors start fresh.
 fn renew(
     network: &mut Ssd<ConvWeights>,
-    found: &[Response],
+    found: &[LayerResponse],
     wanted: &WantedClasses,
     rng: &mut Pcg64Mcg,
     notes: &mut Vec<String>,
 ) -> bool {
     let reference = found[0].rms;
-    let lost = |r: &&Response| r.response < DEAF || r.rms < FAINT * reference;
+    let lost = |r: &&LayerResponse| r.response < DEAF || r.rms < FAINT * reference;
     let (deaf, total) = (found.iter().filter(lost).count(), found.len());
     if deaf > 0 {
         notes.push(format!(
@@ -207,7 +211,7 @@ fn renew(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ConvLayer, Origin, SsdModel, Stage, Training, initialise_network, ssdlite_mobilenet_v2};
+    use crate::model::{ConvLayer, LayerTraining, Origin, SsdModel, Stage, initialise_network, ssdlite_mobilenet_v2};
 
     const FILE_COLUMNS: usize = 4;
 
@@ -220,7 +224,7 @@ mod tests {
 
     /// Counts of layers behind the backbone by origin: of the file, fresh.
     fn origins(network: &Ssd<ConvWeights>) -> [usize; 2] {
-        let model = SsdModel::new(network, |_| Training::Trained);
+        let model = SsdModel::new(network, |_| LayerTraining::Trained);
         let behind: Vec<&ConvLayer> = model.layers.iter().skip(network.backbone_len()).collect();
         let of_file = behind.iter().filter(|layer| layer.origin() == Origin::File).count();
         assert!(model.layers[..network.backbone_len()].iter().all(|layer| layer.origin() == Origin::File));
@@ -230,7 +234,7 @@ mod tests {
     fn renewed(known: &[Option<usize>], response: f64) -> [usize; 2] {
         let mut network = network();
         let names = (0..known.len()).map(|i| format!("class {i}")).collect();
-        let found = vec![Response { response, rms: 1.0, dead: 0.0 }; 3];
+        let found = vec![LayerResponse { response, rms: 1.0, dead: 0.0 }; 3];
         let wanted = WantedClasses::new(names, known.to_vec());
         renew(&mut network, &found, &wanted, &mut Pcg64Mcg::seed_from_u64(1), &mut Vec::new());
         assert_eq!(network.classes, known.len() + 1);

@@ -1,14 +1,14 @@
 //! The optimizer step at the end of a window: centring, gradient clipping, update, moving average.
 
 use super::window::Window;
-use crate::kernel::{Average, awake, squared_sum};
+use crate::kernel::{MovingAverage, awake, squared_sum};
 use crate::model::{ConvKind, ConvLayer};
 use crate::ops::LayerGradients;
 use crate::optim::{LayerSlots, LayerUpdate, Rates, Schedule, StateVec};
 use crate::train::part::Pull;
 use crate::train::recipe::Recipe;
 use crate::train::state::TrainState;
-use crate::train::watch::layer_norms::Look;
+use crate::train::watch::layer_norms::LayerNorms;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,7 +40,7 @@ pub struct StepStats {
 #[derive(Debug, Default)]
 pub struct StepExtras<'a> {
     /// Sees gradients and moves.
-    pub look: Option<&'a mut Look>,
+    pub look: Option<&'a mut LayerNorms>,
     pub pull: Option<&'a Pull>,
 }
 
@@ -87,8 +87,28 @@ fn step(
         return stats;
     }
     let clip = if recipe.clip > 0.0 && grad_norm > recipe.clip { recipe.clip / grad_norm } else { 1.0 };
+    if let Some(struck) = move_layers(state, window, recipe, schedule, clip / normaliser, look) {
+        log::warn!("a weight of layer {struck} is beyond {ABSURD:e} or no number: a bit may have flipped in memory");
+        // Such a step counts as one that came to infinity: the run goes back to the last good weights, or ends resumably.
+        stats.grad_norm = f64::INFINITY;
+    }
+    state.progress.step += 1;
+    stats
+}
+
+/// Moves every layer by its gradient times `scale`, in parallel where nobody looks. Returns a layer with an absurd
+/// weight, if this step found one.
+fn move_layers(
+    state: &mut TrainState,
+    window: &Window,
+    recipe: &Recipe,
+    schedule: &Schedule,
+    scale: f64,
+    look: Option<&mut LayerNorms>,
+) -> Option<usize> {
+    let step = state.progress.step;
     let TrainState { model, optimizer, ema, means, .. } = state;
-    let (kind, scale) = (optimizer.kind, clip / normaliser);
+    let kind = optimizer.kind;
     let rates: Vec<Rates> =
         (0..means.len()).map(|i| recipe.rates(model.stage(i), model.layers[i].origin(), schedule, step)).collect();
     let keep = ema.as_ref().map_or(0.0, |ema| ema.keep(step)) as f32;
@@ -99,7 +119,7 @@ fn step(
                       layer: &mut ConvLayer,
                       slots: &mut LayerSlots,
                       lags: &mut [StateVec],
-                      mut look: Option<&mut Look>| {
+                      mut look: Option<&mut LayerNorms>| {
         let Some(sums) = window.gradients.get(i) else { return };
         let depthwise = layer.spec().kind == ConvKind::Depthwise;
         let mean = recipe.centred.then_some(&means[i]);
@@ -107,7 +127,7 @@ fn step(
             look.iter_mut().for_each(|look| look.before(weight));
             let (dw, db) = (&sums.dw[..], &sums.db[..]);
             let averages = match lags {
-                [weight, bias] => Some([weight, bias].map(|lag| Average { lag: lag.as_mut(), keep })),
+                [weight, bias] => Some([weight, bias].map(|lag| MovingAverage { lag: lag.as_mut(), keep })),
                 _ => None,
             };
             let weight_now = &mut *weight;
@@ -133,14 +153,7 @@ fn step(
             .enumerate()
             .for_each(|(i, ((layer, slots), lags))| move_layer(i, layer, slots, lags, None)),
     }
-    state.progress.step += 1;
-    let struck = struck.into_inner();
-    if struck != NONE {
-        log::warn!("a weight of layer {struck} is beyond {ABSURD:e} or no number: a bit may have flipped in memory");
-        // Such a step counts as one that came to infinity: the run goes back to the last good weights, or ends resumably.
-        stats.grad_norm = f64::INFINITY;
-    }
-    stats
+    Some(struck.into_inner()).filter(|layer| *layer != NONE)
 }
 
 /// True if a weight is absurd; NaN is.

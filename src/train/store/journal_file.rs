@@ -4,7 +4,7 @@
 //! twice and a replay of the whole file is a replay of the run. A storage that refuses a line gets it with a later one.
 
 use crate::train::error::TrainError;
-use crate::watchdog::{Entry, parse};
+use crate::watchdog::{JournalEntry, parse};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ impl JournalFile {
 
     /// # Errors
     /// If the storage has refused for so long that too much waits for it.
-    pub fn write(&mut self, entries: &[Entry]) -> Result<(), TrainError> {
+    pub fn write(&mut self, entries: &[JournalEntry]) -> Result<(), TrainError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -87,7 +87,7 @@ fn whole_lines(path: &Path, lines: u64) -> io::Result<u64> {
         if !line.ends_with(b"\n") {
             break;
         }
-        let timed = serde_json::from_slice::<Entry>(&line).is_ok_and(|e| e.is_timed());
+        let timed = serde_json::from_slice::<JournalEntry>(&line).is_ok_and(|e| e.is_timed());
         left -= u64::from(!timed);
         kept += read as u64;
     }
@@ -117,7 +117,7 @@ pub fn read_lines(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// If it cannot be read, or a line of it is no entry; the entries before are handed over.
-pub fn each_entry(folder: &Path, take: &mut dyn FnMut(Entry)) -> Result<(), TrainError> {
+pub fn each_entry(folder: &Path, take: &mut dyn FnMut(JournalEntry)) -> Result<(), TrainError> {
     let path = folder.join("journal.jsonl");
     let file = match File::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -143,7 +143,7 @@ pub fn each_entry(folder: &Path, take: &mut dyn FnMut(Entry)) -> Result<(), Trai
 ///
 /// # Errors
 /// If it cannot be read, or a line of it is no entry.
-pub fn read_journal(folder: &Path) -> Result<Option<Vec<Entry>>, TrainError> {
+pub fn read_journal(folder: &Path) -> Result<Option<Vec<JournalEntry>>, TrainError> {
     let path = folder.join("journal.jsonl");
     if !path.exists() {
         return Ok(None);

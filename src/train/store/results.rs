@@ -36,14 +36,14 @@ pub struct EpochRow {
 
 /// The file and its lines.
 #[derive(Debug)]
-pub struct Results {
+pub struct ResultsFile {
     path: PathBuf,
     /// Those with a column of their own.
     classes: Vec<String>,
     rows: Vec<EpochRow>,
 }
 
-impl Results {
+impl ResultsFile {
     /// The lines of `history`, completed from the file in `folder` where it has them. A file that cannot be understood
     /// leaves cells empty: it is written for people and decides nothing.
     pub fn open(folder: &Path, class_names: &[String], history: &[EpochRecord]) -> Self {
@@ -138,7 +138,7 @@ impl Results {
 
 /// The epochs of `history` with what the file in `folder` knows besides.
 pub fn read_rows(folder: &Path, class_names: &[String], history: &[EpochRecord]) -> Vec<EpochRow> {
-    Results::open(folder, class_names, history).rows
+    ResultsFile::open(folder, class_names, history).rows
 }
 
 /// Class names may be those of other columns.
@@ -165,12 +165,12 @@ mod tests {
     fn a_run_that_goes_on_finds_what_its_checkpoint_does_not_hold() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["a, \"b\"\n<c>".to_string(), "AP".into(), "lr".into()];
-        let mut results = Results::open(folder.path(), &names, &[]);
+        let mut results = ResultsFile::open(folder.path(), &names, &[]);
         (1..=3).for_each(|epoch| results.add(row(epoch)));
         results.write().unwrap();
         // The checkpoint knows two epochs; the third was after it.
         let history = [row(1).record, row(2).record];
-        let again = Results::open(folder.path(), &names, &history);
+        let again = ResultsFile::open(folder.path(), &names, &history);
         assert_eq!(again.rows(), [row(1), row(2)]);
         assert_eq!(again.seconds(), 25.0);
         again.write().unwrap();
@@ -184,7 +184,7 @@ mod tests {
         let plain = EpochRow { record: row(1).record, ..EpochRow::default() };
         for text in ["epoch,step,class_loss\n1,10,2.5\n", "\u{0}\n\"", "epoch,time_s\n1,NaN\n"] {
             std::fs::write(folder.path().join("results.csv"), text).unwrap();
-            let results = Results::open(folder.path(), &[], &[row(1).record]);
+            let results = ResultsFile::open(folder.path(), &[], &[row(1).record]);
             assert_eq!(results.rows(), std::slice::from_ref(&plain), "{text:?}");
         }
     }
@@ -193,7 +193,7 @@ mod tests {
     fn a_list_of_thousands_of_classes_makes_no_columns() {
         let folder = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..10_000).map(|i| format!("class {i}")).collect();
-        let mut results = Results::open(folder.path(), &names, &[]);
+        let mut results = ResultsFile::open(folder.path(), &names, &[]);
         results.add(EpochRow { class_ap: vec![Some(0.5); names.len()], ..row(1) });
         assert!(results.rows()[0].class_ap.is_empty() && results.text().unwrap().len() < 400);
     }

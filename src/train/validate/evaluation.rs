@@ -2,7 +2,9 @@
 
 use crate::boxes::InputSize;
 use crate::data::{Object, normalise, plain};
-use crate::eval::{ApSamples, CocoMetrics, Detection, Detector, ImageDetections, ImageTruth, Thresholds, coco_eval};
+use crate::eval::{
+    ApSamples, CocoMetrics, Detection, ImageDetections, ImageTruth, PostProcessor, Thresholds, coco_eval,
+};
 use crate::model::SsdModel;
 use crate::ops;
 use crate::train::error::TrainError;
@@ -41,7 +43,7 @@ pub fn evaluate(
     model: &SsdModel,
     records: &Records,
     size: InputSize,
-    detector: &Detector,
+    detector: &PostProcessor,
     classes: &[String],
 ) -> Result<Evaluation, TrainError> {
     let seen = evaluate_seen(model, records, size, detector, classes, &mut |_, _, _| ControlFlow::Continue(()))?;
@@ -59,7 +61,7 @@ pub fn evaluate_seen(
     model: &SsdModel,
     records: &Records,
     size: InputSize,
-    detector: &Detector,
+    detector: &PostProcessor,
     classes: &[String],
     see: Witness,
 ) -> Result<Option<Evaluation>, TrainError> {
@@ -122,7 +124,7 @@ pub fn detect(
     images: Vec<f32>,
     count: usize,
     size: InputSize,
-    detector: &Detector,
+    detector: &PostProcessor,
 ) -> Vec<Vec<Detection>> {
     let mut all = Vec::with_capacity(count);
     predict(model, images, count, size, &mut |logits, deltas| all.push(detector.detect(logits, deltas)));

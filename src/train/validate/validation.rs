@@ -11,7 +11,7 @@ use crate::loss::{ImageGradients, ImageLoss};
 use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::train::error::TrainError;
 use crate::train::event::Event;
-use crate::train::part::Part;
+use crate::train::part::RunPart;
 use crate::train::progress::{Best, EpochRecord};
 use crate::train::records::Records;
 use crate::train::run::Run;
@@ -93,7 +93,7 @@ impl Run<'_> {
     /// As [`Run::validate`].
     pub(in crate::train) fn close_epoch(
         &mut self,
-        part: &Part,
+        part: &RunPart,
         state: &mut TrainState,
         validation: &Records,
         stop: &AtomicBool,

@@ -35,7 +35,7 @@ pub fn presence(model: &SsdModel, training: &Records) -> Result<Option<Presence>
         return Ok(None);
     };
     let chosen = (0..training.len()).step_by(training.len().div_ceil(PHOTOS).max(1));
-    let mut seen = Seen { photos: Vec::new(), maps: Vec::new() };
+    let mut seen = SeenPhotos { photos: Vec::new(), maps: Vec::new() };
     for index in chosen.clone() {
         let record = training.get(index)?;
         let boxes = judged(&record);
@@ -47,7 +47,7 @@ pub fn presence(model: &SsdModel, training: &Records) -> Result<Option<Presence>
     if seen.photos.len() < Presence::FEWEST {
         return Ok(None);
     }
-    let scales: Vec<Scale> = seen.maps.iter().map(Scale::of).collect();
+    let scales: Vec<ChannelScale> = seen.maps.iter().map(ChannelScale::of).collect();
     let first = seen.margins(&scales, |_| true);
     // Once more, learned from the photos whose boxes are where something is.
     let agreed: Vec<bool> = first.iter().map(|m| m.is_some_and(|margin| margin > 0.0)).collect();
@@ -88,13 +88,13 @@ fn value(half: &u16) -> f32 {
 }
 
 /// Photos as the network sees them.
-struct Seen {
+struct SeenPhotos {
     photos: Vec<AuditedPhoto>,
     /// Finest first.
     maps: Vec<AuditMaps>,
 }
 
-impl Seen {
+impl SeenPhotos {
     /// Adds the maps of the next photo, of `most` at most.
     fn add(&mut self, model: &SsdModel, record: &Record, blocks: &[usize], most: usize) {
         let image = ops::tensor(normalised(plain(record, SIDE).image.pixels), [1, SIDE, SIDE, 3]);
@@ -116,8 +116,8 @@ impl Seen {
     }
 
     /// The margins of photos, by what was learned from the others among those that `taught` says.
-    fn margins(&self, scales: &[Scale], taught: impl Fn(usize) -> bool) -> Vec<Option<f64>> {
-        let (side, width) = (self.side(), scales.iter().map(Scale::len).sum::<usize>() + 1);
+    fn margins(&self, scales: &[ChannelScale], taught: impl Fn(usize) -> bool) -> Vec<Option<f64>> {
+        let (side, width) = (self.side(), scales.iter().map(ChannelScale::len).sum::<usize>() + 1);
         let fold = |at: usize| at * FOLDS / self.photos.len();
         let mut folds = Folds::new(width, FOLDS);
         for (at, photo) in self.photos.iter().enumerate().filter(|(at, _)| taught(*at)) {
@@ -139,11 +139,11 @@ impl Seen {
 
     /// All maps of a photo at the size of the finest, standardised, each map weighing the same, and a constant:
     /// `[cells, width]`.
-    fn rows(&self, at: usize, scales: &[Scale]) -> Vec<f32> {
+    fn rows(&self, at: usize, scales: &[ChannelScale]) -> Vec<f32> {
         let side = self.side();
         let parts: Vec<Vec<f32>> =
             self.maps.iter().zip(scales).map(|(m, scale)| scale.enlarged(m.of(at), m.side, side)).collect();
-        let mut rows = Vec::with_capacity(side * side * (scales.iter().map(Scale::len).sum::<usize>() + 1));
+        let mut rows = Vec::with_capacity(side * side * (scales.iter().map(ChannelScale::len).sum::<usize>() + 1));
         for cell in 0..side * side {
             for (part, scale) in parts.iter().zip(scales) {
                 rows.extend_from_slice(&part[cell * scale.len()..][..scale.len()]);
@@ -178,9 +178,9 @@ impl AuditedPhoto {
 }
 
 /// Mean of every channel over all photos, and what its numbers are multiplied with.
-struct Scale(Vec<(f32, f32)>);
+struct ChannelScale(Vec<(f32, f32)>);
 
-impl Scale {
+impl ChannelScale {
     fn of(maps: &AuditMaps) -> Self {
         let mut sums = vec![[0f64; 2]; maps.channels];
         for cell in maps.values.chunks_exact(maps.channels) {
@@ -244,7 +244,7 @@ mod tests {
         let numbers = [0.0f32, 1.0, 2.0, 1.0, 0.0, 1.0, 2.0, 1.0];
         let values = numbers.iter().map(|v| (v.to_bits() >> 16) as u16).collect();
         let maps = AuditMaps { side: 2, channels: 2, values };
-        let scale = Scale::of(&maps);
+        let scale = ChannelScale::of(&maps);
         // The second channel is constant; the first goes from -1 to 1 from left to right.
         let unit = 1.0 / (STRIDES.len() as f32 * 2.0).sqrt();
         let large = scale.enlarged(maps.of(0), 2, 4);

@@ -10,14 +10,14 @@ const FULL: f64 = 5.9;
 
 /// Squared norms by layer position.
 #[derive(Clone, Debug, Default)]
-pub struct Look {
+pub struct LayerNorms {
     gradients: Vec<f64>,
     weights: Vec<f64>,
     moves: Vec<f64>,
     before: Vec<f32>,
 }
 
-impl Look {
+impl LayerNorms {
     pub fn new(layers: usize) -> Self {
         let zeros = || vec![0.0; layers];
         Self { gradients: zeros(), weights: zeros(), moves: zeros(), before: Vec::new() }
@@ -100,7 +100,7 @@ impl LayerStages {
     }
 
     /// The stages as a look and the inputs of the same step show them.
-    pub fn signals(&self, look: &Look, inputs: &[ChannelSums], normaliser: f64) -> Vec<StageSignals> {
+    pub fn signals(&self, look: &LayerNorms, inputs: &[ChannelSums], normaliser: f64) -> Vec<StageSignals> {
         let mut squares = vec![[0f64; 3]; self.facts.len()];
         for (position, &stage) in self.of_layer.iter().enumerate() {
             let [gradient, weight, moved] = &mut squares[stage];

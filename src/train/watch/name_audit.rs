@@ -8,7 +8,7 @@ use crate::data::{DataError, Object, RgbImage, normalised};
 use crate::model::SsdModel;
 use crate::ops;
 use crate::train::records::Records;
-use crate::watchdog::{Appearance, Rows};
+use crate::watchdog::{Appearance, FeatureRows};
 use burn::tensor::Tensor;
 
 /// Side of a cut-out in pixels. An object alone, at this size, says more of its class than its few cells of a map of
@@ -69,7 +69,8 @@ pub fn appearance(model: &SsdModel, training: &Records, classes: usize) -> Resul
     parts.push(shapes(sides, &weights));
     let features = joined(parts, &weights);
     let width = features.len() / images.len();
-    let objects = Rows { features: &features, width, groups: &images, labels: &labels, classes, weights: &weights };
+    let objects =
+        FeatureRows { features: &features, width, groups: &images, labels: &labels, classes, weights: &weights };
     Ok(Some(Appearance::of(objects)))
 }
 

@@ -1,7 +1,7 @@
 //! Records what the watchdog sees: gathers the signals of every step and epoch, hands them over, and writes the
 //! journal.
 
-use super::layer_norms::{LayerStages, Look};
+use super::layer_norms::{LayerNorms, LayerStages};
 use super::run_facts::{self, PROBES};
 use super::twins::twins;
 use crate::boxes::{Anchors, InputSize};
@@ -18,7 +18,7 @@ use crate::train::records::Records;
 use crate::train::state::TrainState;
 use crate::train::step::update::StepStats;
 use crate::train::store::journal_file::JournalFile;
-use crate::watchdog::{self, Entry, EpochFigures, FeedRate, Mode, Portion, Shortfall, StepSignals, Watchdog};
+use crate::watchdog::{self, EpochFigures, FeedRate, JournalEntry, Mode, Portion, Shortfall, StepSignals, Watchdog};
 use std::time::{Duration, Instant};
 
 /// Steps between looks at how far weights move, and the first ones at which they are taken anyway.
@@ -39,7 +39,7 @@ pub struct Watching {
     gathered: StepSignals,
     fed: Fed,
     /// The entries from before the first step.
-    pub said: Vec<Entry>,
+    pub said: Vec<JournalEntry>,
 }
 
 /// The figures of a validation for the watchdog, besides the metrics.
@@ -151,10 +151,10 @@ impl Watching {
     }
 
     /// A look at the step that is about to be taken, where one is due.
-    pub fn look(&self, state: &TrainState) -> Option<Look> {
+    pub fn look(&self, state: &TrainState) -> Option<LayerNorms> {
         let step = state.progress.step;
         let due = step < LOOK_FIRST || step.is_multiple_of(LOOK_EVERY);
-        (self.is_on() && due).then(|| Look::new(state.model.layers.len()))
+        (self.is_on() && due).then(|| LayerNorms::new(state.model.layers.len()))
     }
 
     /// Hands the step just taken to the watchdog; returns what it has to say.
@@ -166,9 +166,9 @@ impl Watching {
         state: &mut TrainState,
         live: &Live,
         stats: &StepStats,
-        look: Option<Look>,
+        look: Option<LayerNorms>,
         inputs: &[ChannelSums],
-    ) -> Result<Vec<Entry>, TrainError> {
+    ) -> Result<Vec<JournalEntry>, TrainError> {
         let step = state.progress.step;
         if !self.is_on() || state.watchdog.is_none() {
             return Ok(Vec::new());
@@ -208,7 +208,7 @@ impl Watching {
         record: &EpochRecord,
         metrics: &CocoMetrics,
         held_out: Option<HeldOutFigures>,
-    ) -> Result<Vec<Entry>, TrainError> {
+    ) -> Result<Vec<JournalEntry>, TrainError> {
         let Some(watchdog) = state.watchdog.as_mut().filter(|_| self.journal.is_some()) else { return Ok(Vec::new()) };
         let said = watchdog.epoch(&EpochFigures {
             epoch: record.epoch,
@@ -254,7 +254,7 @@ impl Watching {
         self.write(&said)
     }
 
-    fn write(&mut self, said: &[Entry]) -> Result<(), TrainError> {
+    fn write(&mut self, said: &[JournalEntry]) -> Result<(), TrainError> {
         self.journal.as_mut().map_or(Ok(()), |journal| journal.write(said))
     }
 }

@@ -8,7 +8,7 @@
 //! learned.
 
 use crate::boxes::InputSize;
-use crate::model::{Activation, ConvKind, ConvLayer, ConvSpec, ConvWeights, Training, initialise};
+use crate::model::{Activation, ConvKind, ConvLayer, ConvSpec, ConvWeights, LayerTraining, initialise};
 use crate::ops;
 use crate::train::prepare::calibration::{moments, settle};
 use crate::train::state::TrainState;
@@ -65,7 +65,7 @@ fn input(state: &TrainState, position: usize, sample: &FittingPhotos) -> Tensor<
 }
 
 fn output(weights: &ConvWeights, x: Tensor<4>) -> Tensor<4> {
-    ConvLayer::new(weights, Training::Frozen).forward(x)
+    ConvLayer::new(weights, LayerTraining::Frozen).forward(x)
 }
 
 fn is_silent(weights: &ConvWeights, x: Tensor<4>) -> bool {

@@ -2,7 +2,7 @@
 //! network's response to some photos.
 
 use super::box_audit::presence;
-use super::layer_norms::{LayerStages, Look};
+use super::layer_norms::{LayerNorms, LayerStages};
 use super::name_audit::appearance;
 use crate::board::release_freed_memory;
 use crate::boxes::{Anchors, CornerBox, InputSize, ScoreFunction};
@@ -13,7 +13,7 @@ use crate::model::{ConvWeights, Ssd, SsdModel};
 use crate::ops;
 use crate::optim::Schedule;
 use crate::train::live::can_be_widened;
-use crate::train::prepare::start::{Response, ResponseSums};
+use crate::train::prepare::start::{LayerResponse, ResponseSums};
 use crate::train::recipe::{LossKind, Recipe};
 use crate::train::records::Records;
 use crate::watchdog::{ObjectSides, RunFacts, median};
@@ -114,7 +114,11 @@ fn silent(
             });
         });
     }
-    Ok(stages.signals(&Look::new(model.layers.len()), &inputs, 1.0).iter().map(|s| [s.dead, s.saturated]).collect())
+    Ok(stages
+        .signals(&LayerNorms::new(model.layers.len()), &inputs, 1.0)
+        .iter()
+        .map(|s| [s.dead, s.saturated])
+        .collect())
 }
 
 /// Times by which a recipe's update ratios may exceed those of plain updates.
@@ -142,7 +146,7 @@ pub fn probes(
 }
 
 /// Response of the backbone's output to these photos, one at a time.
-pub fn probe(model: &SsdModel, images: impl IntoIterator<Item = Vec<f32>>, size: InputSize) -> Response {
+pub fn probe(model: &SsdModel, images: impl IntoIterator<Item = Vec<f32>>, size: InputSize) -> LayerResponse {
     let (mut seen, mut count) = (ResponseSums::default(), 0);
     for image in images {
         seen.add(&model.backbone(ops::tensor(image, [1, size.height, size.width, 3])));

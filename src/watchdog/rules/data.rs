@@ -4,12 +4,12 @@
 use crate::watchdog::diagnosis::percent;
 use crate::watchdog::facts::StageKind;
 use crate::watchdog::finding::{CauseEvidence, CauseFound};
-use crate::watchdog::history::View;
+use crate::watchdog::history::RuleView;
 use crate::watchdog::signals::{EpochSignals, short};
 use crate::watchdog::symptoms::{ALPHA, binomial_tail, is_flat, median, trend};
 
 /// Micro-batches without a positive, more than the images without objects explain.
-pub fn no_positives(view: &View) -> Option<CauseFound> {
+pub fn no_positives(view: &RuleView) -> Option<CauseFound> {
     let recent = view.recent(16);
     let (total, barren) =
         recent.iter().fold((0, 0), |(n, k), d| (n + u64::from(d.micro_batches), k + u64::from(d.barren)));
@@ -34,7 +34,7 @@ pub fn no_positives(view: &View) -> Option<CauseFound> {
 }
 
 /// A feature map whose heads get no gradient, or that no longer gets the anchors it should.
-pub fn feature_map_starves(view: &View) -> Option<CauseFound> {
+pub fn feature_map_starves(view: &RuleView) -> Option<CauseFound> {
     let shares = view.shares(|d| &d.maps);
     let total: u64 = shares.iter().map(|s| s.0).sum();
     let heads: Vec<usize> = view.facts.of_kind(StageKind::ClassHead).collect();
@@ -75,7 +75,7 @@ pub fn feature_map_starves(view: &View) -> Option<CauseFound> {
 }
 
 /// A rare class that stays unlearned while another is learned.
-pub fn class_starves(view: &View) -> Option<CauseFound> {
+pub fn class_starves(view: &RuleView) -> Option<CauseFound> {
     const EPOCHS: usize = 4;
     let epochs = &view.memory.epochs;
     let shares = view.shares(|d| &d.classes);
@@ -128,7 +128,7 @@ fn classes_by_heart(epochs: &[EpochSignals]) -> bool {
 }
 
 /// The training loss goes on falling, the validation figures turn: loss by trend, or AP by a lasting drop.
-pub fn overfitting(view: &View) -> Option<CauseFound> {
+pub fn overfitting(view: &RuleView) -> Option<CauseFound> {
     let epochs = &view.memory.epochs;
     let last = epochs.last()?;
     let train: Vec<f64> = epochs.iter().map(|e| sum(e.training)).collect();
@@ -198,7 +198,7 @@ pub fn overfitting(view: &View) -> Option<CauseFound> {
 }
 
 /// Neither loss nor AP moves at a full rate, far below a blind network's loss: more epochs bring nothing.
-pub fn exhausted(view: &View) -> Option<CauseFound> {
+pub fn exhausted(view: &RuleView) -> Option<CauseFound> {
     const EPOCHS: usize = 8;
     let epochs = &view.memory.epochs;
     if epochs.len() < 2 * EPOCHS || view.last()?.factor < 0.5 {
@@ -240,7 +240,7 @@ mod tests {
             ..EpochSignals::default()
         });
         let memory = History { epochs: epochs.collect(), ..History::default() };
-        overfitting(&View { facts: &RunFacts::default(), memory: &memory }).map(|found| found.cause())
+        overfitting(&RuleView { facts: &RunFacts::default(), memory: &memory }).map(|found| found.cause())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::start;
 use crate::watchdog::diagnosis::percent;
 use crate::watchdog::facts::RunFacts;
 use crate::watchdog::finding::{CauseEvidence, CauseFound};
-use crate::watchdog::history::View;
+use crate::watchdog::history::RuleView;
 use crate::watchdog::suspects::{MINED, NAMING, OUTSTANDING, PARTS, Suspect, Suspicion};
 use crate::watchdog::symptoms::{is_flat, median};
 
@@ -23,7 +23,7 @@ const CHANCE: f64 = 1e-5;
 const UNLEARNED: f32 = 0.65;
 
 /// Images whose labels the network holds for less likely than a guess would.
-fn swapped(view: &View, suspicion: &Suspicion) -> Option<CauseFound> {
+fn swapped(view: &RuleView, suspicion: &Suspicion) -> Option<CauseFound> {
     let share = f64::from(suspicion.contradicted) / f64::from(suspicion.images);
     // Where the network mixes classes up everywhere, the labels are not to blame.
     let judged = suspicion.epochs >= 3 && suspicion.usual_guess < UNLEARNED && view.facts.classes.len() > 1;
@@ -44,7 +44,7 @@ fn swapped(view: &View, suspicion: &Suspicion) -> Option<CauseFound> {
 }
 
 /// Images whose losses stand out epoch after epoch.
-pub fn named(view: &View) -> Option<CauseFound> {
+pub fn named(view: &RuleView) -> Option<CauseFound> {
     let suspicion = &view.memory.epochs.last()?.suspicion;
     if suspicion.images < 16 {
         return None;
@@ -52,7 +52,7 @@ pub fn named(view: &View) -> Option<CauseFound> {
     swapped(view, suspicion).or_else(|| outstanding(view, suspicion))
 }
 
-fn outstanding(view: &View, suspicion: &Suspicion) -> Option<CauseFound> {
+fn outstanding(view: &RuleView, suspicion: &Suspicion) -> Option<CauseFound> {
     if suspicion.epochs < 4 {
         return None;
     }
@@ -106,12 +106,12 @@ fn sees_nothing(facts: &RunFacts) -> bool {
 const SETTLED_AFTER: u64 = 40;
 
 /// The run stands at the loss of a network that ignores the image, though it moves and its stages are alive.
-pub fn parked(view: &View) -> Option<CauseFound> {
+pub fn parked(view: &RuleView) -> Option<CauseFound> {
     // The noisier the loss, the longer it takes to prove that it stands.
     WINDOWS.iter().find_map(|&window| parked_for(view, window))
 }
 
-fn parked_for(view: &View, window: usize) -> Option<CauseFound> {
+fn parked_for(view: &RuleView, window: usize) -> Option<CauseFound> {
     let recent = view.recent(window);
     let blind = view.blind_class_loss()?;
     let start = view.start_loss()?;

@@ -1,7 +1,8 @@
 //! The rules: each looks for one cause in the signals of a run.
 //!
-//! A rule is a function of a [`View`] that returns a diagnosis or nothing. It asks for an effect that matters and for
-//! certainty that it is no chance; where several causes would show the same symptom it looks for what tells them apart.
+//! A rule is a function of a [`RuleView`] that returns a diagnosis or nothing. It asks for an effect that matters and
+//! for certainty that it is no chance; where several causes would show the same symptom it looks for what tells them
+//! apart.
 //! The order of [`ONLINE`] is the order of trust: a cause stands before its consequences.
 
 mod class_counts;
@@ -18,9 +19,9 @@ pub use rate::HOT;
 pub use start::{before, located};
 
 use super::finding::CauseFound;
-use super::history::View;
+use super::history::RuleView;
 
-type Rule = fn(&View) -> Option<CauseFound>;
+type Rule = fn(&RuleView) -> Option<CauseFound>;
 
 /// Looked at with every digest.
 const ONLINE: [Rule; 16] = [
@@ -46,12 +47,12 @@ const ONLINE: [Rule; 16] = [
 const EPOCHAL: [Rule; 4] = [labels::named, data::class_starves, data::overfitting, data::exhausted];
 
 /// Diagnoses after a digest, most trusted first.
-pub fn online(view: &View) -> Vec<CauseFound> {
+pub fn online(view: &RuleView) -> Vec<CauseFound> {
     at(view.last().map_or(0, |d| d.step), ONLINE.iter().filter_map(|rule| rule(view)))
 }
 
 /// Diagnoses after an epoch, most trusted first.
-pub fn epochal(view: &View) -> Vec<CauseFound> {
+pub fn epochal(view: &RuleView) -> Vec<CauseFound> {
     at(view.memory.epochs.last().map_or(0, |e| e.step), EPOCHAL.iter().filter_map(|rule| rule(view)))
 }
 

@@ -5,7 +5,7 @@ use crate::watchdog::diagnosis::percent;
 use crate::watchdog::digest::Digest;
 use crate::watchdog::facts::{RunFacts, StageKind};
 use crate::watchdog::finding::{CauseEvidence, CauseFound};
-use crate::watchdog::history::View;
+use crate::watchdog::history::RuleView;
 use crate::watchdog::signals::StageSignals;
 use crate::watchdog::symptoms::{ALPHA, median, spike};
 
@@ -21,7 +21,7 @@ const DEAF: f64 = 0.05;
 
 /// The stage alone is at fault if those before it are well, and if it was so from the beginning or became so between two
 /// looks: a slow death is the rate's doing.
-fn lone(view: &View, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Option<Lone> {
+fn lone(view: &RuleView, level: f64, figure: impl Fn(&StageSignals) -> f32) -> Option<Lone> {
     let looks: Vec<&Digest> = view.looks().collect();
     let [.., before, last] = looks.as_slice() else { return None };
     let at = |d: &Digest, i: usize| d.stages.get(i).map_or(0.0, |s| f64::from(figure(s)));
@@ -63,7 +63,7 @@ fn named(facts: &RunFacts, stage: usize, otherwise: CauseEvidence) -> CauseEvide
     }
 }
 
-pub fn dead_stage(view: &View) -> Option<CauseFound> {
+pub fn dead_stage(view: &RuleView) -> Option<CauseFound> {
     Some(dead(view.facts, &lone(view, DEAD, |s| s.dead)?))
 }
 
@@ -78,7 +78,7 @@ fn dead(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) -> Caus
     found.with("dead", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
-pub fn saturated_stage(view: &View) -> Option<CauseFound> {
+pub fn saturated_stage(view: &RuleView) -> Option<CauseFound> {
     Some(saturated(view.facts, &lone(view, SATURATED, |s| s.saturated)?))
 }
 
@@ -93,7 +93,7 @@ fn saturated(facts: &RunFacts, &Lone { stage, share, from_the_start }: &Lone) ->
     found.with("saturated", share).with("from_start", f64::from(u8::from(from_the_start)))
 }
 
-pub fn collapsed(view: &View) -> Option<CauseFound> {
+pub fn collapsed(view: &RuleView) -> Option<CauseFound> {
     let (confidence, said, name, value) = by_response(view).or_else(|| by_death(view))?;
     let warm = view.hottest(1, &[StageKind::Backbone]).filter(|(_, ratio)| *ratio > 1e-4);
     let because = warm.map_or(String::new(), |(stage, ratio)| {
@@ -110,7 +110,7 @@ pub fn collapsed(view: &View) -> Option<CauseFound> {
 type Collapse = (f32, String, &'static str, f64);
 
 /// Every image looks alike to the heads, and did not before.
-fn by_response(view: &View) -> Option<Collapse> {
+fn by_response(view: &RuleView) -> Option<Collapse> {
     let seen = view.memory.digests.iter().filter_map(|d| d.response);
     let seen: Vec<f64> = seen.map(f64::from).collect();
     let first = view.memory.first.as_ref()?.response.map(f64::from);
@@ -130,7 +130,7 @@ fn by_response(view: &View) -> Option<Collapse> {
 }
 
 /// Without a measured response: its last stage has died, and the one before is dying.
-fn by_death(view: &View) -> Option<Collapse> {
+fn by_death(view: &RuleView) -> Option<Collapse> {
     if view.last()?.response.is_some() {
         return None;
     }
@@ -152,7 +152,7 @@ fn by_death(view: &View) -> Option<Collapse> {
 }
 
 /// Looks at which a stage's gradient is of this figure, while it was let learn.
-fn gradients(view: &View, stage: usize) -> Vec<f64> {
+fn gradients(view: &RuleView, stage: usize) -> Vec<f64> {
     let held = |d: &&Digest| {
         view.facts.stages.get(stage).is_some_and(|s| s.kind == StageKind::Backbone)
             && d.step <= view.facts.held_steps + 16
@@ -161,7 +161,7 @@ fn gradients(view: &View, stage: usize) -> Vec<f64> {
 }
 
 /// A trained stage that gets next to no gradient while others do. Heads are the feature maps' affair.
-pub fn vanishes(view: &View) -> Option<CauseFound> {
+pub fn vanishes(view: &RuleView) -> Option<CauseFound> {
     const LOOKS: usize = 4;
     const NEXT_TO_NONE: f64 = 1e-5;
     /// Anchors that an object matches.
@@ -208,7 +208,7 @@ pub fn vanishes(view: &View) -> Option<CauseFound> {
 }
 
 /// A stage whose gradient has left its own past behind, twice in a row.
-pub fn explodes(view: &View) -> Option<CauseFound> {
+pub fn explodes(view: &RuleView) -> Option<CauseFound> {
     const TIMES: f64 = 50.0;
     // Heads get a gradient only where objects match their map: theirs comes and goes.
     let body = |i: &usize| {

@@ -1,14 +1,14 @@
 //! Rules for NaN and infinite values, and for a single image that causes them.
 
 use crate::watchdog::finding::{CauseEvidence, CauseFound};
-use crate::watchdog::history::View;
+use crate::watchdog::history::RuleView;
 use crate::watchdog::signals::short;
 
 /// Times the median image's loss at which one appearance is proof enough.
 const BEYOND_DOUBT: f32 = 50.0;
 
 /// An image is outrageous by its own loss, not because all losses of its step are: then the network is to blame.
-pub fn poisonous_image(view: &View) -> Option<CauseFound> {
+pub fn poisonous_image(view: &RuleView) -> Option<CauseFound> {
     let last = view.last()?;
     let shock = last.shock?;
     let before: Vec<_> = view.memory.digests.iter().rev().skip(1).filter_map(|d| d.shock).collect();
@@ -32,7 +32,7 @@ pub fn poisonous_image(view: &View) -> Option<CauseFound> {
     Some(found.naming(vec![shock.image]))
 }
 
-pub fn non_finite(view: &View) -> Option<CauseFound> {
+pub fn non_finite(view: &RuleView) -> Option<CauseFound> {
     let step = view.last()?.non_finite?;
     // An image whose loss is NaN by itself is the other rule's, and a rate that is too high has its own.
     let hot = super::rate::too_high(view);

@@ -11,7 +11,7 @@
 use crate::watchdog::diagnosis::percent;
 use crate::watchdog::facts::StageKind;
 use crate::watchdog::finding::{CauseEvidence, CauseFound};
-use crate::watchdog::history::View;
+use crate::watchdog::history::RuleView;
 use crate::watchdog::signals::{EpochSignals, short};
 use crate::watchdog::symptoms::{ALPHA, higher, median, oscillation, trend};
 
@@ -26,7 +26,7 @@ const GLARING: f64 = 1.5;
 const COLD: f64 = 6e-5;
 
 /// Heat of the stages that are moved: ratio over the hot level of their kind, hottest first, at most one a kind.
-fn heats(view: &View, n: usize) -> Vec<(usize, f64, f64)> {
+fn heats(view: &RuleView, n: usize) -> Vec<(usize, f64, f64)> {
     let kinds = HOT.iter().filter_map(|&(kind, level)| {
         let (stage, ratio) = view.hottest(n, &[kind])?;
         let level = level * view.facts.tolerance;
@@ -37,7 +37,7 @@ fn heats(view: &View, n: usize) -> Vec<(usize, f64, f64)> {
     heats
 }
 
-pub fn too_high(view: &View) -> Option<CauseFound> {
+pub fn too_high(view: &RuleView) -> Option<CauseFound> {
     let heats = heats(view, 1);
     let &(stage, ratio, heat) = heats.first()?;
     let hot_kinds = heats.iter().filter(|h| h.2 > GLARING).count();
@@ -80,7 +80,7 @@ fn rise(loss: &[f64]) -> Option<f64> {
 }
 
 /// Nothing moves although the schedule lets it.
-pub fn too_low(view: &View) -> Option<CauseFound> {
+pub fn too_low(view: &RuleView) -> Option<CauseFound> {
     const LOOKS: usize = 4;
     let looks: Vec<_> = view.looks().filter(|d| d.factor > 0.1).collect();
     if looks.len() < LOOKS {
@@ -114,7 +114,7 @@ pub fn too_low(view: &View) -> Option<CauseFound> {
 }
 
 /// Weights shrink, by what decay explains.
-pub fn weight_decay(view: &View) -> Option<CauseFound> {
+pub fn weight_decay(view: &RuleView) -> Option<CauseFound> {
     let trained: Vec<usize> = (0..view.facts.stages.len()).filter(|&i| view.facts.stages[i].trained).collect();
     let norm = |d: &crate::watchdog::digest::Digest| {
         trained.iter().filter_map(|&i| d.stages.get(i)).map(|s| f64::from(s.weight_norm).powi(2)).sum::<f64>().sqrt()
@@ -146,7 +146,7 @@ pub fn weight_decay(view: &View) -> Option<CauseFound> {
 /// In healthy runs on photos with a batch of two the noise is as far above the signal as can be measured, and the loss
 /// often stands for hundreds of steps before the rate comes down. So more than one image has to stand still for epochs,
 /// without progress on validation images either.
-pub fn batch_too_small(view: &View) -> Option<CauseFound> {
+pub fn batch_too_small(view: &RuleView) -> Option<CauseFound> {
     const LOOKS: usize = 24;
     const FAR: f64 = 100.0;
     let noise: Vec<f64> = view.recent(LOOKS).iter().filter_map(|d| d.noise.map(f64::from)).collect();
@@ -168,7 +168,7 @@ pub fn batch_too_small(view: &View) -> Option<CauseFound> {
 }
 
 /// Neither the training loss nor the validation AP has got anywhere over the last epochs.
-fn stands_for_epochs(view: &View) -> bool {
+fn stands_for_epochs(view: &RuleView) -> bool {
     const EPOCHS: usize = 5;
     let epochs = &view.memory.epochs;
     let Some(first) = epochs.len().checked_sub(EPOCHS) else { return false };

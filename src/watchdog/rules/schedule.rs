@@ -3,7 +3,7 @@
 
 use crate::watchdog::diagnosis::percent;
 use crate::watchdog::finding::{CauseEvidence, CauseFound};
-use crate::watchdog::history::View;
+use crate::watchdog::history::RuleView;
 
 /// Factor below which a rate does no work.
 const IDLE: f32 = 0.05;
@@ -51,7 +51,7 @@ pub fn misscaled(factors: &[f32]) -> Option<CauseFound> {
 }
 
 /// A tenth of the run without a rate.
-pub fn never_warms_up(view: &View) -> Option<CauseFound> {
+pub fn never_warms_up(view: &RuleView) -> Option<CauseFound> {
     let last = view.last()?;
     let share = last.step as f64 / view.facts.total_steps.max(1) as f64;
     let peak = view.memory.digests.iter().map(|d| d.factor).fold(0.0, f32::max);
@@ -71,7 +71,7 @@ pub fn never_warms_up(view: &View) -> Option<CauseFound> {
 }
 
 /// The rate is gone while most of the run is ahead.
-pub fn decays_at_once(view: &View) -> Option<CauseFound> {
+pub fn decays_at_once(view: &RuleView) -> Option<CauseFound> {
     let last = view.last()?;
     let share = last.step as f64 / view.facts.total_steps.max(1) as f64;
     let peak = view.memory.digests.iter().map(|d| d.factor).fold(0.0, f32::max);

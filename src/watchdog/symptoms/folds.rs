@@ -7,12 +7,12 @@ use super::cholesky::{decompose, substitute, substitute_back};
 #[derive(Clone, Debug)]
 pub struct Folds {
     width: usize,
-    folds: Vec<Sums>,
+    folds: Vec<FoldSums>,
 }
 
 /// Of one fold's rows x and targets y.
 #[derive(Clone, Debug)]
-struct Sums {
+struct FoldSums {
     /// Lower triangle of the sum of xxᵀ, `[width, width]`.
     products: Vec<f64>,
     /// Sum of xy.
@@ -21,7 +21,7 @@ struct Sums {
 
 impl Folds {
     pub fn new(width: usize, folds: usize) -> Self {
-        Self { width, folds: vec![Sums { products: vec![0.0; width * width], targets: vec![0.0; width] }; folds] }
+        Self { width, folds: vec![FoldSums { products: vec![0.0; width * width], targets: vec![0.0; width] }; folds] }
     }
 
     /// Adds rows `[width]` with their targets to a fold.
@@ -47,7 +47,7 @@ impl Folds {
     /// features' products.
     pub fn fitted(&self, penalty: f64) -> Vec<Vec<f64>> {
         let width = self.width;
-        let others = |fold: usize, part: fn(&Sums) -> &[f64]| {
+        let others = |fold: usize, part: fn(&FoldSums) -> &[f64]| {
             let mut sums = vec![0f64; part(&self.folds[fold]).len()];
             for (_, other) in self.folds.iter().enumerate().filter(|(i, _)| *i != fold) {
                 sums.iter_mut().zip(part(other)).for_each(|(sum, v)| *sum += v);

@@ -22,7 +22,7 @@ pub use folds::Folds;
 pub use oscillation::{Oscillation, oscillation, scale_change};
 pub use plateau::{blind_class_loss, is_flat};
 pub use rank::{AreaUnderCurve, auc, higher};
-pub use ridge::{HeldOut, Rows, held_out};
+pub use ridge::{FeatureRows, HeldOutPredictions, held_out};
 pub use spike::spike;
 pub use tail::{binomial_tail, normal_tail};
 pub use trend::{Trend, trend};

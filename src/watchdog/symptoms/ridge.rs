@@ -4,7 +4,7 @@ use super::cholesky::{decompose, dot, substitute, substitute_back};
 
 /// Rows of features and what they belong to.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a> {
+pub struct FeatureRows<'a> {
     /// `[n, width]`.
     pub features: &'a [f32],
     pub width: usize,
@@ -17,7 +17,7 @@ pub struct Rows<'a> {
     pub weights: &'a [f32],
 }
 
-impl Rows<'_> {
+impl FeatureRows<'_> {
     fn row(&self, i: usize) -> &[f32] {
         &self.features[i * self.width..][..self.width]
     }
@@ -41,7 +41,7 @@ impl Rows<'_> {
 
     /// The answers with one penalty.
     fn answers(&self, products: &[f64], penalty: f64, trusted: &impl Fn(u32) -> bool) -> Vec<f64> {
-        let Rows { width, groups, classes, .. } = *self;
+        let FeatureRows { width, groups, classes, .. } = *self;
         let mut factor = products.to_vec();
         (0..width).for_each(|i| factor[i * width + i] += penalty);
         decompose(&mut factor, width);
@@ -104,7 +104,7 @@ impl Rows<'_> {
 
 /// A regression's predictions for rows that it was not fitted on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HeldOut {
+pub struct HeldOutPredictions {
     /// For every class, `[n, classes]`, around 0: targets are 1 for the row's class and 0 for the others, less
     /// 1 / classes.
     pub answers: Vec<f64>,
@@ -122,13 +122,13 @@ pub struct HeldOut {
 ///
 /// # Panics
 /// If the lengths do not fit, or there is no penalty.
-pub fn held_out(x: Rows, penalties: &[f64], trusted: impl Fn(u32) -> bool) -> HeldOut {
+pub fn held_out(x: FeatureRows, penalties: &[f64], trusted: impl Fn(u32) -> bool) -> HeldOutPredictions {
     let n = x.groups.len();
     assert!(x.features.len() == n * x.width && [x.labels.len(), x.weights.len()] == [n; 2], "{n} rows of {}", x.width);
     let products = x.products(&trusted);
     let found = penalties.iter().map(|&penalty| {
         let answers = x.answers(&products, penalty, &trusted);
-        HeldOut { explained: x.explained(&answers, &trusted), answers, penalty }
+        HeldOutPredictions { explained: x.explained(&answers, &trusted), answers, penalty }
     });
     found.max_by(|a, b| a.explained.total_cmp(&b.explained)).expect("a penalty is given")
 }
@@ -139,7 +139,7 @@ mod tests {
     use crate::watchdog::tests::Noise;
 
     /// Solves the normal equations of some rows by Gauss's elimination, and predicts a row.
-    fn fitted_anew(x: Rows, y: &[f64], penalty: f64, row: usize, learned: impl Fn(u32) -> bool) -> f64 {
+    fn fitted_anew(x: FeatureRows, y: &[f64], penalty: f64, row: usize, learned: impl Fn(u32) -> bool) -> f64 {
         let width = x.width;
         let mut system = vec![vec![0.0; width + 1]; width];
         for k in (0..y.len()).filter(|&k| learned(x.groups[k])) {
@@ -168,7 +168,8 @@ mod tests {
         let groups: Vec<u32> = (0..n as u32).map(|i| if i < 4 { 0 } else { i / 2 }).collect();
         let labels: Vec<usize> = (0..n).map(|i| (i * i) % classes).collect();
         let weights: Vec<f32> = labels.iter().map(|&label| 0.5 + label as f32).collect();
-        let x = Rows { features: &features, width, groups: &groups, labels: &labels, classes, weights: &weights };
+        let x =
+            FeatureRows { features: &features, width, groups: &groups, labels: &labels, classes, weights: &weights };
         for doubted in [99, 0, 3] {
             let trusted = |group| group != doubted;
             let answers = held_out(x, &[penalty], trusted).answers;
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn features_that_say_nothing_predict_nothing() {
         let (groups, weights) = ([0, 1, 2, 3], [1.0; 4]);
-        let x = Rows {
+        let x = FeatureRows {
             features: &[0.0; 8],
             width: 2,
             groups: &groups,
@@ -194,9 +195,9 @@ mod tests {
             classes: 2,
             weights: &weights,
         };
-        let HeldOut { answers, explained, .. } = held_out(x, &[1.0], |_| true);
+        let HeldOutPredictions { answers, explained, .. } = held_out(x, &[1.0], |_| true);
         assert!(explained == 0.0 && answers.iter().all(|a| a.abs() < 1e-12), "{answers:?}");
-        let none = Rows { features: &[], groups: &[], labels: &[], weights: &[], ..x };
+        let none = FeatureRows { features: &[], groups: &[], labels: &[], weights: &[], ..x };
         assert!(held_out(none, &[1.0], |_| true).answers.is_empty());
     }
 
@@ -212,8 +213,14 @@ mod tests {
                 .flat_map(|&l| (0..width).map(move |_| l as f64 - 0.5))
                 .map(|v| (v + share * noise.normal()) as f32)
                 .collect();
-            let x =
-                Rows { features: &features, width, groups: &groups, labels: &labels, classes: 2, weights: &weights };
+            let x = FeatureRows {
+                features: &features,
+                width,
+                groups: &groups,
+                labels: &labels,
+                classes: 2,
+                weights: &weights,
+            };
             held_out(x, &[0.1, 10.0, 1000.0], |_| true).penalty
         };
         assert!(chosen(0.01) < chosen(20.0));

@@ -1,6 +1,6 @@
 //! A SuperLink in this process, after Flower's own, that misbehaves as it is told.
 
-use fieldtune::fleet::wire::{Message, Metadata, ObjectId, ObjectTree};
+use fieldtune::fleet::wire::{FleetMessage, MessageMetadata, ObjectId, ObjectTree};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;
@@ -38,7 +38,7 @@ pub enum Fault {
 /// A message for nodes, with its objects.
 #[derive(Clone)]
 pub struct Question {
-    pub metadata: Metadata,
+    pub metadata: MessageMetadata,
     pub objects: BTreeMap<String, Vec<u8>>,
 }
 
@@ -55,8 +55,8 @@ pub struct State {
     /// All there ever were, by their id.
     asked: BTreeMap<String, Question>,
     /// Answers whose objects are all here, in order.
-    pub answers: Vec<Message>,
-    announced: BTreeMap<String, (Message, BTreeSet<String>)>,
+    pub answers: Vec<FleetMessage>,
+    announced: BTreeMap<String, (FleetMessage, BTreeSet<String>)>,
     pub objects: BTreeMap<String, Vec<u8>>,
     /// For the next requests of a name.
     pub faults: BTreeMap<&'static str, VecDeque<Fault>>,
@@ -229,7 +229,7 @@ impl State {
                     question = addressed(&question, node);
                 }
                 self.asked.insert(question.metadata.message_id.clone(), question.clone());
-                let message = Message { metadata: Some(question.metadata), content: None, error: None };
+                let message = FleetMessage { metadata: Some(question.metadata), content: None, error: None };
                 (200, bytes_field(2, &message.encode_to_vec()))
             }
             "pull-object" => {
@@ -259,7 +259,7 @@ impl State {
     }
 
     fn announce(&mut self, fields: &Fields) -> (u16, Vec<u8>) {
-        let message = Message::decode(&fields.bytes(2)[..]).expect("a message");
+        let message = FleetMessage::decode(&fields.bytes(2)[..]).expect("a message");
         let tree = ObjectTree::decode(&fields.bytes(3)[..]).expect("a tree");
         let metadata = message.metadata.clone().expect("metadata");
         if self.over.contains(&metadata.run_id) {
@@ -279,7 +279,7 @@ impl State {
 
     /// Moves answers that are complete to those that count.
     fn complete(&mut self) {
-        let whole = |(_, (_, ids)): &(&String, &(Message, BTreeSet<String>))| {
+        let whole = |(_, (_, ids)): &(&String, &(FleetMessage, BTreeSet<String>))| {
             ids.iter().all(|id| self.objects.contains_key(id))
         };
         let done: Vec<String> = self.announced.iter().filter(whole).map(|(id, _)| id.clone()).collect();
@@ -299,17 +299,17 @@ fn gather(tree: &ObjectTree, ids: &mut BTreeSet<String>) {
 
 /// A question for this node: its root is written anew.
 pub fn addressed(question: &Question, node: u64) -> Question {
-    let metadata = Metadata { dst_node_id: node, ..question.metadata.clone() };
+    let metadata = MessageMetadata { dst_node_id: node, ..question.metadata.clone() };
     let before = &question.objects[&metadata.message_id];
     let head = before.split(|b| *b == 0).next().expect("a head");
     let children = String::from_utf8_lossy(head).split(' ').nth(1).expect("children").to_string();
-    let own = Metadata { message_id: String::new(), ..metadata.clone() };
-    let body = Message { metadata: Some(own), content: None, error: None }.encode_to_vec();
+    let own = MessageMetadata { message_id: String::new(), ..metadata.clone() };
+    let body = FleetMessage { metadata: Some(own), content: None, error: None }.encode_to_vec();
     let bytes = [format!("Message {children} {}\0", body.len()).as_bytes(), &body].concat();
     let id = ObjectId::of(&bytes).to_string();
     let mut objects = question.objects.clone();
     objects.insert(id.clone(), bytes);
-    Question { metadata: Metadata { message_id: id, ..metadata }, objects }
+    Question { metadata: MessageMetadata { message_id: id, ..metadata }, objects }
 }
 
 /// Fields of a Protocol Buffers message by number: written here once more, so that the node's own reader is not its judge.

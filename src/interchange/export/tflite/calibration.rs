@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Detections, Numbers, TfliteOptions, tflite_bytes};
+use super::{TfliteNumbers, TfliteOptions, TfliteOutputs, tflite_bytes};
 use crate::boxes::ScoreFunction;
 use crate::interchange::InterchangeError;
-use crate::interchange::export::layout::{Layout, Step};
+use crate::interchange::export::layout::{ExportStep, Layout};
 use crate::interchange::interpreter::Interpreter;
 use crate::interchange::outputs::Outputs;
 use crate::model::{ConvWeights, Ssd};
@@ -141,12 +141,12 @@ impl Histogram {
 }
 
 /// Sums over the cells of maps `[H, W, C]`.
-struct ChannelSums {
+struct MapSums {
     sums: Vec<f64>,
     cells: u64,
 }
 
-impl ChannelSums {
+impl MapSums {
     fn new(channels: usize) -> Self {
         Self { sums: vec![0.0; channels], cells: 0 }
     }
@@ -175,13 +175,13 @@ impl Calibration {
         clipping: Clipping,
         photos: impl Iterator<Item = Vec<u8>>,
     ) -> Result<Self, InterchangeError> {
-        let real = TfliteOptions { numbers: Numbers::Float32, detections: Detections::Raw, ..*options };
+        let real = TfliteOptions { numbers: TfliteNumbers::Float32, detections: TfliteOutputs::Raw, ..*options };
         let interpreter = Interpreter::load(path, &tflite_bytes(network, path, &real)?)?;
         let layout = Layout::of(network, options.size.dims(), path)?;
         let places: HashMap<&str, usize> =
             layout.values.iter().enumerate().map(|(i, v)| (v.name.as_str(), i)).collect();
         let mut seen = vec![Histogram::new(); layout.values.len()];
-        let mut sums: Vec<ChannelSums> = layout.values.iter().map(|v| ChannelSums::new(v.channels)).collect();
+        let mut sums: Vec<MapSums> = layout.values.iter().map(|v| MapSums::new(v.channels)).collect();
         let mut sure = Histogram::new();
         for photo in photos {
             let outputs = interpreter.run_observed(&photo, &mut |name, numbers| {
@@ -197,7 +197,7 @@ impl Calibration {
         if sure.count() >= FEWEST {
             layout.boxes.iter().for_each(|branch| seen[branch.value] = sure.clone());
         }
-        let means = sums.iter().map(ChannelSums::means).collect();
+        let means = sums.iter().map(MapSums::means).collect();
         Ok(Self { ranges: ranges(&layout, seen, clipping), means })
     }
 
@@ -237,7 +237,7 @@ fn ranges(layout: &Layout, mut seen: Vec<Histogram>, clipping: Clipping) -> Vec<
     }
     let mut ranges: Vec<[f32; 2]> = seen.iter().map(|histogram| histogram.range(clipping)).collect();
     for step in &layout.steps {
-        if let Step::Conv { conv, output, .. } = step
+        if let ExportStep::Conv { conv, output, .. } = step
             && conv.spec.activation == crate::model::Activation::Relu6
         {
             // A bin's end may lie beyond what the activation gives.

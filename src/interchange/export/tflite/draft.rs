@@ -6,13 +6,13 @@ use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator, BuiltinOptio
 
 /// How stored whole numbers become real ones: `scale[c] · (q - zero[c])`, c along `axis`, or one for all.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Quantised {
+pub struct StoredScale {
     pub scales: Vec<f32>,
     pub zeros: Vec<i64>,
     pub axis: i32,
 }
 
-impl Quantised {
+impl StoredScale {
     /// One scale for the whole tensor.
     pub fn whole(scale: f32, zero: i64) -> Self {
         Self { scales: vec![scale], zeros: vec![zero], axis: 0 }
@@ -23,7 +23,7 @@ struct Tensor {
     name: String,
     shape: Vec<i32>,
     kind: TensorType,
-    quantised: Option<Quantised>,
+    quantised: Option<StoredScale>,
     /// Which of the buffers; 0 is the empty one.
     buffer: u32,
 }
@@ -54,7 +54,7 @@ pub enum Operator {
     PostProcess(Vec<u8>),
 }
 
-struct Node {
+struct DraftNode {
     operator: Operator,
     inputs: Vec<i32>,
     outputs: Vec<i32>,
@@ -62,11 +62,11 @@ struct Node {
 }
 
 #[derive(Default)]
-pub struct Draft {
+pub struct TfliteDraft {
     tensors: Vec<Tensor>,
     /// Without the empty buffer 0 that every model begins with.
     buffers: Vec<Vec<u8>>,
-    nodes: Vec<Node>,
+    nodes: Vec<DraftNode>,
     pub inputs: Vec<i32>,
     pub outputs: Vec<i32>,
 }
@@ -74,9 +74,9 @@ pub struct Draft {
 /// Bytes that stored tensors are aligned to, counted from the file's start.
 const ALIGNMENT: usize = 16;
 
-impl Draft {
+impl TfliteDraft {
     /// A value that an operator computes, or an input.
-    pub fn value(&mut self, name: &str, shape: &[usize], kind: TensorType, quantised: Option<Quantised>) -> i32 {
+    pub fn value(&mut self, name: &str, shape: &[usize], kind: TensorType, quantised: Option<StoredScale>) -> i32 {
         self.tensor(name, shape, kind, quantised, 0)
     }
 
@@ -86,7 +86,7 @@ impl Draft {
         name: &str,
         shape: &[usize],
         kind: TensorType,
-        quantised: Option<Quantised>,
+        quantised: Option<StoredScale>,
         bytes: Vec<u8>,
     ) -> i32 {
         self.buffers.push(bytes);
@@ -104,7 +104,7 @@ impl Draft {
         self.stored(name, shape, TensorType::INT32, None, bytes)
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize], kind: TensorType, q: Option<Quantised>, buffer: u32) -> i32 {
+    fn tensor(&mut self, name: &str, shape: &[usize], kind: TensorType, q: Option<StoredScale>, buffer: u32) -> i32 {
         let shape = shape.iter().map(|&d| d as i32).collect();
         self.tensors.push(Tensor { name: name.into(), shape, kind, quantised: q, buffer });
         self.tensors.len() as i32 - 1
@@ -121,7 +121,7 @@ impl Draft {
             Operator::Softmax | Operator::Logistic if int8 => 2,
             _ => 1,
         };
-        self.nodes.push(Node { operator, inputs: inputs.into(), outputs: outputs.into(), version });
+        self.nodes.push(DraftNode { operator, inputs: inputs.into(), outputs: outputs.into(), version });
     }
 
     /// The file. `extra` are named buffers that say what the model is, metadata in the schema's words.
@@ -301,7 +301,7 @@ impl Operator {
     }
 }
 
-impl Node {
+impl DraftNode {
     fn write<'a>(&self, out: &mut FlatBufferBuilder<'a>, opcode_index: u32) -> Offset<schema::Operator<'a>> {
         let (builtin_options_type, builtin_options) = self.operator.options(out);
         let custom_options = match &self.operator {

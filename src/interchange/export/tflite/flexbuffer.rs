@@ -4,7 +4,7 @@
 //! each; the root. Offsets count backwards from where they stand (flatbuffers, "FlexBuffers internals").
 
 #[derive(Clone, Copy, Debug)]
-pub enum Value {
+pub enum FlexValue {
     Int(i32),
     Float(f32),
     Bool(bool),
@@ -20,18 +20,18 @@ const FLOAT: u8 = 3;
 const MAP: u8 = 9;
 const BOOL: u8 = 26;
 
-impl Value {
+impl FlexValue {
     fn encoded(self) -> (u8, [u8; 4]) {
         match self {
-            Value::Int(v) => (INT, v.to_le_bytes()),
-            Value::Float(v) => (FLOAT, v.to_le_bytes()),
-            Value::Bool(v) => (BOOL, u32::from(v).to_le_bytes()),
+            FlexValue::Int(v) => (INT, v.to_le_bytes()),
+            FlexValue::Float(v) => (FLOAT, v.to_le_bytes()),
+            FlexValue::Bool(v) => (BOOL, u32::from(v).to_le_bytes()),
         }
     }
 }
 
 /// The bytes of a map; its keys have no zero byte.
-pub fn map(entries: &[(&str, Value)]) -> Vec<u8> {
+pub fn map(entries: &[(&str, FlexValue)]) -> Vec<u8> {
     let mut entries = entries.to_vec();
     // Readers search keys by halves.
     entries.sort_by_key(|(key, _)| *key);
@@ -71,7 +71,7 @@ mod tests {
     /// The bytes that the format's description gives for `{a: 7, b: true}`.
     #[test]
     fn a_map_is_keys_then_values_then_its_root() {
-        let bytes = map(&[("b", Value::Bool(true)), ("a", Value::Int(7))]);
+        let bytes = map(&[("b", FlexValue::Bool(true)), ("a", FlexValue::Int(7))]);
         let expected = [
             &b"a\0b\0"[..],
             &[2, 0, 0, 0, 8, 0, 0, 0, 10, 0, 0, 0],

@@ -3,11 +3,11 @@
 use half::f16;
 use tract_tflite::tflite::{Padding as Rule, TensorType};
 
-use super::draft::{Draft, Operator, Quantised};
-use super::quantise::{Scale, Weights};
-use super::{ByteInput, Calibration, Detections, Numbers, TfliteOptions, post_process};
+use super::draft::{Operator, StoredScale, TfliteDraft};
+use super::quantise::{ActivationScale, QuantisedConv};
+use super::{ByteInput, Calibration, TfliteNumbers, TfliteOptions, TfliteOutputs, post_process};
 use crate::boxes::{Anchors, ScoreFunction};
-use crate::interchange::export::layout::{Branch, Layout, Step};
+use crate::interchange::export::layout::{ExportStep, HeadOutput, Layout};
 use crate::model::{Activation, ConvKind, ConvWeights, Padding, Ssd};
 
 const INPUT: &str = "normalized_input_image_tensor";
@@ -15,20 +15,21 @@ const BOXES: &str = "raw_outputs/box_encodings";
 const CLASSES: &str = "raw_outputs/class_predictions";
 
 /// Step and middle of a whole-number input: the pixel value minus 128 is the real number times 127.5.
-const PIXEL: Scale = Scale { scale: 1.0 / 127.5, zero: 0 };
+const PIXEL: ActivationScale = ActivationScale { scale: 1.0 / 127.5, zero: 0 };
 /// A pixel is `x / 127.5 - 1`, its byte stands for `(x - 128) / 127.5`: what the byte lacks.
 const LACKING: f32 = 0.5 / 127.5;
 
-pub fn draft(network: &Ssd<ConvWeights>, layout: &Layout, anchors: &Anchors, options: &TfliteOptions) -> Draft {
-    let mut writer = Writer { draft: Draft::default(), layout, numbers: options.numbers, values: Vec::new() };
+pub fn draft(network: &Ssd<ConvWeights>, layout: &Layout, anchors: &Anchors, options: &TfliteOptions) -> TfliteDraft {
+    let mut writer =
+        TfliteGraphWriter { draft: TfliteDraft::default(), layout, numbers: options.numbers, values: Vec::new() };
     writer.input(options.size.dims());
     for step in &layout.steps {
         match step {
-            Step::Conv { scope, conv, pads, input, output, .. } => {
+            ExportStep::Conv { scope, conv, pads, input, output, .. } => {
                 let bias = if *input == 0 { writer.complete(conv) } else { conv.bias.clone() };
                 writer.conv(scope, conv, &bias, *pads, [*input, *output]);
             }
-            Step::Add { inputs: [a, b], output, .. } => {
+            ExportStep::Add { inputs: [a, b], output, .. } => {
                 let to = writer.value(*output);
                 let inputs = [writer.values[*a], writer.values[*b]];
                 writer.draft.node(Operator::Add, &inputs, &[to]);
@@ -38,12 +39,12 @@ pub fn draft(network: &Ssd<ConvWeights>, layout: &Layout, anchors: &Anchors, opt
     let boxes = writer.joined(&layout.boxes, BOXES, 4);
     let classes = writer.joined(&layout.classes, CLASSES, network.classes);
     let mut draft = writer.draft;
-    if options.detections == Detections::Raw {
+    if options.detections == TfliteOutputs::Raw {
         draft.outputs = vec![boxes, classes];
         return draft;
     }
     // The kernel takes float boxes and scores; both are small.
-    let int8 = matches!(options.numbers, Numbers::Int8 { .. });
+    let int8 = matches!(options.numbers, TfliteNumbers::Int8 { .. });
     let mut float = |from: i32, name: &str, columns: usize| {
         if !int8 {
             return from;
@@ -64,25 +65,25 @@ pub fn draft(network: &Ssd<ConvWeights>, layout: &Layout, anchors: &Anchors, opt
     draft
 }
 
-struct Writer<'a> {
-    draft: Draft,
+struct TfliteGraphWriter<'a> {
+    draft: TfliteDraft,
     layout: &'a Layout<'a>,
-    numbers: Numbers<'a>,
+    numbers: TfliteNumbers<'a>,
     /// The tensor of each of the layout's values, in order.
     values: Vec<i32>,
 }
 
-impl Writer<'_> {
+impl TfliteGraphWriter<'_> {
     fn calibration(&self) -> Option<&Calibration> {
         match self.numbers {
-            Numbers::Int8 { calibration, .. } => Some(calibration),
+            TfliteNumbers::Int8 { calibration, .. } => Some(calibration),
             _ => None,
         }
     }
 
     /// The factor of the layout's value in 8 bits.
-    fn scale(&self, value: usize) -> Option<Scale> {
-        self.calibration().map(|c| if value == 0 { PIXEL } else { Scale::of(c.range(value)) })
+    fn scale(&self, value: usize) -> Option<ActivationScale> {
+        self.calibration().map(|c| if value == 0 { PIXEL } else { ActivationScale::of(c.range(value)) })
     }
 
     fn kind(&self) -> TensorType {
@@ -93,14 +94,14 @@ impl Writer<'_> {
         let shape = [1, height, width, 3];
         let (signed, float) = (Some(PIXEL.quantised()), TensorType::FLOAT32);
         let (read, first) = match self.numbers {
-            Numbers::Int8 { input: ByteInput::Unsigned, .. } => {
-                let unsigned = Some(Quantised::whole(PIXEL.scale, 128));
+            TfliteNumbers::Int8 { input: ByteInput::Unsigned, .. } => {
+                let unsigned = Some(StoredScale::whole(PIXEL.scale, 128));
                 let given = self.draft.value(INPUT, &shape, TensorType::UINT8, unsigned);
                 let read = self.draft.value("input_int8", &shape, TensorType::INT8, signed);
                 self.draft.node(Operator::Quantize, &[given], &[read]);
                 (read, given)
             }
-            Numbers::Int8 { input: ByteInput::Signed, .. } => {
+            TfliteNumbers::Int8 { input: ByteInput::Signed, .. } => {
                 let given = self.draft.value(INPUT, &shape, TensorType::INT8, signed);
                 (given, given)
             }
@@ -117,7 +118,7 @@ impl Writer<'_> {
     fn value(&mut self, index: usize) -> i32 {
         let value = &self.layout.values[index];
         let [h, w] = value.size;
-        let quantised = self.scale(index).map(Scale::quantised);
+        let quantised = self.scale(index).map(ActivationScale::quantised);
         let tensor = self.draft.value(&value.name, &[1, h, w, value.channels], self.kind(), quantised);
         assert_eq!(self.values.len(), index, "values are computed in order");
         self.values.push(tensor);
@@ -146,22 +147,24 @@ impl Writer<'_> {
         let [weights, biases] = ["weights", "biases"].map(|part| format!("{scope}/{part}"));
         let channels = [spec.out_channels];
         let (weight, bias) = match (self.numbers, self.scale(input)) {
-            (Numbers::Int8 { .. }, Some(scale)) => {
+            (TfliteNumbers::Int8 { .. }, Some(scale)) => {
                 let per_channel = weight.len() / spec.out_channels;
                 let channel = |i: usize| if depthwise { i % spec.out_channels } else { i / per_channel };
                 let means = self.calibration().map_or(&[][..], |c| c.means(input));
-                let q = Weights::of(&weight, bias, scale.scale, means, channel);
+                let q = QuantisedConv::of(&weight, bias, scale.scale, means, channel);
                 let zeros = vec![0; spec.out_channels];
                 let axis = if depthwise { 3 } else { 0 };
                 let products = q.scales.iter().map(|s| s * scale.scale).collect();
-                let of_bias = Quantised { scales: products, zeros: zeros.clone(), axis: 0 };
-                let of_weight = Quantised { scales: q.scales, zeros, axis };
+                let of_bias = StoredScale { scales: products, zeros: zeros.clone(), axis: 0 };
+                let of_weight = StoredScale { scales: q.scales, zeros, axis };
                 let bytes = q.weight.iter().map(|&w| w as u8).collect();
                 let weight = self.draft.stored(&weights, &shape, TensorType::INT8, Some(of_weight), bytes);
                 let bytes = q.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
                 (weight, self.draft.stored(&biases, &channels, TensorType::INT32, Some(of_bias), bytes))
             }
-            (Numbers::Float16, _) => (self.halves(&weights, &shape, &weight), self.halves(&biases, &channels, bias)),
+            (TfliteNumbers::Float16, _) => {
+                (self.halves(&weights, &shape, &weight), self.halves(&biases, &channels, bias))
+            }
             _ => (self.draft.floats(&weights, &shape, &weight), self.draft.floats(&biases, &channels, bias)),
         };
         let to = self.value(output);
@@ -188,7 +191,7 @@ impl Writer<'_> {
         let numbers = [0, 0, top, bottom, left, right, 0, 0];
         let numbers = self.draft.integers(&format!("{scope}/paddings"), &[4, 2], &numbers);
         let shape = [1, size[0] + pads[0] + pads[2], size[1] + pads[1] + pads[3], self.layout.values[input].channels];
-        let quantised = self.scale(input).map(Scale::quantised);
+        let quantised = self.scale(input).map(ActivationScale::quantised);
         let to = self.draft.value(&format!("{scope}/padded"), &shape, self.kind(), quantised);
         self.draft.node(Operator::Pad, &[self.values[input], numbers], &[to]);
         (Rule::VALID, to)
@@ -204,8 +207,8 @@ impl Writer<'_> {
     }
 
     /// The predictors of all maps below each other, `[1, A, columns]`.
-    fn joined(&mut self, branches: &[Branch], name: &str, columns: usize) -> i32 {
-        let quantised = branches.first().and_then(|b| self.scale(b.value)).map(Scale::quantised);
+    fn joined(&mut self, branches: &[HeadOutput], name: &str, columns: usize) -> i32 {
+        let quantised = branches.first().and_then(|b| self.scale(b.value)).map(ActivationScale::quantised);
         let (mut parts, mut rows) = (Vec::new(), 0);
         for branch in branches {
             let value = &self.layout.values[branch.value];

@@ -10,70 +10,70 @@ use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::Detections;
+use super::TfliteOutputs;
 
 /// The name of the label file inside the archive.
 pub const LABELS: &str = "labels.txt";
 
-type Table = WIPOffset<UnionWIPOffset>;
+type TableOffset = WIPOffset<UnionWIPOffset>;
 
-enum Field {
-    Table(Table),
+enum TableField {
+    Table(TableOffset),
     Byte(u8),
     Int(i32),
     Float(f32),
 }
 
-struct Writer<'a>(FlatBufferBuilder<'a>);
+struct MetadataWriter<'a>(FlatBufferBuilder<'a>);
 
-impl Writer<'_> {
+impl MetadataWriter<'_> {
     /// A table with its fields by number.
-    fn table(&mut self, fields: &[(u16, Field)]) -> Table {
+    fn table(&mut self, fields: &[(u16, TableField)]) -> TableOffset {
         let start = self.0.start_table();
         for (number, field) in fields {
             // The first two entries of a table's directory are its own sizes.
             let slot = 4 + 2 * number;
             match *field {
-                Field::Table(offset) => self.0.push_slot_always(slot, offset),
-                Field::Byte(value) => self.0.push_slot_always(slot, value),
-                Field::Int(value) => self.0.push_slot_always(slot, value),
-                Field::Float(value) => self.0.push_slot_always(slot, value),
+                TableField::Table(offset) => self.0.push_slot_always(slot, offset),
+                TableField::Byte(value) => self.0.push_slot_always(slot, value),
+                TableField::Int(value) => self.0.push_slot_always(slot, value),
+                TableField::Float(value) => self.0.push_slot_always(slot, value),
             }
         }
         WIPOffset::new(self.0.end_table(start).value())
     }
 
-    fn text(&mut self, text: &str) -> Field {
-        Field::Table(WIPOffset::new(self.0.create_string(text).value()))
+    fn text(&mut self, text: &str) -> TableField {
+        TableField::Table(WIPOffset::new(self.0.create_string(text).value()))
     }
 
-    fn tables(&mut self, all: &[Table]) -> Field {
-        Field::Table(WIPOffset::new(self.0.create_vector(all).value()))
+    fn tables(&mut self, all: &[TableOffset]) -> TableField {
+        TableField::Table(WIPOffset::new(self.0.create_vector(all).value()))
     }
 
-    fn floats(&mut self, all: &[f32]) -> Field {
-        Field::Table(WIPOffset::new(self.0.create_vector(all).value()))
+    fn floats(&mut self, all: &[f32]) -> TableField {
+        TableField::Table(WIPOffset::new(self.0.create_vector(all).value()))
     }
 
     /// A ProcessUnit; `kind` is 1 for normalisation, 3 for a threshold.
-    fn unit(&mut self, kind: u8, options: Table) -> Table {
-        self.table(&[(0, Field::Byte(kind)), (1, Field::Table(options))])
+    fn unit(&mut self, kind: u8, options: TableOffset) -> TableOffset {
+        self.table(&[(0, TableField::Byte(kind)), (1, TableField::Table(options))])
     }
 
     /// A Content; `kind` is 1 for plain features, 2 for an image, 3 for boxes. Features of many detections stand along
     /// axis 2 (schema, `Content.range`).
-    fn content(&mut self, kind: u8, properties: Table, many: bool) -> Field {
-        let mut fields = vec![(0, Field::Byte(kind)), (1, Field::Table(properties))];
+    fn content(&mut self, kind: u8, properties: TableOffset, many: bool) -> TableField {
+        let mut fields = vec![(0, TableField::Byte(kind)), (1, TableField::Table(properties))];
         if many {
-            let range = self.table(&[(0, Field::Int(2)), (1, Field::Int(2))]);
-            fields.push((2, Field::Table(range)));
+            let range = self.table(&[(0, TableField::Int(2)), (1, TableField::Int(2))]);
+            fields.push((2, TableField::Table(range)));
         }
-        Field::Table(self.table(&fields))
+        TableField::Table(self.table(&fields))
     }
 
     /// The image: RGB, 127.5 subtracted, divided by 127.5; whole-number inputs begin from the same numbers.
-    fn image(&mut self) -> Table {
-        let properties = self.table(&[(0, Field::Byte(1))]);
+    fn image(&mut self) -> TableOffset {
+        let properties = self.table(&[(0, TableField::Byte(1))]);
         let content = self.content(2, properties, false);
         let (mean, deviation) = (self.floats(&[127.5]), self.floats(&[127.5]));
         let normalisation = self.table(&[(0, mean), (1, deviation)]);
@@ -83,35 +83,36 @@ impl Writer<'_> {
         let statistics = self.table(&[(0, most), (1, least)]);
         let name = self.text("image");
         let description = self.text("The whole picture, stretched to the input's size, RGB.");
-        self.table(&[(0, name), (1, description), (3, content), (4, units), (5, Field::Table(statistics))])
+        self.table(&[(0, name), (1, description), (3, content), (4, units), (5, TableField::Table(statistics))])
     }
 
-    fn output(&mut self, name: &str, description: &str, rest: Vec<(u16, Field)>) -> Table {
+    fn output(&mut self, name: &str, description: &str, rest: Vec<(u16, TableField)>) -> TableOffset {
         let mut fields = vec![(0, self.text(name)), (1, self.text(description))];
         fields.extend(rest);
         self.table(&fields)
     }
 
-    fn features(&mut self, many: bool) -> (u16, Field) {
+    fn features(&mut self, many: bool) -> (u16, TableField) {
         let properties = self.table(&[]);
         (3, self.content(1, properties, many))
     }
 
-    fn detections(&mut self, threshold: Option<f32>) -> [Table; 4] {
+    fn detections(&mut self, threshold: Option<f32>) -> [TableOffset; 4] {
         // Left, top, right, bottom stand at 1, 0, 3, 2.
         let order = WIPOffset::new(self.0.create_vector(&[1u32, 0, 3, 2]).value());
-        let properties = self.table(&[(0, Field::Table(order)), (1, Field::Byte(1)), (2, Field::Byte(0))]);
+        let properties =
+            self.table(&[(0, TableField::Table(order)), (1, TableField::Byte(1)), (2, TableField::Byte(0))]);
         let content = self.content(3, properties, true);
         let boxes =
             self.output("location", "The boxes of the detections, in fractions of the picture.", vec![(3, content)]);
         let content = self.features(true);
         let (file, about) = (self.text(LABELS), self.text("Names of the classes, one a line."));
-        let file = self.table(&[(0, file), (1, about), (2, Field::Byte(3))]);
+        let file = self.table(&[(0, file), (1, about), (2, TableField::Byte(3))]);
         let files = self.tables(&[file]);
         let classes = self.output("category", "The classes of the detections.", vec![content, (6, files)]);
         let mut rest = vec![self.features(true)];
         if let Some(threshold) = threshold {
-            let options = self.table(&[(0, Field::Float(threshold))]);
+            let options = self.table(&[(0, TableField::Float(threshold))]);
             let unit = self.unit(3, options);
             rest.push((4, self.tables(&[unit])));
         }
@@ -121,7 +122,7 @@ impl Writer<'_> {
         [boxes, classes, scores, count]
     }
 
-    fn raw(&mut self) -> [Table; 2] {
+    fn raw(&mut self) -> [TableOffset; 2] {
         let content = self.features(false);
         let boxes = self.output("box_encodings", "ty, tx, th, tw against the anchors.", vec![content]);
         let content = self.features(false);
@@ -130,12 +131,12 @@ impl Writer<'_> {
 }
 
 /// The bytes of a `TFLITE_METADATA` buffer.
-pub fn bytes(detections: Detections, description: &str, threshold: Option<f32>) -> Vec<u8> {
-    let mut out = Writer(FlatBufferBuilder::new());
+pub fn bytes(detections: TfliteOutputs, description: &str, threshold: Option<f32>) -> Vec<u8> {
+    let mut out = MetadataWriter(FlatBufferBuilder::new());
     let image = out.image();
     let outputs = match detections {
-        Detections::PostProcess => out.detections(threshold).to_vec(),
-        Detections::Raw => out.raw().to_vec(),
+        TfliteOutputs::PostProcess => out.detections(threshold).to_vec(),
+        TfliteOutputs::Raw => out.raw().to_vec(),
     };
     let (inputs, outputs) = (out.tables(&[image]), out.tables(&outputs));
     let subgraph = out.table(&[(2, inputs), (3, outputs)]);

@@ -25,7 +25,7 @@ use crate::model::{ConvWeights, Ssd};
 
 /// The numbers that the file computes with.
 #[derive(Clone, Copy, Debug)]
-pub enum Numbers<'a> {
+pub enum TfliteNumbers<'a> {
     Float32,
     /// Weights of 16 bits, computed with 32.
     Float16,
@@ -47,7 +47,7 @@ pub enum ByteInput {
 
 /// The outputs of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detections {
+pub enum TfliteOutputs {
     /// Boxes, classes, scores and their number, by the operator TFLite_Detection_PostProcess.
     PostProcess,
     /// `raw_outputs/box_encodings` [1, A, 4] and `raw_outputs/class_predictions` [1, A, K] (logits).
@@ -60,8 +60,8 @@ pub struct TfliteOptions<'a> {
     /// Without the background.
     pub class_names: &'a [String],
     pub coder: BoxCoder,
-    pub numbers: Numbers<'a>,
-    pub detections: Detections,
+    pub numbers: TfliteNumbers<'a>,
+    pub detections: TfliteOutputs,
     /// The score below which the metadata call a detection unsure.
     pub threshold: Option<f32>,
     /// The data set that the network was trained on, where there is one.
@@ -98,7 +98,7 @@ pub fn tflite_bytes(
     }
     let layout = layout::Layout::of(network, options.size.dims(), path)?;
     let anchors = super::onnx::anchors(network, options.size.dims(), path)?;
-    if let Numbers::Int8 { calibration, .. } = options.numbers
+    if let TfliteNumbers::Int8 { calibration, .. } = options.numbers
         && calibration.values() != layout.values.len()
     {
         let expected = format!("{}, those of the network", layout.values.len());

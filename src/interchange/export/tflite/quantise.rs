@@ -3,11 +3,11 @@
 //! TensorFlow Lite's specification of 8-bit quantisation: weights per output channel, symmetric, -127 to 127; biases of
 //! 32 bits at the product of input's and weight's scales; activations per tensor, -128 to 127.
 
-use super::draft::Quantised;
+use super::draft::StoredScale;
 
 /// Scale and zero point of an activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
+pub struct ActivationScale {
     pub scale: f32,
     pub zero: i32,
 }
@@ -15,7 +15,7 @@ pub struct Scale {
 /// The smallest scale: below it a map is constant, and its numbers do not matter.
 const LEAST: f32 = 1e-8;
 
-impl Scale {
+impl ActivationScale {
     /// Real values from `low` to `high`, widened to hold 0, which padding needs exactly.
     pub fn of([low, high]: [f32; 2]) -> Self {
         let (low, high) = (low.min(0.0), high.max(0.0));
@@ -24,13 +24,13 @@ impl Scale {
         Self { scale, zero }
     }
 
-    pub fn quantised(self) -> Quantised {
-        Quantised::whole(self.scale, i64::from(self.zero))
+    pub fn quantised(self) -> StoredScale {
+        StoredScale::whole(self.scale, i64::from(self.zero))
     }
 }
 
 /// A convolution's numbers in 8 and 32 bits.
-pub struct Weights {
+pub struct QuantisedConv {
     pub weight: Vec<i8>,
     pub bias: Vec<i32>,
     /// One for each output channel.
@@ -41,7 +41,7 @@ pub struct Weights {
 /// are rounded to 32-bit floats.
 const BIAS_STEPS: f32 = 0.999 * (1u32 << 30) as f32;
 
-impl Weights {
+impl QuantisedConv {
     /// `weight` has the output channel `channel(i)` at position i; `input` is the scale of what is read, and `means` are the
     /// means of its channels, which come round in the order of the weights.
     ///
@@ -79,10 +79,10 @@ mod tests {
 
     #[test]
     fn zero_is_exact_and_the_ends_are_reached() {
-        let s = Scale::of([0.0, 6.0]);
+        let s = ActivationScale::of([0.0, 6.0]);
         assert_eq!((s.zero, s.scale), (-128, 6.0 / 255.0));
         for range in [[-3.0, 5.0], [0.5, 2.0], [-4.0, -1.0], [0.0, 0.0]] {
-            let s = Scale::of(range);
+            let s = ActivationScale::of(range);
             assert!((-128..=127).contains(&s.zero), "{range:?}: {s:?}");
             for real in range {
                 let q = (real / s.scale).round() + s.zero as f32;
@@ -96,7 +96,7 @@ mod tests {
     fn the_mean_of_a_rounded_channel_is_that_of_the_real_one() {
         let (weight, means, input) = ([0.3f32, -0.111, 0.077, 1.0], [2.0f32, 5.0], 0.02f32);
         let of = |means: &[f32]| {
-            let w = Weights::of(&weight, &[0.25, -0.5], input, means, |i| i / 2);
+            let w = QuantisedConv::of(&weight, &[0.25, -0.5], input, means, |i| i / 2);
             let sum = |c: usize| -> f64 {
                 let taps = (0..2).map(|i| f64::from(w.weight[2 * c + i]) * f64::from(w.scales[c]) * [2.0, 5.0][i]);
                 taps.sum::<f64>() + f64::from(w.bias[c]) * f64::from(input) * f64::from(w.scales[c])
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_dead_channels_bias_fits() {
-        let w = Weights::of(&[0.0, 0.5, 1e-12, -1.0], &[40.0, 0.1], 0.01, &[], |i| i % 2);
+        let w = QuantisedConv::of(&[0.0, 0.5, 1e-12, -1.0], &[40.0, 0.1], 0.01, &[], |i| i % 2);
         assert_eq!(w.weight, [0, 64, 0, -127]);
         for (q, (bias, scale)) in w.bias.iter().zip([40.0, 0.1].iter().zip(&w.scales)) {
             let back = f64::from(*q) * 0.01 * f64::from(*scale);

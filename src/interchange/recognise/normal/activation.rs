@@ -1,16 +1,16 @@
 //! Activations: Clip and its spellings, and the range of a quantiser.
 
 use super::affine::affine;
-use super::{Normal, Value};
-use crate::interchange::graph::node::{Node, Op};
-use crate::interchange::recognise::layers::Kind;
+use super::{LayerOutput, Normal};
+use crate::interchange::graph::node::{GraphNode, Op};
+use crate::interchange::recognise::layers::LayerKind;
 
 /// The widest range of a quantised ReLU6: 6, and what calibrators round up.
 const WIDEST_RELU6: f32 = 6.05;
 
 impl Normal<'_> {
     /// Clip, Relu, and Min or Max with a number.
-    pub fn clamped(&mut self, node: &Node) -> Option<Value> {
+    pub fn clamped(&mut self, node: &GraphNode) -> Option<LayerOutput> {
         let graph = self.graph;
         let other = || (0..2).find_map(|i| graph.constant(node, i)?.array.uniform());
         let data = if graph.constant(node, 0).is_some() { 1 } else { 0 };
@@ -32,7 +32,7 @@ impl Normal<'_> {
 
     /// QuantizeLinear on data: passed over, but its range is an activation where an exporter has left ReLU6 to it. Such a
     /// range begins at the least number of its type and ends at 6, or before it where calibration saw no more.
-    pub fn saturated(&mut self, node: &Node) -> Option<Value> {
+    pub fn saturated(&mut self, node: &GraphNode) -> Option<LayerOutput> {
         let graph = self.graph;
         let mut value = self.value(node, 0)?;
         value.quantized = true;
@@ -52,13 +52,13 @@ impl Normal<'_> {
     }
 
     /// DequantizeLinear on data: passed over, but a byte image that is dequantised is scaled by it.
-    pub fn dequantized(&mut self, node: &Node) -> Option<Value> {
+    pub fn dequantized(&mut self, node: &GraphNode) -> Option<LayerOutput> {
         let graph = self.graph;
         let mut value = self.value(node, 0)?;
         let scale = graph.constant(node, 1).and_then(|c| c.array.uniform());
         let zero = graph.constant(node, 2).map_or(Some(0.0), |c| c.array.uniform());
         let stored = !std::mem::take(&mut value.quantized);
-        if let (true, Some(s), Some(z), Kind::Image { scale, bias, .. }) =
+        if let (true, Some(s), Some(z), LayerKind::Image { scale, bias, .. }) =
             (stored, scale, zero, &mut self.all[value.layer].kind)
         {
             let (s, z) = (f64::from(s), f64::from(z));

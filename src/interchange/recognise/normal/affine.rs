@@ -1,18 +1,18 @@
 //! Scale and shift per channel: batch norm, and arithmetic with constants.
 
-use super::{Axis, Normal, Value};
-use crate::interchange::graph::array::Array;
-use crate::interchange::graph::node::{Node, Op};
-use crate::interchange::recognise::layers::Kind;
+use super::{LayerOutput, MapAxis, Normal};
+use crate::interchange::graph::array::ConstantArray;
+use crate::interchange::graph::node::{GraphNode, Op};
+use crate::interchange::recognise::layers::LayerKind;
 
 impl Normal<'_> {
-    pub fn normalised(&mut self, node: &Node) -> Option<Value> {
+    pub fn normalised(&mut self, node: &GraphNode) -> Option<LayerOutput> {
         let graph = self.graph;
         let value = self.value(node, 0)?;
         let epsilon = f64::from(node.float("epsilon").unwrap_or(1e-5));
         let parts = [1, 2, 3, 4].map(|i| graph.constant(node, i));
         let [Some(gamma), Some(beta), Some(mean), Some(variance)] = parts else { return None };
-        if value.axes.is_some_and(|axes| axes[1] != Axis::C) {
+        if value.axes.is_some_and(|axes| axes[1] != MapAxis::C) {
             return None;
         }
         let conv = self.foldable(&value).filter(|conv| conv.is_linear())?;
@@ -35,14 +35,14 @@ impl Normal<'_> {
     }
 
     /// Add, Sub, Mul or Div with a constant per channel.
-    pub fn shifted(&mut self, node: &Node) -> Option<Value> {
+    pub fn shifted(&mut self, node: &GraphNode) -> Option<LayerOutput> {
         let graph = self.graph;
         let data = if graph.constant(node, 0).is_some() { 1 } else { 0 };
         let constant = graph.constant(node, 1 - data)?;
         let value = self.value(node, data)?;
         let channels = match &self.all.get(value.layer)?.kind {
-            Kind::Image { .. } => 3,
-            Kind::Conv(conv) if conv.is_linear() => conv.out_channels(),
+            LayerKind::Image { .. } => 3,
+            LayerKind::Conv(conv) if conv.is_linear() => conv.out_channels(),
             _ => return None,
         };
         let numbers = per_channel(&constant.array, value.axes?, channels)?;
@@ -62,7 +62,7 @@ impl Normal<'_> {
             return Some(value);
         }
         match &mut self.all[value.layer].kind {
-            Kind::Image { scale, bias, .. } if value.sole => affine(scale, bias, &factor, &shift),
+            LayerKind::Image { scale, bias, .. } if value.sole => affine(scale, bias, &factor, &shift),
             _ => return None,
         }
         Some(value)
@@ -70,10 +70,10 @@ impl Normal<'_> {
 }
 
 /// One number per channel from a constant that broadcasts against `axes` along the channel axis only.
-fn per_channel(constant: &Array, axes: [Axis; 4], channels: usize) -> Option<Vec<f64>> {
+fn per_channel(constant: &ConstantArray, axes: [MapAxis; 4], channels: usize) -> Option<Vec<f64>> {
     let missing = 4usize.checked_sub(constant.dims.len())?;
     let sound =
-        constant.dims.iter().zip(&axes[missing..]).all(|(&d, &axis)| d == 1 || (axis == Axis::C && d == channels));
+        constant.dims.iter().zip(&axes[missing..]).all(|(&d, &axis)| d == 1 || (axis == MapAxis::C && d == channels));
     match (sound, constant.data.as_slice()) {
         (true, &[one]) => Some(vec![f64::from(one); channels]),
         (true, all) => Some(all.iter().map(|&v| f64::from(v)).collect()),

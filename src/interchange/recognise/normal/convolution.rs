@@ -1,22 +1,22 @@
 //! Conv nodes into convolutions, each attribute and length checked.
 
-use super::{NCHW, Normal, Value};
-use crate::interchange::graph::node::Node;
-use crate::interchange::recognise::layers::{Conv, Kind, Pads};
+use super::{LayerOutput, NCHW, Normal};
+use crate::interchange::graph::node::GraphNode;
+use crate::interchange::recognise::layers::{Conv, LayerKind, Pads};
 
 impl Normal<'_> {
-    pub fn conv(&mut self, node: &Node) {
+    pub fn conv(&mut self, node: &GraphNode) {
         let value = self.value(node, 0);
         let kind = match self.read_conv(node, value.as_ref()) {
-            Ok(conv) => Kind::Conv(Box::new(conv)),
-            Err(why) => Kind::Broken(why),
+            Ok(conv) => LayerKind::Conv(Box::new(conv)),
+            Err(why) => LayerKind::Broken(why),
         };
         let inputs = value.into_iter().map(|v| v.layer).collect();
         let id = self.push(&node.name, kind, inputs);
         self.name(node.output(), id, Some(NCHW));
     }
 
-    fn read_conv(&self, node: &Node, value: Option<&Value>) -> Result<Conv, String> {
+    fn read_conv(&self, node: &GraphNode, value: Option<&LayerOutput>) -> Result<Conv, String> {
         let graph = self.graph;
         let name = node.input(1).ok_or("no weight")?;
         let weight = graph.constants.get(name).ok_or_else(|| format!("weight `{name}` that the file does not hold"))?;
@@ -55,7 +55,7 @@ impl Normal<'_> {
         Ok(Conv { weight: array, group, strides, dilated, pads, scale: vec![1.0; out], bias, clamp, tensors })
     }
 
-    fn pads(&self, node: &Node, before: [usize; 4]) -> Result<Pads, String> {
+    fn pads(&self, node: &GraphNode, before: [usize; 4]) -> Result<Pads, String> {
         match node.text("auto_pad").unwrap_or("NOTSET") {
             "SAME_UPPER" if before == [0; 4] => Ok(Pads::SameUpper),
             "SAME_LOWER" if before == [0; 4] => Ok(Pads::SameLower),

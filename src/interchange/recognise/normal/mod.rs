@@ -11,27 +11,27 @@ mod view;
 
 use std::collections::HashMap;
 
-use super::layers::{Conv, Detections, Kind, Layer, LayerId, Layers, Order};
+use super::layers::{Conv, DetectionLayer, FileLayer, LayerId, LayerKind, Layers, Order};
 use crate::interchange::graph::Graph;
-use crate::interchange::graph::node::{Node, Op};
+use crate::interchange::graph::node::{GraphNode, Op};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Axis {
+enum MapAxis {
     N,
     C,
     H,
     W,
 }
 
-const NCHW: [Axis; 4] = [Axis::N, Axis::C, Axis::H, Axis::W];
-const NHWC: [Axis; 4] = [Axis::N, Axis::H, Axis::W, Axis::C];
+const NCHW: [MapAxis; 4] = [MapAxis::N, MapAxis::C, MapAxis::H, MapAxis::W];
+const NHWC: [MapAxis; 4] = [MapAxis::N, MapAxis::H, MapAxis::W, MapAxis::C];
 
 /// A layer's output as some name in the file sees it.
 #[derive(Clone)]
-struct Value {
+struct LayerOutput {
     layer: LayerId,
     /// The meaning of each axis; `None` once an opaque node has touched it.
-    axes: Option<[Axis; 4]>,
+    axes: Option<[MapAxis; 4]>,
     /// Zeros around it that a Pad node asked for: top, left, bottom, right.
     pad: [usize; 4],
     /// True if only the name at hand reads the layer.
@@ -41,7 +41,7 @@ struct Value {
 }
 
 /// The length of an input along one axis.
-fn side(dims: &[Option<usize>], axes: [Axis; 4], axis: Axis) -> Option<usize> {
+fn side(dims: &[Option<usize>], axes: [MapAxis; 4], axis: MapAxis) -> Option<usize> {
     axes.iter().zip(dims).find(|(a, _)| **a == axis).and_then(|(_, d)| *d)
 }
 
@@ -54,10 +54,10 @@ pub fn layers(graph: &Graph) -> Layers {
             [_, _, _, Some(3)] => Some(NHWC),
             _ => None,
         };
-        let image = Kind::Image { scale: vec![1.0; 3], bias: vec![0.0; 3], pixels: input.pixels };
+        let image = LayerKind::Image { scale: vec![1.0; 3], bias: vec![0.0; 3], pixels: input.pixels };
         let id = normal.push(&input.name, image, vec![]);
         normal.all[id].size = axes.and_then(|axes| {
-            let [h, w] = [Axis::H, Axis::W].map(|axis| side(&input.dims, axes, axis));
+            let [h, w] = [MapAxis::H, MapAxis::W].map(|axis| side(&input.dims, axes, axis));
             Some([h?, w?])
         });
         normal.all[id].channels = axes.map(|_| 3);
@@ -73,35 +73,35 @@ pub fn layers(graph: &Graph) -> Layers {
 /// The normal form in the making.
 struct Normal<'a> {
     graph: &'a Graph,
-    all: Vec<Layer>,
-    values: HashMap<String, Value>,
+    all: Vec<FileLayer>,
+    values: HashMap<String, LayerOutput>,
 }
 
 impl Normal<'_> {
-    fn push(&mut self, node: &str, kind: Kind, inputs: Vec<LayerId>) -> LayerId {
+    fn push(&mut self, node: &str, kind: LayerKind, inputs: Vec<LayerId>) -> LayerId {
         let before = |i: usize| inputs.get(i).map(|&id| &self.all[id]);
         let (channels, size) = match &kind {
-            Kind::Sum => {
+            LayerKind::Sum => {
                 let [a, b] = [before(0), before(1)];
                 (
                     a.and_then(|l| l.channels).or(b.and_then(|l| l.channels)),
                     a.and_then(|l| l.size).or(b.and_then(|l| l.size)),
                 )
             }
-            Kind::Conv(conv) => {
+            LayerKind::Conv(conv) => {
                 (Some(conv.out_channels()), before(0).and_then(|l| l.size).and_then(|size| conv.output_size(size)))
             }
             _ => (None, None),
         };
-        self.all.push(Layer { node: node.into(), kind, inputs, channels, size });
+        self.all.push(FileLayer { node: node.into(), kind, inputs, channels, size });
         self.all.len() - 1
     }
 
-    fn name(&mut self, output: &str, layer: LayerId, axes: Option<[Axis; 4]>) {
-        self.values.insert(output.into(), Value { layer, axes, pad: [0; 4], sole: true, quantized: false });
+    fn name(&mut self, output: &str, layer: LayerId, axes: Option<[MapAxis; 4]>) {
+        self.values.insert(output.into(), LayerOutput { layer, axes, pad: [0; 4], sole: true, quantized: false });
     }
 
-    fn add(&mut self, node: &Node) {
+    fn add(&mut self, node: &GraphNode) {
         let seen = match node.op {
             Op::Identity | Op::Cast | Op::Dropout => self.value(node, 0),
             Op::Quantize => self.saturated(node),
@@ -126,14 +126,14 @@ impl Normal<'_> {
     }
 
     /// The value that input `i` of `node` reads.
-    fn value(&self, node: &Node, i: usize) -> Option<Value> {
+    fn value(&self, node: &GraphNode, i: usize) -> Option<LayerOutput> {
         let name = node.input(i)?;
         let mut value = self.values.get(name)?.clone();
         value.sole &= self.graph.uses.get(name) == Some(&1);
         Some(value)
     }
 
-    fn opaque(&mut self, node: &Node) {
+    fn opaque(&mut self, node: &GraphNode) {
         let columns = match node.op {
             Op::Reshape => self.graph.constant(node, 1).and_then(|c| c.array.integers().last().copied()),
             _ => None,
@@ -141,31 +141,31 @@ impl Normal<'_> {
         // Asking for a shape does not read the data.
         let inputs = if node.op == Op::Shape { vec![] } else { self.inputs(node) };
         let constants = (0..node.inputs.len()).filter_map(|i| Some(self.graph.constant(node, i)?.array.clone()));
-        let kind = Kind::Opaque { op: node.op.clone(), columns, constants: constants.collect() };
+        let kind = LayerKind::Opaque { op: node.op.clone(), columns, constants: constants.collect() };
         let id = self.push(&node.name, kind, inputs);
         for output in node.outputs.iter().filter(|o| !o.is_empty()) {
             self.name(output, id, None);
         }
     }
 
-    fn inputs(&self, node: &Node) -> Vec<LayerId> {
+    fn inputs(&self, node: &GraphNode) -> Vec<LayerId> {
         (0..node.inputs.len()).filter_map(|i| Some(self.value(node, i)?.layer)).collect()
     }
 
     /// The convolution behind a value, if what follows may still be folded into it.
-    fn foldable(&mut self, value: &Value) -> Option<&mut Conv> {
+    fn foldable(&mut self, value: &LayerOutput) -> Option<&mut Conv> {
         let free = value.sole && value.pad == [0; 4];
         match &mut self.all.get_mut(value.layer)?.kind {
-            Kind::Conv(conv) if free => Some(conv),
+            LayerKind::Conv(conv) if free => Some(conv),
             _ => None,
         }
     }
 
-    fn detections(&mut self, node: &Node) {
+    fn detections(&mut self, node: &GraphNode) {
         let ends = [0, 1].map(|i| self.value(node, i).map(|v| v.layer));
         let weights = node.floats("weights").and_then(|w| w.try_into().ok());
         let (&[Some(boxes), Some(scores)], Some(weights)) = (&ends, weights) else { return self.opaque(node) };
-        let found = Detections {
+        let found = DetectionLayer {
             boxes,
             scores,
             anchors: self.graph.constant(node, 2).map(|c| c.array.clone()),
@@ -174,16 +174,16 @@ impl Normal<'_> {
             order: if node.text("order") == Some("xy") { Order::Xy } else { Order::Yx },
             classes: node.int("classes").and_then(|k| usize::try_from(k).ok()),
         };
-        let id = self.push(&node.name, Kind::Detections(Box::new(found)), vec![boxes, scores]);
+        let id = self.push(&node.name, LayerKind::Detections(Box::new(found)), vec![boxes, scores]);
         for output in node.outputs.iter().filter(|o| !o.is_empty()) {
             self.name(output, id, None);
         }
     }
 
-    fn sum(&mut self, node: &Node) {
+    fn sum(&mut self, node: &GraphNode) {
         match (self.value(node, 0), self.value(node, 1)) {
             (Some(a), Some(b)) if a.axes == b.axes && a.pad == [0; 4] && b.pad == [0; 4] => {
-                let id = self.push(&node.name, Kind::Sum, vec![a.layer, b.layer]);
+                let id = self.push(&node.name, LayerKind::Sum, vec![a.layer, b.layer]);
                 self.name(node.output(), id, a.axes);
             }
             _ => self.opaque(node),

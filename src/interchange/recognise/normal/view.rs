@@ -1,10 +1,10 @@
 //! Nodes that move or frame a map and compute nothing: Transpose, Pad with zeros, Reshape to the shape that is there.
 
-use super::{Axis, NCHW, Normal, Value};
-use crate::interchange::graph::node::Node;
+use super::{LayerOutput, MapAxis, NCHW, Normal};
+use crate::interchange::graph::node::GraphNode;
 
 impl Normal<'_> {
-    pub fn transposed(&self, node: &Node) -> Option<Value> {
+    pub fn transposed(&self, node: &GraphNode) -> Option<LayerOutput> {
         let mut value = self.value(node, 0)?;
         let axes = value.axes?;
         let perm = node.ints("perm").map_or_else(|| vec![3, 2, 1, 0], <[i64]>::to_vec);
@@ -18,7 +18,7 @@ impl Normal<'_> {
     }
 
     /// A Pad node with zeros, on rows and columns only.
-    pub fn padded(&self, node: &Node) -> Option<Value> {
+    pub fn padded(&self, node: &GraphNode) -> Option<LayerOutput> {
         let graph = self.graph;
         let mut value = self.value(node, 0)?;
         let zeros = node.text("mode").is_none_or(|m| m == "constant")
@@ -34,10 +34,10 @@ impl Normal<'_> {
         for (axis, (&before, &after)) in axes.into_iter().zip(amounts[..4].iter().zip(&amounts[4..])) {
             let (before, after) = (usize::try_from(before).ok()?, usize::try_from(after).ok()?);
             let (lo, hi) = match axis {
-                Axis::H => (0, 2),
-                Axis::W => (1, 3),
-                Axis::N | Axis::C if before == 0 && after == 0 => continue,
-                Axis::N | Axis::C => return None,
+                MapAxis::H => (0, 2),
+                MapAxis::W => (1, 3),
+                MapAxis::N | MapAxis::C if before == 0 && after == 0 => continue,
+                MapAxis::N | MapAxis::C => return None,
             };
             value.pad[lo] = value.pad[lo].checked_add(before)?;
             value.pad[hi] = value.pad[hi].checked_add(after)?;
@@ -47,16 +47,18 @@ impl Normal<'_> {
 
     /// A Reshape that moves nothing: its target is the shape that its input has already, or one that differs by the
     /// place of the sides of a map of one cell.
-    pub fn viewed(&self, node: &Node) -> Option<Value> {
+    pub fn viewed(&self, node: &GraphNode) -> Option<LayerOutput> {
         let mut value = self.value(node, 0).filter(|v| v.pad == [0; 4])?;
         let (axes, target) = (value.axes?, self.graph.constant(node, 1)?.array.integers());
         let target: [i64; 4] = target.try_into().ok()?;
         let channels = self.all[value.layer].channels? as i64;
         let size = self.all[value.layer].size;
-        let fits = |(axis, t): (Axis, i64)| match axis {
-            Axis::N => t <= 1,
-            Axis::C => t == channels || t == 0,
-            Axis::H | Axis::W => t == 0 || size.is_some_and(|[h, w]| t == if axis == Axis::H { h } else { w } as i64),
+        let fits = |(axis, t): (MapAxis, i64)| match axis {
+            MapAxis::N => t <= 1,
+            MapAxis::C => t == channels || t == 0,
+            MapAxis::H | MapAxis::W => {
+                t == 0 || size.is_some_and(|[h, w]| t == if axis == MapAxis::H { h } else { w } as i64)
+            }
         };
         let open = target.iter().filter(|&&t| t == -1).count();
         if open <= 1 && axes.into_iter().zip(target).all(fits) {
@@ -68,8 +70,8 @@ impl Normal<'_> {
         if channels <= 1 || !ones {
             return None;
         }
-        let mut rest = [Axis::N, Axis::H, Axis::W].into_iter();
-        let axis = |i| if i == at { Axis::C } else { rest.next().expect("three places are not the channels'") };
+        let mut rest = [MapAxis::N, MapAxis::H, MapAxis::W].into_iter();
+        let axis = |i| if i == at { MapAxis::C } else { rest.next().expect("three places are not the channels'") };
         value.axes = Some(std::array::from_fn(axis));
         Some(value)
     }
