@@ -83,7 +83,7 @@ impl GroupFiles {
         let folder: PathBuf = top.join(path?.trim_start_matches('/'));
         let left = |folder: &Path| {
             let max: u64 = self.limits.iter().filter_map(|file| number(&folder.join(file))).min()?;
-            // What is only cached can be taken back.
+            // Pages that are only cached can be taken back.
             let cached = field(&folder.join("memory.stat"), self.cached).unwrap_or(0);
             let used = number(&folder.join(self.used)).unwrap_or(0).saturating_sub(cached);
             Some(max.saturating_sub(used))

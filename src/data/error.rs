@@ -44,7 +44,7 @@ pub enum DataError {
     #[error("{}: a pack of format {found}, expected format {expected}\nhelp: pack the data set again with this program", file.display())]
     PackVersion { file: PathBuf, found: u32, expected: u32 },
 
-    /// The end is missing: writing or copying stopped half way. What is there may be sound.
+    /// The end is missing: writing or copying stopped half way. The part before it may be sound.
     #[error("{}: the pack is cut off: {found}, expected {expected}\nhelp: pack the data set again, or copy the pack again", file.display())]
     PackCut { file: PathBuf, found: String, expected: String },
 

@@ -165,8 +165,8 @@ mod tests {
     use super::super::{CocoBox, ScoredBox, TruthBox, coco_eval};
     use super::*;
 
-    /// Images with one object each, found with probability `found`, and now and then a detection of nothing. What is
-    /// hard for one seed is hard for another of the same `images`.
+    /// Images with one object each, found with probability `found`, and now and then a detection of nothing. An image
+    /// that is hard for one seed is hard for another of the same `images`.
     fn judged(images: usize, found: f64, seed: u64) -> (Vec<ImageTruth>, Vec<ImageDetections>) {
         let (mut of_image, mut rng) = (Pcg64Mcg::seed_from_u64(seed), Pcg64Mcg::seed_from_u64(seed + 1));
         let bbox = |x: f64| CocoBox { x, y: 0.0, w: 50.0, h: 50.0 };

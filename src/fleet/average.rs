@@ -79,7 +79,7 @@ impl<'a> RoundMean<'a> {
         }
     }
 
-    /// The arrays with the mean of what has changed. What nobody sent, and a class that nobody has, stays as it was.
+    /// The arrays with the mean of what has changed. Arrays that nobody sent, and classes that nobody has, stay as they were.
     pub fn finish(self) -> Vec<Vec<f32>> {
         let mut all = Vec::with_capacity(self.start.len());
         for (i, (mut sums, start)) in self.sums.into_iter().zip(self.start).enumerate() {

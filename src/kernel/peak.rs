@@ -75,7 +75,7 @@ pub fn memory_gb_per_s() -> f64 {
 mod tests {
     use super::*;
 
-    /// Two multiply-adds of sixteen lanes a cycle at 8 GHz: no core does as much. What does was optimised away.
+    /// Two multiply-adds of sixteen lanes a cycle at 8 GHz: no core does as much. A loop that does was optimised away.
     #[test]
     fn the_rounds_are_really_made() {
         for isa in Isa::available() {

@@ -223,7 +223,7 @@ mod tests {
         let kept = model.kept(&program);
         let joined: usize = program.predictors.iter().flatten().map(|&value| program.numbers(value)).sum();
         let mut alive = Alive { holders: vec![0; program.dims.len()], ..Alive::default() };
-        // What forward holds when it is done: all that is kept, and the predictors' outputs.
+        // Forward holds at its end: all kept values, and the predictors' outputs.
         let mut halves = 0;
         for k in &kept {
             k.values.iter().for_each(|&value| alive.hold(&program, value));

@@ -95,8 +95,8 @@ impl Ssd<ConvWeights> {
     }
 
     /// Makes class predictors that were trained for one score function fit the other. Softmax and sigmoid of a class
-    /// against the background alone are one: the sigmoid of the difference of both logits. What remains is that classes
-    /// exclude each other in the one and not in the other.
+    /// against the background alone are one: the sigmoid of the difference of both logits. One difference remains: the
+    /// classes exclude each other under softmax only.
     pub fn convert_scores(&mut self, to: ScoreFunction) {
         let (classes, from) = (self.classes, std::mem::replace(&mut self.convention.scores, to));
         if from == to {

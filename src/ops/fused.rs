@@ -69,8 +69,8 @@ struct KeptHalves {
 const KEEP_FROM_CHANNELS: usize = 32;
 
 /// Bytes of a whole micro-batch's expansion up to which it is kept anyway: from 75x75 maps on, for one image at a time.
-/// Those two of 24 channels save 10 of 461 million vector multiply-adds for 6 MB, which a micro-batch of 1 has to
-/// spare.
+/// The two blocks of 24 channels save 10 of 461 million vector multiply-adds for 6 MB, which a micro-batch of 1 has
+/// to spare.
 const KEEP_BYTES: usize = 7 << 19;
 
 /// True if the output of such an expansion is kept for the backward pass, where its block learns.

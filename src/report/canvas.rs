@@ -1,4 +1,4 @@
-//! An [`RgbImage`] that embedded-graphics can draw on. What falls outside is clipped.
+//! An [`RgbImage`] that embedded-graphics can draw on. Pixels outside are clipped.
 
 use std::convert::Infallible;
 

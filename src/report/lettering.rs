@@ -108,7 +108,7 @@ impl Lettering {
         };
         let kept = widths.iter().take_while(fits).count();
         let kept: String = text.chars().take(kept).collect();
-        // What is kept may be Latin where the whole was not: one font for both, so that the width holds.
+        // The kept part may be Latin where the whole was not: one font for both, so that the width holds.
         let cut = format!("{kept}{}", &".."[..dots as usize]);
         if is_latin(&text) { Self::of_clean(&cut, style) } else { Self::in_unifont(&cut, style.scale) }
     }

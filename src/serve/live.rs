@@ -60,7 +60,7 @@ impl LiveMeans {
         Ok(Self { run, notifier, metrics_file: options.metrics_file.clone(), events })
     }
 
-    /// Those who follow runs on behalf of what has been started.
+    /// The onlookers that the started means have.
     pub fn onlookers(self) -> Vec<Box<dyn Onlooker>> {
         let mut all: Vec<Box<dyn Onlooker>> = Vec::new();
         if self.events.is_some() || self.metrics_file.is_some() {

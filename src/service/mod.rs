@@ -1,7 +1,7 @@
 //! `fieldtune service`: labelled photos in, `best.onnx` out, for as long as the board runs.
 //!
 //! It waits for photos and weights, trains on them, publishes, and waits for other photos. A run that was interrupted,
-//! by whatever, is gone on with first. What it works on is a snapshot: photos that arrive meanwhile are for the next run.
+//! by whatever, is gone on with first. The service works on a snapshot: photos that arrive meanwhile are for the next run.
 //! The state between two lines of `Service::turn` is always one that a start can go on from.
 
 mod inputs;

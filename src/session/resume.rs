@@ -134,7 +134,7 @@ fn ask_micro_batch(job: &Job, most: usize) {
 /// Writes down that a run has other epochs from now on, its checkpoint before its job file: whatever ends the program
 /// in between, the run goes on as extended.
 fn extend(job: &Job, state: &mut TrainState, header: Header, mut file: JobFile) -> Result<()> {
-    // What it knows is about a run of another length.
+    // The watchdog's state is about a run of another length.
     state.watchdog = None;
     let journal = job.folder.join("journal.jsonl");
     if journal.exists() {

@@ -285,8 +285,8 @@ impl Recipe {
         (self.hold * schedule.total as f64).round() as u64
     }
 
-    /// Rates of a layer at `step` of the run that `schedule` describes. What a file brought is near its place already
-    /// and moves at the backbone's rate; only the backbone is held, for it is what fresh layers could spoil first.
+    /// Rates of a layer at `step` of the run that `schedule` describes. Layers from a file are near their place
+    /// already and move at the backbone's rate; only the backbone is held, for it is what fresh layers could spoil first.
     pub fn rates(&self, stage: Stage, origin: Origin, schedule: &Schedule, step: u64) -> Rates {
         let base = self.lr * schedule.factor(step);
         if !stage.is_backbone() && origin == Origin::Fresh {

@@ -30,7 +30,7 @@ impl Records {
         Self::new(records.len(), move |i| Ok(records[i].clone()))
     }
 
-    /// Those at `indices`, in that order.
+    /// The records at `indices`, in that order.
     ///
     /// # Panics
     /// If there is no such record.

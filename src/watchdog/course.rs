@@ -58,8 +58,8 @@ impl Course {
     }
 
     /// True if the figures show that the run is better than it would have been: beyond where the trend before leads, by
-    /// more than its noise. What keeps a network from learning is itself measured, step by step: that it is gone, and
-    /// the loss lower, is enough.
+    /// more than its noise. A cause that keeps a network from learning is itself measured, step by step: its absence
+    /// and a lower loss are enough.
     pub fn told(&self, view: &RuleView) -> bool {
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
         if self.cause == Cause::NonFinite || self.cause.stops_learning() {

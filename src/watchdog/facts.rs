@@ -53,7 +53,7 @@ pub struct ObjectSides {
     pub enough: u32,
 }
 
-/// Everything that holds for the whole run. What is not known stays at its default.
+/// Everything that holds for the whole run. Unknown fields stay at their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunFacts {
@@ -68,7 +68,7 @@ pub struct RunFacts {
     pub images: u64,
     /// Training images without any object.
     pub empty_images: u64,
-    /// Those of them that were looked at, by index.
+    /// The empty images that were looked at, by index.
     pub empty: Vec<u32>,
     /// Images that show a class, by class; none for a class that many images show.
     pub shown_in: Vec<Vec<u32>>,

@@ -47,7 +47,7 @@ fn ladder(found: &CauseFound, facts: &RunFacts, now: &Adjustments, factor: f64) 
             let norm = if facts.clip > 0.0 { facts.clip / 4.0 } else { 1.0 };
             vec![Action::Clip { norm: norm as f32 }, back(0.5, 1.0), Action::Stop]
         }
-        // What the run began with is no better where it was so from the beginning.
+        // The weights of the run's start are no better where the stage was so from the beginning.
         DeadStage { stage, from_the_start: true } | SaturatedStage { stage, from_the_start: true } => {
             vec![Action::Renew { stages: vec![stage] }]
         }

@@ -141,7 +141,7 @@ impl Ledger {
             };
             let means: Vec<Option<f64>> = seen.iter().map(|&i| mean(account(i))).collect();
             let known: Vec<f64> = means.iter().filter_map(|m| *m).collect();
-            // What is seen beside the labels has a long tail in sound data too: there the low side alone would mislead.
+            // Scores beside the labels have a long tail in sound data too: there the low side alone would mislead.
             let usual = (median(&known), deviation(&known).max(0.1));
             let (centre, scale) = if part == MINED { usual } else { healthy(&known) };
             for (suspect, mean) in suspects.iter_mut().zip(&means) {

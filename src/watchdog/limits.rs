@@ -53,7 +53,7 @@ pub fn limits(entries: &[JournalEntry]) -> Vec<Limit> {
     let causes: Vec<Cause> =
         all.iter().filter_map(|l| if let LimitKind::Fault(cause) = l.kind { Some(cause) } else { None }).collect();
     all.retain(|l| !causes.iter().any(|cause| known(&l.kind, *cause)));
-    // What has a number stands for the same thing without one.
+    // A limit with a number stands for the same limit without one.
     let sized = all.iter().any(|l| l.kind == LimitKind::InputTooSmall);
     all.retain(|l| !sized || l.kind != LimitKind::Fault(Cause::ObjectsTooSmall));
     all.sort_by(|a, b| b.weight().total_cmp(&a.weight()));

@@ -11,8 +11,8 @@
 //! (nothing is where the label says, and the object that is there goes unlabelled). Another class's label: naming only.
 //! An unlabelled object: mined only.
 //!
-//! Losses are high where photos are hard, too. What tells a box that is elsewhere from a hard photo is not about
-//! losses: whether something is seen beside the label rather than on it ([`Presence`](super::Presence)).
+//! Losses are high where photos are hard, too. Another sign tells a box that is elsewhere from a hard photo:
+//! something is seen beside the label rather than on it ([`Presence`](super::Presence)).
 //!
 //! Naming has a natural zero, too: where the network, shown an object, holds its label for less likely than a guess
 //! would, epoch after epoch, it *contradicts* the label (confident learning, Northcutt et al. 2021, with the guess as

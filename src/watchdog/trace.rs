@@ -1,5 +1,5 @@
 //! Traces of other trainers: one JSON object a step, with loss parts, gradient norms, update ratios and the state of
-//! ReLU6 layers, by name. What such a run suffers from can be told without having watched it.
+//! ReLU6 layers, by name. The cause that such a run suffers from can be told without having watched it.
 //!
 //! A line needs `step`, the two losses `cls` and `box`, and `grad_norm`; a number that left its range is `null`. The more
 //! there is beside them (`lr`, `epoch`, `pos_per_image`, `grad_norm_stage`, `update_weight_ratio`, `dead_channels`,

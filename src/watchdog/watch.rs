@@ -279,7 +279,7 @@ impl Watchdog {
         let mut sure = Vec::new();
         for finding in found {
             let cause = finding.cause();
-            // What keeps the network from learning may have been told a moment ago.
+            // The cause that keeps the network from learning may have been told a moment ago.
             let mut breakers = self.sightings.iter().filter(|s| s.told && s.cause.stops_learning()).peekable();
             let broken = breakers.peek().is_some();
             let told_itself = breakers.any(|s| s.cause == cause);

@@ -53,7 +53,7 @@ pub(super) fn walk(path: &Path, compressed: bool, visit: Visit) -> Result<(), We
                 let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
                 let name = contents.enter(&name, size)?;
                 visit(&name, size, &mut entry)?;
-                // What was not looked at has to be there, too.
+                // Contents that were not looked at have to be there, too.
                 io::copy(&mut entry, &mut io::sink()).map_err(|e| contents.damaged(&e))?;
             }
             EntryType::Directory => {

@@ -180,7 +180,7 @@ fn a_file_without_heads_says_what_it_is() {
     write(&network, &path, SIZE.into(), Form::Flat);
     let mut model = load(&path);
     let graph = model.graph.as_mut().unwrap();
-    // What is behind the network alone, as a program that cuts graphs leaves it.
+    // Only the nodes behind the network stay, as a program that cuts graphs leaves them.
     graph.node.retain(|n| n.name.starts_with("nms/") || n.op_type == "Concat");
     std::fs::write(&path, prost::Message::encode_to_vec(&model)).unwrap();
     let error = import(&path).err().expect("a refusal").to_string();

@@ -107,7 +107,7 @@ fn the_forms_with_suppression_find_what_our_detector_finds() {
             }
         }
     }
-    // What can be trained again comes back as the same network from any form.
+    // A form that can be trained again comes back as the same network.
     let back = import(&dir.path().join("ssd.onnx")).unwrap_or_else(|e| panic!("{e}"));
     for ((_, a), (_, b)) in back.network.convs().into_iter().zip(network.convs()) {
         assert_eq!(a.spec, b.spec);

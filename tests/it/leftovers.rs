@@ -63,7 +63,7 @@ fn clean_lists_first_and_removes_only_what_the_program_made() {
     let gone = ["photos.pack", "run/weights/previous.ckpt", "run/weights/good.ckpt"];
     let expected: BTreeSet<String> = before.iter().filter(|f| !gone.contains(&f.as_str())).cloned().collect();
     assert_eq!(files(&out), expected);
-    // What is left of the run still goes on, with the photos packed again.
+    // The rest of the run still goes on, with the photos packed again.
     succeed(&["train", "--resume", text(&out.join("run")), "--epochs", "3"]);
     succeed(&["clean", text(&out.join("run")), "--last", "--remove"]);
     assert!(!weights.join("last.ckpt").exists() && weights.join("best.onnx").exists());

@@ -352,7 +352,7 @@ fn trimmed_kernels_are_put_back() {
     };
     let file = through(|model| variants::trim_kernels(model, side));
     let [repair] = &file.repairs[..] else { panic!("{:?}", file.repairs) };
-    // Those of maps with one cell miss nothing that could have been read.
+    // Kernels of maps with one cell miss nothing that could have been read.
     assert!(
         repair.contains("trimmed") && repair.matches(" 1x1").count() + repair.matches(" 2x2").count() == 1,
         "{repair}"

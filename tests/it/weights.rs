@@ -108,7 +108,7 @@ fn weights_are_added_listed_chosen_and_removed() {
     let error = home.refuse(&["weights", "remove", "cats"]);
     assert!(error.contains("cats: no such file") && error.contains("kept: fresh"), "{error}");
     assert_eq!(listed().len(), 1);
-    // What is damaged or left by a killed program does not count.
+    // A file that is damaged or left by a killed program does not count.
     fs::write(home.kept().join("half.onnx"), "torn").expect("writes");
     fs::write(home.kept().join("other.toml"), "name = 3").expect("writes");
     assert_eq!(listed().len(), 1);

@@ -16,7 +16,7 @@ pub struct Group<'a> {
     pub severity: Severity,
     pub action: FindingAction,
     pub count: usize,
-    /// Those that were kept, worst or first of them first.
+    /// The findings that were kept, worst or first of them first.
     pub kept: Vec<&'a Finding>,
 }
 

@@ -1,7 +1,7 @@
 //! Which text file belongs to which photo, for formats with one text file a photo.
 //!
 //! Exact names come first: `images` exchanged for `labels` in the path, the same folder, a folder `labels` below or
-//! beside. What is left on both sides is then matched by the rules of [`super::super::matcher`]: other case, other
+//! beside. The rest of both sides is then matched by the rules of [`super::super::matcher`]: other case, other
 //! normalisation, the prefix of Label Studio. A text file that is left at last is an orphan.
 
 use std::collections::{HashMap, HashSet};

@@ -1,7 +1,7 @@
 //! Batches of one epoch, prepared by worker threads ahead of the network.
 //!
 //! A batch is numbered work: workers take numbers from a queue, in any order, and the consumer puts the results
-//! back in order. What a batch holds follows from the plan and its number alone, so neither the number of threads
+//! back in order. A batch follows from the plan and its number alone, so neither the number of threads
 //! nor their timing shows in it.
 //!
 //! Memory is bounded by tickets: a number is issued only when a batch has been handed out, and at most

@@ -1,4 +1,4 @@
-//! A pack while it grows, under a name of its own beside its place. What a killed process left there is gone on from.
+//! A pack while it grows, under a name of its own beside its place. A process goes on from what a killed one left.
 //!
 //! | part | content |
 //! |---|---|

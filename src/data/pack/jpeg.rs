@@ -65,7 +65,7 @@ mod tests {
         let back = decode(&bytes, [40, 30]).expect("decodes");
         let off = image.pixels.iter().zip(&back.pixels).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(off.is_some_and(|most| most < 12), "{off:?}");
-        // What was decoded from these bytes is kept as these bytes; anything else is encoded anew.
+        // A photo decoded from these bytes is kept as these bytes; any other is encoded anew.
         assert_eq!(encode(&back, &bytes).expect("encodes"), bytes);
         assert_ne!(encode(&image, &bytes).expect("encodes").len(), 0);
         let other = encode(&RgbImage { pixels: vec![7; 3600], ..image }, &bytes).expect("encodes");

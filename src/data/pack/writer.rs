@@ -33,8 +33,8 @@ pub struct PackReport {
     pub report: Report,
 }
 
-/// Writes the pack under another name beside its place and renames it when all is on disk. What a killed process left
-/// of the same pack is gone on from. `progress` gets images done and in all.
+/// Writes the pack under another name beside its place and renames it when all is on disk. It goes on from what a
+/// killed process left of the same pack. `progress` gets images done and in all.
 ///
 /// # Errors
 /// If no image can be used or the file cannot be written; nothing is left behind then.

@@ -13,7 +13,7 @@ use crate::data::{DataError, Record};
 const JPEG_QUALITY: u8 = 93;
 
 /// Writes the set below `dir`: `JPEGImages/scene_00000.jpg`, `Annotations/scene_00000.xml`,
-/// `ImageSets/Main/{train,val,trainval}.txt` and `labels.txt`. What was there under these names is replaced.
+/// `ImageSets/Main/{train,val,trainval}.txt` and `labels.txt`. Older files of these names are replaced.
 ///
 /// Box corners have a fraction: they are exact to a quarter of a pixel.
 ///

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_over_many_rounds() {
-        // What is sent in all comes to what was wanted in all, up to what is still left.
+        // The sum of all that is sent comes to the sum that was wanted, up to the rest that is left.
         let (mut residual, mut sent) = (Residual::default(), 0f32);
         for _ in 0..50 {
             let mut wanted = [0.1f32, 0.0];

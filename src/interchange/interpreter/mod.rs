@@ -1,7 +1,7 @@
 //! Running a TFLite file: float and 8-bit convolutions of our own, with the whole-number arithmetic of TensorFlow
 //! Lite's reference kernels, so that a file can be judged where no runtime is installed.
 //!
-//! The operators are those that [`super::export`] writes. What is run ends at the raw heads: scores, decoding and
+//! The operators are those that [`super::export`] writes. A run ends at the raw heads: scores, decoding and
 //! suppression are the judge's own, as for every other network.
 
 mod convolution;

@@ -70,7 +70,7 @@ pub fn block_workspace(layers: &[ConvGeometry], backward: bool, kept: bool, thre
         let rows = height * p.stride + 2;
         let back = |numbers: usize| if copies == 2 { numbers } else { 0 };
         let ring = if expand.is_empty() { 0 } else { ring_rows(&p, height) * row };
-        // What an expansion is made from: unrolled, or made wide.
+        // The input of an expansion: unrolled, or made wide.
         let patches = expand.iter().map(|e| match e.kind {
             KernelKind::Dense => rows * e.ow * e.weight_len() / e.cout,
             _ => back(rows * e.w * e.cin),

@@ -30,7 +30,7 @@ pub(super) struct BackwardTensors<'a> {
 }
 
 impl BackwardTensors<'_> {
-    /// Those of image `i` of `n`.
+    /// The tensors of image `i` of `n`.
     pub(super) fn image(self, i: usize, n: usize) -> Self {
         let of = |len: usize| i * (len / n)..(i + 1) * (len / n);
         Self {
@@ -48,7 +48,7 @@ pub(super) struct Piece<'a> {
     pub(super) tensors: BackwardTensors<'a>,
     /// Rows of the depthwise layer's input.
     pub(super) rows: Range<usize>,
-    /// Those rows of the input gradient: overwritten.
+    /// The same rows of the input gradient: overwritten.
     pub(super) dx: Option<&'a mut [f32]>,
 }
 

@@ -12,7 +12,7 @@ pub(super) struct Tile {
     pub(super) ready: Range<usize>,
     /// Input rows that the tile reads: the windows of `out`, and `ready` for the mask of the expansion's ReLU6.
     pub(super) need: Range<usize>,
-    /// Those of `out` whose share of the weight gradients belongs to this band of rows. May be empty.
+    /// The rows of `out` whose share of the weight gradients belongs to this band of rows. May be empty.
     pub(super) own: Range<usize>,
 }
 

@@ -64,7 +64,7 @@ impl EventFile {
         self.waiting.extend(masked_crc32c(data).to_le_bytes());
     }
 
-    /// Hands over what waits. What the disk refuses is dropped: a file with half a record cannot be read behind it.
+    /// Hands over what waits. Records that the disk refuses are dropped: a file with half a record cannot be read behind it.
     ///
     /// # Errors
     /// If the disk refuses.

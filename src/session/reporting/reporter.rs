@@ -108,7 +108,7 @@ impl<'a> Reporter<'a> {
         };
         reporter.events.pictures(&job.folder, progress.step);
         reporter.refresh(None);
-        // What the first page took was before the first step.
+        // The first page's time was spent before the first step.
         reporter.allowance = Allowance::default();
         reporter
     }

@@ -89,7 +89,7 @@ mod tests {
         let (last, previous) = (folder.path().join("last"), folder.path().join("previous"));
         put(&last, "1").unwrap();
         assert!(!previous.exists());
-        // What a killed writer may leave behind does not matter.
+        // A file that a killed writer left behind does not matter.
         fs::write(folder.path().join(".last.tmp"), "torn").unwrap();
         fs::hard_link(&last, folder.path().join(".previous.link")).unwrap();
         put(&last, "2").unwrap();

@@ -38,7 +38,7 @@ pub struct EpochRow {
 #[derive(Debug)]
 pub struct ResultsFile {
     path: PathBuf,
-    /// Those with a column of their own.
+    /// The classes with a column of their own.
     classes: Vec<String>,
     rows: Vec<EpochRow>,
 }

@@ -1,7 +1,7 @@
 //! Saves checkpoints during a run, and copes with a storage that refuses: full, read-only, or failing.
 //!
 //! A checkpoint that could not be written leaves the one before as it was; training goes on and tries again, some ten
-//! times. What lasts longer ends the run, which can be resumed from the last good checkpoint.
+//! times. A fault that lasts longer ends the run, which can be resumed from the last good checkpoint.
 
 use super::checkpoint::Checkpoint;
 use super::good_weights;

@@ -54,7 +54,7 @@ impl Run<'_> {
         stop: &AtomicBool,
         on: &mut dyn FnMut(Event),
     ) -> Result<Validated, TrainError> {
-        // What the epoch's steps left in the allocator is of other sizes than what is asked for now.
+        // Memory that the epoch's steps left in the allocator is of other sizes than those asked for now.
         release_freed_memory();
         let model = SsdModel::into_inference(folded(state));
         let Some(measured) = self.measure(&model, validation, stop, on)? else { return Ok(Validated::NotYet) };

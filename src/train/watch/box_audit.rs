@@ -155,8 +155,8 @@ impl SeenPhotos {
 }
 
 impl AuditedPhoto {
-    /// Of the object in most doubt: contrast of its box less the largest beside it in `heat` `[side, side]`. What is
-    /// labelled as another object is no place for this one. `None` where all boxes are smaller than a cell.
+    /// Of the object in most doubt: contrast of its box less the largest beside it in `heat` `[side, side]`. Boxes of
+    /// other objects are no place for this one. `None` where all boxes are smaller than a cell.
     fn margin(&self, heat: &[f32], side: usize) -> Option<f64> {
         let cell = 1.0 / side as f64;
         let middle = median(&heat.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()) as f32;

@@ -1,5 +1,5 @@
-//! Cures that happen once: going back to good weights, reloading or re-initialising layers. What lasts of a cure is in
-//! [`crate::train::live::Live`].
+//! Cures that happen once: going back to good weights, reloading or re-initialising layers. The lasting part of a cure is
+//! in [`crate::train::live::Live`].
 
 use super::reinit::{FittingPhotos, reinitialise_dead};
 use crate::model::{SsdModel, initialise};

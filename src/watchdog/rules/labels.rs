@@ -60,7 +60,7 @@ fn outstanding(view: &RuleView, suspicion: &Suspicion) -> Option<CauseFound> {
     let share = f64::from(suspicion.outstanding[part]) / f64::from(suspicion.images);
     let epochs = &view.memory.epochs;
     let lasting = epochs.len() >= 3 && epochs[epochs.len() - 3..].iter().all(|e| e.suspicion.level(part) < CHANCE);
-    // What is seen beside the labels has a heavy tail in sound data too.
+    // Scores beside the labels have a heavy tail in sound data too.
     if !lasting || share < if part == MINED { 2.0 * FEW } else { FEW } {
         return None;
     }

@@ -144,7 +144,7 @@ fn displaced(facts: &RunFacts) -> Option<CauseFound> {
 
 /// Objects that look like another class than their labels say, as surely as others look like their own.
 fn misnamed(facts: &RunFacts) -> Option<CauseFound> {
-    // What is cut out where no object is does not look like its name.
+    // A cutting without an object does not look like its name.
     let judged = !looks_random(facts) && boxes(facts).is_none() && displaced(facts).is_none();
     let appearance = facts.appearance.as_ref().filter(|_| judged)?;
     let (agreement, opposition) = (appearance.agreement()?, appearance.opposition());
