@@ -98,9 +98,8 @@ impl BoardConfig {
         FILES.map(|(name, _)| name).join(", ")
     }
 
-    /// The settings of the board this is, if it is a known one, else the careful ones for any 64-bit ARM board. `root`
-    /// is
-    /// `/` on a board and a fixture tree in tests.
+    /// The settings of this board, if it is a known one, else the careful ones for any 64-bit ARM board. `root` is `/`
+    /// on a board and a fixture tree in tests.
     pub fn detect(root: &Path) -> Option<Self> {
         let model = model(root)?;
         let memory_mb = total_memory(root)? >> 20;

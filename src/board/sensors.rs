@@ -1,4 +1,4 @@
-//! How hot the machine is, and what its firmware does about it: files of sysfs, looked for once and read often.
+//! The machine's temperature and the firmware's throttling: files of sysfs, looked for once and read often.
 //!
 //! - `thermal_zone*/type` and `temp` (millidegrees) under `/sys/class/thermal`; where there is none, `temp*_input` under
 //!   `/sys/class/hwmon`. Zones that are not the processor's surroundings do not count: the PMIC of a Jetson always says

@@ -1,4 +1,4 @@
-//! How the class logits of an anchor become scores.
+//! The function that makes scores of an anchor's class logits.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -50,7 +50,7 @@ struct ProbeReport {
     job: JobFile,
     threads: usize,
     plan: MemoryPlan,
-    /// Why training would be refused, if it would.
+    /// The reason that training would be refused, if it would.
     refusal: Option<String>,
     isa: Isa,
     gflops: f64,

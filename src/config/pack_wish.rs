@@ -1,4 +1,4 @@
-//! How the photos of a run are to be packed.
+//! The way in which the photos of a run are to be packed.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How the four numbers of a box are meant: their units, and what each of them is.
+//! The meaning of a box's four numbers: their units, and what each of them is.
 
 /// How the four numbers of a box are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How a name in a label file finds its photo, in time that does not grow with the number of photos.
+//! Finds the photo that a label file names, in time that does not grow with the number of photos.
 //!
 //! Labels rarely name their photo exactly: paths of another computer, other folders, no extension, other case, percent
 //! escapes, a prefix that Label Studio put before it. The exact name wins; then the longest ending of the path that

@@ -1,4 +1,4 @@
-//! Which record comes when in one epoch, decided before the first is read.
+//! The order of the records in one epoch, decided before the first is read.
 
 use rand_pcg::Pcg64Mcg;
 

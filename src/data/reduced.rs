@@ -35,7 +35,7 @@ impl Reduction {
     }
 }
 
-/// Why a large photo was not decoded.
+/// The reason that a large photo was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotReduced {
     /// It can be decoded whole only, or not at all; what it is, in words.

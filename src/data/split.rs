@@ -1,4 +1,4 @@
-//! Which images are for training and which for judging.
+//! Splits: the images for training and those for judging.
 //!
 //! A split given with the data is honoured; a test split stays a test, and is neither trained on nor used to choose an
 //! epoch. Where nothing is given to validate by, a seeded share of the images is held back: byte-identical

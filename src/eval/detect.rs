@@ -19,7 +19,7 @@ pub struct Detection {
     pub anchor: usize,
 }
 
-/// Which boxes suppress each other.
+/// The boxes that suppress each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Suppression {
     /// Boxes of one class.

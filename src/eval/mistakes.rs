@@ -137,7 +137,7 @@ impl Marked {
         Self { marks, objects, classes }
     }
 
-    /// Which objects some detection finds.
+    /// The objects that some detection finds.
     fn taken(&self) -> Vec<bool> {
         let mut taken = vec![false; self.objects.len()];
         for mark in &self.marks {

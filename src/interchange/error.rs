@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// Why a file could not be read, matched, written or run.
+/// The reason that a file could not be read, matched, written or run.
 #[derive(Debug, Error)]
 pub enum InterchangeError {
     #[error("{}: cannot read: {error}\nhelp: check the path and its permissions", path.display())]

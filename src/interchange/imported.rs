@@ -32,7 +32,7 @@ pub struct Imported {
     /// Batch norm folded, every `scale` 1; boxes coded ty, tx, th, tw with weights 10, 10, 5, 5; input in [-1, 1].
     pub network: Ssd<ConvWeights>,
     pub scope: Scope,
-    /// Which tensor went where, in walk order: one entry per convolution.
+    /// The place of each tensor, in walk order: one entry per convolution.
     pub matched: Vec<ConvMatch>,
     /// Height and width of the input in pixels; `None` where the file leaves them open.
     pub input_size: Option<[usize; 2]>,

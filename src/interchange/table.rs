@@ -1,4 +1,4 @@
-//! Which tensor of the file went where in the network, as values and as a printed table.
+//! The place of each of the file's tensors in the network, as values and as a printed table.
 
 use std::fmt;
 

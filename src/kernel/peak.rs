@@ -1,5 +1,5 @@
-//! How fast this core multiplies and adds when nothing holds it up, and how fast memory is: what the kernels are measured
-//! against.
+//! The peak rates that kernels are measured against: this core's multiplications and additions when nothing holds it
+//! up, and its memory.
 
 use super::isa::{Isa, per_simd};
 use super::simd::Simd;

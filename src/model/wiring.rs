@@ -1,4 +1,4 @@
-//! How the layers hang together, as a list of steps on numbered values: the one walk over the network. The forward pass
+//! The wiring of the layers, as a list of steps on numbered values: the one walk over the network. The forward pass
 //! and the memory plan make their program of it; calibration and every written form follow it layer by layer.
 
 use super::ssd::Ssd;

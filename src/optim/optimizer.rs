@@ -8,7 +8,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
-/// Which optimizer, with its numbers. In a file a word (`"adamw"`, `"sgd"`) stands for the usual ones.
+/// The optimizer, with its numbers. In a file a word (`"adamw"`, `"sgd"`) stands for the usual ones.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum OptimizerKind {

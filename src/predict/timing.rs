@@ -1,4 +1,4 @@
-//! How long pictures took, and how old a live picture was when its detections were there.
+//! The time that pictures took, and the age of a live picture when its detections were there.
 
 use super::finder::SearchedPicture;
 use std::fmt;

@@ -13,7 +13,7 @@ use unifont::get_glyph;
 
 use super::canvas::{Canvas, blank};
 
-/// Which way text runs.
+/// The direction in which text runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Right,

@@ -1,4 +1,4 @@
-//! Who may ask: on this machine, pages of this server alone; beyond it, whoever has the token.
+//! Access: on this machine, pages of this server alone may ask; beyond it, whoever has the token.
 //!
 //! A browser sends requests to addresses of this machine for any page it shows. Two things keep such pages out: the
 //! `Host` header must name this machine (a page that rebinds its own name has that name there), and what changes

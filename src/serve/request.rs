@@ -28,7 +28,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// Why there is no request, as a status of HTTP; `None` where nobody is left to be answered.
+/// The reason that there is no request, as a status of HTTP; `None` where nobody is left to be answered.
 pub type RequestRefusal = Option<(u16, &'static str)>;
 
 impl Request {

@@ -95,7 +95,7 @@ pub fn bound_photos(memory_mb: Option<u64>, threads: usize) {
     }
 }
 
-/// Who runs the program, and so which signals mean that nobody waits for it any more.
+/// The program's caller, which decides which signals mean that nobody waits for it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// A person or a script, which may hang up or close the pipe.

@@ -1,4 +1,4 @@
-//! How far two right computations of one network may differ.
+//! The difference that two right computations of one network may have.
 
 use crate::boxes::InputSize;
 use crate::interchange::Difference;

@@ -1,4 +1,4 @@
-//! How a run ended and how far it came.
+//! The end of a run, and how far it came.
 
 use super::exit::RESUMABLE;
 use crate::train::{Best, Ending};

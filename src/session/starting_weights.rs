@@ -1,4 +1,4 @@
-//! Which file a run starts from, and which of its classes the data set has.
+//! The file that a run starts from, and which of its classes the data set has.
 
 use crate::interchange::Imported;
 use crate::train::WantedClasses;

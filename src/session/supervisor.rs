@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const SLICE: Duration = Duration::from_millis(200);
 
 pub struct Supervisor {
-    /// Whose settings hold, if any board's; set before a run.
+    /// The board whose settings hold, if any; set before a run.
     pub board: Option<BoardConfig>,
     stop: Option<Arc<AtomicBool>>,
     /// `None` where nobody is told.

@@ -18,7 +18,7 @@ pub struct Live {
     pub recipe: Recipe,
     pub schedule: Schedule,
     pub loss: SsdLoss,
-    /// Which images an epoch shows.
+    /// The images that an epoch shows.
     pub mixture: Mixture,
     /// True if the watchdog holds the backbone for the rest of the run.
     pub held: bool,

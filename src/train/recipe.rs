@@ -7,7 +7,7 @@ use crate::model::{LayerTraining, Origin, SsdModel, Stage};
 use crate::optim::{Decay, OptimizerKind, Rates, Schedule, word_or_table};
 use serde::{Deserialize, Serialize};
 
-/// Which loss scores the classes.
+/// The loss that scores the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]

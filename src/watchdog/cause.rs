@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Why a run stagnates. Stages, maps and classes are positions in [`super::RunFacts`].
+/// The reason that a run stagnates. Stages, maps and classes are positions in [`super::RunFacts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "at")]
 pub enum Cause {

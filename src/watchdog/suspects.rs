@@ -1,5 +1,5 @@
-//! Which images are probably labelled wrongly? A robust rank of every image's losses over the epochs, and what the
-//! network sees beside its labels.
+//! Images that are probably labelled wrongly: a robust rank of every image's losses over the epochs, and the network's
+//! scores beside its labels.
 //!
 //! A wrong label is a loss that does not go away while those of its neighbours do. One epoch is noisy (augmentation,
 //! a moving network), so each epoch's losses become robust deviations within that epoch (log, median, MAD: immune to

@@ -1,4 +1,4 @@
-//! Which part of the plane a sample shows: zoom-out, then the IoU-constrained crop of SSD.
+//! The part of the plane that a sample shows: zoom-out, then the IoU-constrained crop of SSD.
 //!
 //! A window is a box in fractions of the photo and may reach outside `[0, 1]`; what lies there is grey.
 

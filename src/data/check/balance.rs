@@ -1,4 +1,4 @@
-//! How many objects of each class there are, in all and per split.
+//! The number of objects of each class, in all and per split.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

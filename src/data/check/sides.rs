@@ -1,4 +1,4 @@
-//! How large the boxes of a set are on the network's input.
+//! The sizes of a set's boxes on the network's input.
 
 use crate::boxes::InputSize;
 

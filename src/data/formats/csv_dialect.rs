@@ -1,4 +1,4 @@
-//! How a table of boxes is written: its delimiter, and which column holds what.
+//! The dialect of a table of boxes: its delimiter, and the meaning of its columns.
 //!
 //! Tools call one column by many names. Without a heading the columns are told by what is in them: a photo's name, a
 //! class, four or six numbers.

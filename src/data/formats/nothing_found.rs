@@ -1,4 +1,4 @@
-//! Why a folder holds nothing to train on, as well as its files tell.
+//! The reason that a folder holds nothing to train on, as well as its files tell.
 
 use std::collections::BTreeSet;
 

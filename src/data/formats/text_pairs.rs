@@ -1,4 +1,4 @@
-//! Which text file belongs to which photo, for formats with one text file a photo.
+//! Pairs of photos and text files, for formats with one text file a photo.
 //!
 //! Exact names come first: `images` exchanged for `labels` in the path, the same folder, a folder `labels` below or
 //! beside. The rest of both sides is then matched by the rules of [`super::super::matcher`]: other case, other

@@ -1,4 +1,4 @@
-//! Which images of a YOLO set are for what: by its data.yaml, by Darknet's `obj.data`, by lists, or by folders.
+//! The splits of a YOLO set: by its data.yaml, by Darknet's `obj.data`, by lists, or by folders.
 
 use std::collections::BTreeSet;
 

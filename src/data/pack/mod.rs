@@ -55,7 +55,7 @@ impl PackAs {
     }
 }
 
-/// Whose a pack is.
+/// The owner of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PackFor {
     /// Asked for by a person, who keeps it.

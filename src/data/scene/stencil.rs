@@ -1,4 +1,4 @@
-//! Who owns which point of a scene: figures laid over one another on a fine grid.
+//! The owner of each point of a scene: figures laid over one another on a fine grid.
 //!
 //! The grid has [`FINE`] x [`FINE`] points per pixel. From it come both the soft edges of the picture and the boxes,
 //! so a box is the extent of what can be seen of its figure, tight to a quarter of a pixel.

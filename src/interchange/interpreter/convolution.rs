@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::fixed_point::Factor;
 
-/// Which inputs an output sees.
+/// The inputs that an output sees.
 #[derive(Clone, Debug)]
 pub struct InputWindow {
     pub kernel: [usize; 2],

@@ -1,4 +1,4 @@
-//! How much of an ONNX file is structure, before anything is made of it.
+//! The amount of structure in an ONNX file, counted before anything is made of it.
 //!
 //! A message of two bytes becomes a struct of some hundred in memory. Weights do not grow so, and a graph of this family
 //! has a few hundred kilobytes beside them; a file with far more is made to fill memory.

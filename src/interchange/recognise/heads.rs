@@ -58,7 +58,7 @@ fn nothing_follows(layers: &Layers, map: LayerId, heads: &[Branch]) -> Result<()
     ))
 }
 
-/// Why a graph has no usable heads, in words for the user.
+/// The reason that a graph has no usable heads, in words for the user.
 fn why_none(layers: &Layers, backbone: &Backbone) -> String {
     let expansions = backbone.blocks.iter().filter_map(|b| b.expand);
     if expansions.chain([backbone.last]).any(|map| layers.convs(map, Conv::is_dense).next().is_some()) {

@@ -1,4 +1,4 @@
-//! Whose rule the padding numbers of a file follow, so that a network keeps its meaning at other sizes.
+//! Finds whose rule the padding numbers of a file follow, so that a network keeps its meaning at other sizes.
 
 use super::layers::{Conv, Pads};
 use crate::model::{ConvSpec, ConvWeights, Padding, Ssd};

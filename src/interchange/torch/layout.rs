@@ -1,4 +1,4 @@
-//! Which network a state dict is of, by the names of its tensors, and its graph.
+//! The network of a state dict, by the names of its tensors, and its graph.
 
 use std::path::Path;
 

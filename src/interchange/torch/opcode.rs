@@ -40,7 +40,7 @@ pub enum Opcode<'a> {
     Recall(usize),
 }
 
-/// Why the stream cannot be read on.
+/// The reason that the stream cannot be read on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trouble {
     Ends,

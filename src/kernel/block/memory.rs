@@ -1,4 +1,4 @@
-//! How much memory a block's kernels work in, from its sizes alone.
+//! The memory that a block's kernels work in, from its sizes alone.
 
 use super::ring::ring_rows;
 use super::staging::is_staged;

@@ -1,4 +1,4 @@
-//! Which blocks run in stages over whole maps.
+//! The choice of blocks that run in stages over whole maps.
 
 use super::FORK_MACS;
 use crate::kernel::shape::{ConvGeometry, KernelKind};

@@ -1,4 +1,4 @@
-//! Which vector instructions a kernel is compiled for, chosen once at run time.
+//! The vector instructions that a kernel is compiled for, chosen once at run time.
 //!
 //! Hot kernels are generic over the vectors of [`super::simd`] ([`per_simd!`]); simple passes are plain loops that the
 //! compiler vectorises by itself ([`per_isa!`]). Either way one body is compiled once per instruction set.

@@ -1,4 +1,4 @@
-//! How to use what a run leaves, as commands that can be copied.
+//! The uses of a run's files, as commands that can be copied.
 
 use crate::session::shell_word::shell_word;
 use std::path::Path;

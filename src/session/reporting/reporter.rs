@@ -50,7 +50,7 @@ pub struct Reporter<'a> {
     allowance: Allowance,
     /// An epoch ended, and the page does not tell it yet.
     due: bool,
-    /// Why the run failed.
+    /// The reason that the run failed.
     failure: Option<String>,
     /// That the page cannot be written was said.
     warned: bool,

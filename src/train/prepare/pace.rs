@@ -1,4 +1,4 @@
-//! How long training takes here: a few steps before the run, on a state of its own that is dropped afterwards.
+//! The time that training takes here: a few steps before the run, on a state of its own that is dropped afterwards.
 
 use super::lr_range_test::Rehearsal;
 use crate::boxes::InputSize;

@@ -1,4 +1,4 @@
-//! Which real numbers the values of a network take on photos: what 8-bit scales are chosen from.
+//! The real numbers that the values of a network take on photos. 8-bit scales are chosen from them.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -24,7 +24,7 @@ struct Tensor {
     shape: Vec<i32>,
     kind: TensorType,
     quantised: Option<StoredScale>,
-    /// Which of the buffers; 0 is the empty one.
+    /// The number of the buffer; 0 is the empty one.
     buffer: u32,
 }
 
