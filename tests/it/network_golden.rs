@@ -10,9 +10,17 @@ use fieldtune::ops;
 use fieldtune::optim::{LayerUpdate, Optimizer, OptimizerKind, Rates};
 use fieldtune::train::{Observe, TrainBatch, Window, micro_step};
 use serde_json::Value;
+use std::path::PathBuf;
 
 const WEIGHTS: &str = "weights/ssdlite_mobilenet_v2_300_91c_imagenet_backbone_RANDOM_heads.onnx";
 const SIZE: usize = 300;
+
+/// The folder of the reference, where it is there with its weights.
+fn reference() -> Option<PathBuf> {
+    shared("reference/golden")?;
+    shared(WEIGHTS)?;
+    shared("")
+}
 
 /// The two images of `input.json`, NHWC.
 fn images() -> Vec<f32> {
@@ -35,7 +43,7 @@ fn images() -> Vec<f32> {
 
 #[test]
 fn predictions_equal_pytorch() {
-    let Some(root) = shared("") else { return };
+    let Some(root) = reference() else { return };
     let golden = json(&root.join("reference/golden/forward.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
     let predictions = SsdModel::for_inference(&imported.network).forward(ops::tensor(images(), [2, SIZE, SIZE, 3]));
@@ -61,7 +69,7 @@ fn predictions_equal_pytorch() {
 
 #[test]
 fn loss_and_every_gradient_equal_pytorch() {
-    let Some(root) = shared("") else { return };
+    let Some(root) = reference() else { return };
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
     let mut model = SsdModel::new(&imported.network, |_| LayerTraining::Trained);
@@ -121,7 +129,7 @@ const HALF_ERROR: f64 = 0.02;
 
 #[test]
 fn expansions_of_16_bits_hardly_change_a_gradient() {
-    let Some(root) = shared("") else { return };
+    let Some(root) = reference() else { return };
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
     let targets = targets(&golden["gt"], &encoder(&imported, SIZE));
@@ -152,7 +160,7 @@ fn ours_len(gradient: &Value) -> usize {
 
 #[test]
 fn ten_steps_equal_pytorch() {
-    let Some(root) = shared("") else { return };
+    let Some(root) = reference() else { return };
     let steps = json(&root.join("reference/golden/steps.json"));
     let golden = json(&root.join("reference/golden/loss_grad.json"));
     let imported = import(&root.join(WEIGHTS)).unwrap();
