@@ -11,7 +11,8 @@
 //! # std::fs::write(&weights, fieldtune::session::PRETRAINED)?;
 //! # let options = fieldtune::data::SceneOptions { images: 12, size: 96, min_object_px: 16, ..Default::default() };
 //! # fieldtune::data::write_voc(&photos, &options)?;
-//! // Fine-tune the detector in `weights` on labelled photos (here: twelve generated scenes, for one epoch).
+//! // Fine-tune the detector in `weights` on labelled photos. Here they are twelve
+//! // generated scenes, for one epoch.
 //! let trained = fieldtune::Training::new(&photos, &weights)
 //!     .epochs(1)
 //!     .input_size(96)

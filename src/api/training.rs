@@ -23,7 +23,7 @@ pub struct Training {
     listener: Option<Box<dyn FnMut(Progress) + Send>>,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Progress {
     /// An optimizer step was taken.
