@@ -3,6 +3,7 @@
 mod accuracy;
 mod kernels;
 mod loader;
+mod natural;
 mod network;
 mod stagnation;
 mod step;
@@ -38,7 +39,10 @@ pub fn run(arguments: BenchArguments) -> Result<u8> {
         BenchCommand::Kernels(a) => kernels::run(a),
         BenchCommand::Loader(a) => loader::run(a),
         BenchCommand::Accuracy(a) => accuracy::run(&a),
-        BenchCommand::Stagnation(a) => stagnation::run(&a),
+        BenchCommand::Stagnation(a) => match a.natural() {
+            Some(options) => natural::run(&options),
+            None => stagnation::run(&a),
+        },
     }
 }
 

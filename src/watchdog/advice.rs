@@ -32,7 +32,7 @@ pub fn advice(cause: Cause, facts: &RunFacts) -> String {
         }
         Cause::ObjectsTooSmall => match facts.sides {
             Some(sides) => {
-                format!("Train with a larger input (--imgsz {}), or cut the photos into parts.", sides.enough)
+                format!("Train with a larger input (--imgsz {}), or cut the photos into parts.", sides.larger_input())
             }
             None => "Train with a larger input (--imgsz).".into(),
         },

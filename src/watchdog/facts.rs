@@ -53,6 +53,19 @@ pub struct ObjectSides {
     pub enough: u32,
 }
 
+impl ObjectSides {
+    /// The median object's side in cells of the finest feature map.
+    pub fn cells(&self) -> f64 {
+        f64::from(self.median) / f64::from(self.cell.max(1))
+    }
+
+    /// Shorter side of the next input to try: the one that is enough, and at least half as many pixels more, in
+    /// multiples of 32.
+    pub fn larger_input(&self) -> u32 {
+        self.enough.max((self.input + self.input / 2).next_multiple_of(32))
+    }
+}
+
 /// Everything that holds for the whole run. Unknown fields stay at their default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -2,6 +2,7 @@
 //! what to do.
 
 use super::cause::Cause;
+use super::remedy::Remedy;
 use serde::Serialize;
 
 /// An obstacle between a result and a better one.
@@ -32,6 +33,29 @@ pub enum LimitKind {
     FewJudged,
 }
 
+impl LimitKind {
+    /// True if it is a fault of the number of photos: it costs what the mistakes show, which may be less than others do.
+    pub(super) fn is_of_few_photos(self) -> bool {
+        matches!(self, LimitKind::Fault(Cause::TooFewPhotos | Cause::Overfitting | Cause::DataExhausted))
+    }
+
+    /// The remedies that are known for it, the likeliest first.
+    pub fn remedies(self) -> &'static [Remedy] {
+        use Remedy::{LargerInput, Longer, MendLabels, MorePhotos, OtherJudges, OtherStart};
+        match self {
+            LimitKind::Fault(cause) => Remedy::of_cause(cause),
+            LimitKind::StillLearning => &[Longer],
+            LimitKind::LookAlikes => &[MorePhotos, Longer, LargerInput],
+            LimitKind::InputTooSmall => &[LargerInput],
+            LimitKind::LooseBoxes => &[LargerInput, Longer],
+            LimitKind::Missed | LimitKind::TooFewPhotos => &[MorePhotos],
+            LimitKind::Phantoms => &[MendLabels, MorePhotos],
+            LimitKind::WeakStart => &[OtherStart],
+            LimitKind::Twins | LimitKind::FewJudged => &[OtherJudges],
+        }
+    }
+}
+
 /// A change of the next run that would lift the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -50,6 +74,8 @@ pub struct Limit {
     pub gain: Option<[f32; 2]>,
     pub evidence: String,
     pub advice: String,
+    /// The kinds of changes that lift it, the likeliest first.
+    pub remedies: Vec<Remedy>,
     /// The change that the advice asks for, where a program can make it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
@@ -57,7 +83,12 @@ pub struct Limit {
 
 impl Limit {
     pub fn new(kind: LimitKind, evidence: String, advice: String) -> Self {
-        Self { kind, gain: None, evidence, advice, change: None }
+        Self { kind, gain: None, evidence, advice, remedies: kind.remedies().to_vec(), change: None }
+    }
+
+    /// With other remedies than those of its kind, where the evidence tells more.
+    pub fn lifted_by(self, remedies: &[Remedy]) -> Self {
+        Self { remedies: remedies.to_vec(), ..self }
     }
 
     pub fn changing(self, change: Change) -> Self {
@@ -76,6 +107,7 @@ impl Limit {
         match self.kind {
             // Half of the objects and more are below a cell: nothing else that was measured matters as much.
             LimitKind::Fault(Cause::ObjectsTooSmall) => 1.0,
+            kind if kind.is_of_few_photos() && self.gain.is_some() => middle.max(0.02),
             LimitKind::Fault(cause) if !cause.is_slight() => 10.0 - f64::from(cause.rank()),
             LimitKind::Fault(cause) if cause.is_harmless() => -3.0,
             LimitKind::Fault(_) => 0.02,

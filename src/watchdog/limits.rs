@@ -36,6 +36,8 @@ pub fn limits(entries: &[JournalEntry]) -> Vec<Limit> {
     };
     let mut all: Vec<Limit> = lasting.map(fault).collect();
     if let Some(evidence) = RunEvidence::of(&facts, &epochs) {
+        let few = all.iter_mut().filter(|limit| limit.kind.is_of_few_photos());
+        few.for_each(|limit| limit.gain = limit_rules::gain_of_photos(&evidence));
         all.extend(limit_rules::all(&evidence));
     }
     // A fault that was found says the same with more certainty.
@@ -62,7 +64,9 @@ pub fn limits(entries: &[JournalEntry]) -> Vec<Limit> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limit::Change;
     use super::super::mode::Mode;
+    use super::super::remedy::Remedy;
     use super::super::shortfall::{ClassMixup, Shortfall};
     use super::*;
 
@@ -145,6 +149,35 @@ mod tests {
         let told = limits(&journal(facts, epochs(&[0.5; 8], [0.1, 0.1], shortfall)));
         assert_eq!(kinds(&told)[0], LimitKind::InputTooSmall);
         assert!(told[0].advice.contains("--imgsz 256") && told[0].evidence.contains("10 of 60"), "{told:?}");
+    }
+
+    #[test]
+    fn look_alikes_of_few_pixels_ask_for_a_larger_input_before_more_photos() {
+        let sides = super::super::ObjectSides { input: 160, cell: 16, median: 50.0, below: 0.05, enough: 160 };
+        let mixups = vec![ClassMixup { label: 1, answer: 0, count: 9, of: 25 }];
+        let shortfall = Shortfall { naming: 0.2, placing: 0.04, mixups, ..Shortfall::default() };
+        let found = |cause| {
+            let (step, confidence, sentence) = (0, 0.9, "it is so".to_string());
+            Entry::Diagnosis(Diagnosis {
+                step,
+                cause,
+                confidence,
+                sentence,
+                evidence: Default::default(),
+                images: vec![],
+            })
+        };
+        let mut entries = journal(RunFacts { sides: Some(sides), ..facts() }, epochs(&[0.5; 8], [0.7, 0.8], shortfall));
+        entries.insert(1, found(Cause::TooFewPhotos));
+        let told = limits(&entries);
+        assert_eq!(told[0].kind, LimitKind::LookAlikes, "{told:?}");
+        assert_eq!((told[0].remedies[0], told[0].change), (Remedy::LargerInput, Some(Change::InputSide(256))));
+        assert!(told[0].advice.contains("--imgsz 256"), "{told:?}");
+        let few = told.iter().find(|l| l.kind == LimitKind::Fault(Cause::TooFewPhotos)).expect("it is told");
+        assert!(few.gain.expect("by the mistakes")[1] < 0.05, "lessons hold on other photos: {few:?}");
+        // A broken run is told of before all that follows from it.
+        entries.insert(1, found(Cause::RateTooLow));
+        assert_eq!(limits(&entries)[0].kind, LimitKind::Fault(Cause::RateTooLow));
     }
 
     #[test]

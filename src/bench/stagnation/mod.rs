@@ -10,6 +10,7 @@ mod setting;
 mod tally;
 mod variety;
 
+use super::natural::{Half, NaturalOptions};
 use crate::session::{set_threads, terminal};
 use crate::watchdog::Mode;
 use anyhow::{Result, bail};
@@ -31,6 +32,12 @@ const VALIDATION: usize = 48;
 
 #[derive(Debug, Args)]
 pub struct StagnationArguments {
+    /// In place of faults: runs that are short of one thing, beside runs with one thing changed
+    #[arg(long)]
+    pub natural: bool,
+    /// With --natural: the conditions to go through, those that rules are made on or judged on
+    #[arg(long, value_enum, default_value_t = Half::Both, requires = "natural")]
+    pub half: Half,
     /// Folder of labelled photos, a label file, or a pack; generated scenes if absent
     pub data: Option<PathBuf>,
     /// Pretrained network for photos
@@ -72,6 +79,23 @@ pub struct StagnationArguments {
     /// One JSON object a run
     #[arg(long)]
     pub json: bool,
+}
+
+impl StagnationArguments {
+    /// The natural conditions, if they are asked for.
+    pub fn natural(&self) -> Option<NaturalOptions> {
+        self.natural.then(|| NaturalOptions {
+            data: self.data.clone(),
+            weights: self.weights.clone(),
+            half: self.half,
+            seeds: self.seed..self.seed + self.seeds,
+            photos: self.images,
+            epochs: self.epochs,
+            keep: self.keep.clone(),
+            threads: self.threads,
+            json: self.json,
+        })
+    }
 }
 
 fn wanted(a: &StagnationArguments) -> Result<Vec<Fault>> {

@@ -102,6 +102,10 @@ fn sees_nothing(facts: &RunFacts) -> bool {
     facts.presence.is_some() && start::located(facts).is_none()
 }
 
+/// Sides of the median object, in cells of the finest feature map, below which a run that stands still is one whose
+/// input is too small. Scenes with sound labels stand at 1.8 and 2.1 cells and learn at 3.1.
+const FEW_CELLS: f64 = 2.25;
+
 /// Steps from which on a run in which everything learns has left its start.
 const SETTLED_AFTER: u64 = 40;
 
@@ -146,6 +150,10 @@ fn parked_for(view: &RuleView, window: usize) -> Option<CauseFound> {
             0.8,
             "the backbone's weights look like fresh random numbers",
         ));
+    }
+    if view.facts.sides.is_some_and(|sides| sides.cells() < FEW_CELLS) {
+        let why = "objects are so small at this input that neither boxes nor starting weights can be judged";
+        return Some(found(CauseEvidence::ObjectsTooSmall, 0.6, why));
     }
     // Channels that are dead are no lack where the others tell photos apart: a file may come with most of them dead.
     let dead = view.facts.dead.is_some_and(|d| d > 0.5);

@@ -1,0 +1,99 @@
+//! The setup of one run of the bench, and the run itself.
+
+use super::label_noise::LabelNoise;
+use super::photo_set::PhotoSet;
+use crate::boxes::InputSize;
+use crate::interchange::import;
+use crate::model::SsdModel;
+use crate::session::wanted_classes;
+use crate::train::{Job, Recipe, Records, TrainState, evaluate, read_journal, start, train};
+use crate::watchdog::{Entry, Limit, Mode, limits};
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// The weights that a run begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Begin {
+    Good,
+    /// Weights that know nothing of photos like these.
+    Weak,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setup {
+    /// Side of the square input in pixels.
+    pub side: usize,
+    pub epochs: u64,
+    /// Training photos.
+    pub photos: usize,
+    pub begin: Begin,
+    /// Kind of noise and share of the objects.
+    pub noise: Option<(LabelNoise, f64)>,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug)]
+pub struct SetupResult {
+    /// AP of the best weights on the sound validation labels, from 0 to 1.
+    pub ap: f64,
+    /// The limits that the run's own journal tells.
+    pub limits: Vec<Limit>,
+    /// That journal.
+    pub journal: Vec<Entry>,
+}
+
+impl Setup {
+    /// Runs it. Labels are spoilt in both splits, as they would be; AP is measured on sound ones.
+    ///
+    /// # Errors
+    /// If data or disk fail, or the loss becomes NaN or infinite.
+    pub fn run(&self, set: &PhotoSet, seed: u64) -> Result<SetupResult> {
+        let folder = tempfile::tempdir().context("a temporary folder")?;
+        std::fs::create_dir_all(folder.path().join("weights")).context("a run folder")?;
+        let size = InputSize::square(self.side);
+        let (mut training, mut validation) = (set.training(self.photos, seed), set.validation.clone());
+        let judged = Records::in_memory(validation.clone());
+        if let Some((noise, share)) = self.noise {
+            noise.spoil(&mut training, share, set.class_names.len(), seed);
+            noise.spoil(&mut validation, share, set.class_names.len(), seed + 1);
+        }
+        let [training, validation] = [training, validation].map(Records::in_memory);
+        let weights = set.weights(self.begin);
+        let imported = import(weights)?;
+        let wanted = wanted_classes(weights, &imported, None, &set.class_names)?;
+        let recipe = Recipe { epochs: self.epochs, seed, ..Recipe::default() };
+        let network = start(imported.network, &wanted, &recipe, &training, size)?.network;
+        let job = job(recipe, size, &set.class_names, folder.path());
+        let mut state = TrainState::new(&network, &job.recipe);
+        drop(network);
+        train(&job, &mut state, &training, &validation, &AtomicBool::new(false), &mut |_| {})?;
+        let journal = read_journal(folder.path())?.unwrap_or_default();
+        Ok(SetupResult { ap: ap_of_best(&job, &judged)?, limits: limits(&journal), journal })
+    }
+}
+
+/// AP of the best weights on these photos.
+fn ap_of_best(job: &Job, judged: &Records) -> Result<f64> {
+    let model = SsdModel::into_inference(import(&job.best_path())?.network);
+    let found = evaluate(&model, judged, job.size, &job.detector(&model)?, &job.class_names)?;
+    Ok(found.metrics.ap.unwrap_or(0.0))
+}
+
+fn job(recipe: Recipe, size: InputSize, class_names: &[String], folder: &Path) -> Job {
+    Job {
+        recipe,
+        size,
+        class_names: class_names.to_vec(),
+        folder: folder.into(),
+        checkpoint_every: Duration::from_secs(3600),
+        loader_threads: 0,
+        watchdog: Mode::Cure,
+        schedule: None,
+        requests: Arc::default(),
+        trained_on: None,
+        mishap: None,
+    }
+}
