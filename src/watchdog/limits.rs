@@ -158,7 +158,7 @@ mod tests {
         let shortfall = Shortfall { naming: 0.2, placing: 0.04, mixups, ..Shortfall::default() };
         let found = |cause| {
             let (step, confidence, sentence) = (0, 0.9, "it is so".to_string());
-            Entry::Diagnosis(Diagnosis {
+            JournalEntry::Diagnosis(Diagnosis {
                 step,
                 cause,
                 confidence,

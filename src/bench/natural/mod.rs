@@ -11,7 +11,7 @@ mod photo_set;
 mod setup;
 
 use crate::session::{set_threads, terminal};
-use crate::watchdog::{Entry, Limit, Remedy};
+use crate::watchdog::{JournalEntry, Limit, Remedy};
 use alternative::Alternative;
 use anyhow::{Context, Result, bail};
 use condition::Condition;
@@ -44,9 +44,9 @@ pub struct NaturalOptions {
 
 /// Runs that were made already: conditions share alternatives.
 #[derive(Default)]
-struct Known(Vec<(Setup, u64, SetupResult)>);
+struct KnownResults(Vec<(Setup, u64, SetupResult)>);
 
-impl Known {
+impl KnownResults {
     fn result(&mut self, setup: &Setup, set: &PhotoSet, seed: u64) -> Result<SetupResult> {
         if let Some((_, _, known)) = self.0.iter().find(|(s, of, _)| s == setup && *of == seed) {
             return Ok(known.clone());
@@ -61,7 +61,7 @@ impl Known {
 /// If data or disk fail.
 pub fn run(options: &NaturalOptions) -> Result<u8> {
     set_threads(options.threads)?;
-    let (mut counts, mut all, mut known) = (Counts::default(), 0, Known::default());
+    let (mut counts, mut all, mut known) = (JudgedCounts::default(), 0, KnownResults::default());
     for seed in options.seeds.clone() {
         let set = match (&options.data, &options.weights) {
             (Some(data), Some(weights)) => PhotoSet::photos(data, weights, options.photos)?,
@@ -83,7 +83,7 @@ pub fn run(options: &NaturalOptions) -> Result<u8> {
             let judgement = Judgement::of(&result.limits, &measured);
             counts.add(&judgement);
             all += 1;
-            let row = Row { set: &set.name, condition, seed, result: &result, measured: &measured, judgement };
+            let row = ConditionRow { set: &set.name, condition, seed, result: &result, measured: &measured, judgement };
             row.tell(options.json)?;
         }
     }
@@ -97,7 +97,7 @@ pub fn run(options: &NaturalOptions) -> Result<u8> {
 }
 
 /// Writes a journal, an entry a line, as `fieldtune advise` and `diagnose` read it.
-fn keep(folder: &Path, name: &str, journal: &[Entry]) -> Result<()> {
+fn keep(folder: &Path, name: &str, journal: &[JournalEntry]) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot make the folder", folder.display()))?;
     let lines: Vec<String> = journal.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
     let path = folder.join(name);
@@ -105,14 +105,14 @@ fn keep(folder: &Path, name: &str, journal: &[Entry]) -> Result<()> {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct JudgedCounts {
     first: usize,
     among: usize,
     predicted: usize,
     predictions: usize,
 }
 
-impl Counts {
+impl JudgedCounts {
     fn add(&mut self, judgement: &Judgement) {
         self.first += usize::from(judgement.first);
         self.among += usize::from(judgement.among);
@@ -122,7 +122,7 @@ impl Counts {
 }
 
 /// A condition on a set and what came of it.
-struct Row<'a> {
+struct ConditionRow<'a> {
     set: &'a str,
     condition: &'a Condition,
     seed: u64,
@@ -131,7 +131,7 @@ struct Row<'a> {
     judgement: Judgement,
 }
 
-impl Row<'_> {
+impl ConditionRow<'_> {
     fn tell(&self, as_json: bool) -> Result<()> {
         let Self { set, condition, seed, result, measured, judgement } = self;
         if as_json {

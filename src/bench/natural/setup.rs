@@ -7,7 +7,7 @@ use crate::interchange::import;
 use crate::model::SsdModel;
 use crate::session::wanted_classes;
 use crate::train::{Job, Recipe, Records, TrainState, evaluate, read_journal, start, train};
-use crate::watchdog::{Entry, Limit, Mode, limits};
+use crate::watchdog::{JournalEntry, Limit, Mode, limits};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct SetupResult {
     /// The limits that the run's own journal tells.
     pub limits: Vec<Limit>,
     /// That journal.
-    pub journal: Vec<Entry>,
+    pub journal: Vec<JournalEntry>,
 }
 
 impl Setup {
