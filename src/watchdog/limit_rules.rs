@@ -95,7 +95,7 @@ impl Lifts {
     fn of(run: &RunEvidence) -> Self {
         let between = |value: f64, low: f64, high: f64| ((value - low) / (high - low)).clamp(0.0, 1.0);
         let cells = run.facts.sides.map_or(AMPLE_CELLS, |sides| sides.cells());
-        let rising = rise(run).map_or(0.0, |[_, slope, _]| slope * LONGER.ln());
+        let rising = rise(run).map_or_else(|| last_rise(run), |[_, slope, _]| slope) * LONGER.ln();
         Self {
             larger_input: between(-cells, -AMPLE_CELLS, -SCANT_CELLS),
             more_photos: run.gap().map_or(0.0, |gap| between(gap, SMALL_GAP, LARGE_GAP)),
@@ -180,6 +180,14 @@ fn rise(run: &RunEvidence) -> Option<[f64; 3]> {
     let rest: f64 = points.iter().map(|p| (p.1 - y - slope * (p.0 - x)).powi(2)).sum();
     let wander = DEVIATIONS * (rest / (n - 2.0) / square.max(1e-9)).sqrt();
     Some([slope - wander, slope, slope + wander])
+}
+
+/// Rise of AP50 by the logarithm of the epochs between the last two, for runs too short for a trend; 0 without two.
+fn last_rise(run: &RunEvidence) -> f64 {
+    let of = |e: &&EpochSignals| Some(((e.epoch.max(1) as f64).ln(), f64::from(e.ap50?)));
+    let mut last = run.epochs.iter().rev().filter_map(of);
+    let (Some((x, y)), Some((before, ap50))) = (last.next(), last.next()) else { return 0.0 };
+    if x > before { (y - ap50) / (x - before) } else { 0.0 }
 }
 
 /// The run ended while it was still learning: by the trend of AP50, or because the classes are named neither on
