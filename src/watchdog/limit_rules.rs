@@ -216,7 +216,7 @@ fn still_learning(run: &RunEvidence) -> Option<Limit> {
         percent(held_out)
     );
     let limit = Limit::new(LimitKind::StillLearning, evidence, advice).changing(longer);
-    Some(limit.gaining([middle.max(0.0), naming], run.ap50))
+    Some(limit.gaining([middle.clamp(0.0, naming), middle.max(naming)], run.ap50))
 }
 
 /// Classes that look alike: objects are found in place and called another.

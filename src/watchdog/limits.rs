@@ -32,7 +32,8 @@ pub fn limits(entries: &[JournalEntry]) -> Vec<Limit> {
     }
     let lasting = told.into_iter().filter(|(_, _, gone)| !gone);
     let fault = |(cause, found, _): (Cause, &Diagnosis, bool)| {
-        Limit::new(LimitKind::Fault(cause), format!("{}: {}", cause.words(), found.sentence), advice(cause, &facts))
+        let evidence = format!("{}: {}", sentence_case(cause.words()), found.sentence);
+        Limit::new(LimitKind::Fault(cause), evidence, advice(cause, &facts))
     };
     let mut all: Vec<Limit> = lasting.map(fault).collect();
     if let Some(evidence) = RunEvidence::of(&facts, &epochs) {
@@ -60,6 +61,12 @@ pub fn limits(entries: &[JournalEntry]) -> Vec<Limit> {
     all.retain(|l| !sized || l.kind != LimitKind::Fault(Cause::ObjectsTooSmall));
     all.sort_by(|a, b| b.weight().total_cmp(&a.weight()));
     all
+}
+
+/// With a capital at its beginning.
+fn sentence_case(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ fn every_form_comes_back_as_the_same_network() {
 
 fn lite<'a>(names: &'a [String], numbers: TfliteNumbers<'a>, detections: TfliteOutputs) -> TfliteOptions<'a> {
     let (size, coder) = (SIZE.into(), BoxCoder::default());
-    TfliteOptions { size, class_names: names, coder, numbers, detections, threshold: None, trained_on: None }
+    TfliteOptions { size, class_names: names, coder, numbers, detections, threshold: Some(0.37), trained_on: None }
 }
 
 /// A TFLite file comes back with what its kind of numbers keeps: all, eleven bits, or a 127th of each channel's largest
@@ -150,6 +150,7 @@ fn tflite_files_come_back_as_the_same_network() {
             assert!(matches!(back.scope, Scope::Detector), "{numbers:?} {detections:?}");
             assert_eq!(back.classes(), Some(CLASSES));
             assert_eq!(back.network.convention, network.convention, "{numbers:?} {detections:?}: scores and anchors");
+            assert_eq!(back.metadata.threshold, Some(0.37), "{numbers:?} {detections:?}");
             if matches!(numbers, TfliteNumbers::Int8 { .. }) {
                 assert_rounded(&back.network, &network);
             } else {

@@ -124,6 +124,9 @@ pub fn tflite_bytes(
     if let Some(text) = options.trained_on.and_then(|t| serde_json::to_string(t).ok()) {
         extra.push(("fieldtune.trained_on", text.into_bytes()));
     }
+    if let Some(threshold) = options.threshold {
+        extra.push(("fieldtune.threshold", format!("{threshold:.3}").into_bytes()));
+    }
     extra.extend(about.map(|(name, text)| (name, text.into_bytes())));
     let model = draft.encode(&description, &extra);
     let labels = label_file::text(options.class_names, FirstLine::FirstClass);
