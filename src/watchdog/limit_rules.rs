@@ -80,7 +80,7 @@ impl<'a> RunEvidence<'a> {
     }
 }
 
-/// How much speaks for each remedy of mistakes that were measured, from 0 to 1.
+/// The evidence for each remedy of mistakes that were measured, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Lifts {
     /// Objects are small for this input.

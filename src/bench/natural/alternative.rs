@@ -1,6 +1,7 @@
 //! The alternatives to a run: one thing changed each, and run, to know which of them lifts AP.
 
-use super::setup::{Begin, Setup};
+use super::begin::Begin;
+use super::setup::Setup;
 use crate::watchdog::Remedy;
 
 /// A run beside the one that is judged.
@@ -36,7 +37,7 @@ impl Alternative {
         found
     }
 
-    /// What it brings over the base, as AP.
+    /// Gain over the base, as AP.
     pub fn gain(&self, ap: f64, base: f64) -> f64 {
         if self.is_reversed { base - ap } else { ap - base }
     }

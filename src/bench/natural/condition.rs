@@ -1,7 +1,8 @@
 //! The natural conditions of the bench: sound runs that are short of one thing, as nature makes them.
 
+use super::begin::Begin;
 use super::label_noise::LabelNoise;
-use super::setup::{Begin, Setup};
+use super::setup::Setup;
 use clap::ValueEnum;
 
 /// The part of the conditions that a run of the bench goes through.

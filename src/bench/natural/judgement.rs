@@ -8,7 +8,7 @@ pub const TOLD: f64 = 0.02;
 /// Limits that are looked through.
 const FIRST: usize = 3;
 
-/// How the advice of a run stands to what was measured.
+/// The advice of a run beside the gains that were measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Judgement {
     /// The first limit's remedy is among the best, or nothing was named and nothing is to be had.

@@ -4,6 +4,7 @@
 //! Conditions are in two halves: rules are made on one and judged on the other.
 
 mod alternative;
+mod begin;
 mod condition;
 mod judgement;
 mod label_noise;
@@ -14,12 +15,13 @@ use crate::session::{set_threads, terminal};
 use crate::watchdog::{JournalEntry, Limit, Remedy};
 use alternative::Alternative;
 use anyhow::{Context, Result, bail};
+use begin::Begin;
 use condition::Condition;
 pub use condition::Half;
 use judgement::Judgement;
 use photo_set::PhotoSet;
 use serde_json::json;
-use setup::{Begin, Setup, SetupResult};
+use setup::{Setup, SetupResult};
 use std::path::{Path, PathBuf};
 
 /// Side of the usual run's input in pixels: the size that the demo's network was made at.

@@ -1,6 +1,6 @@
 //! The photos and weights of the bench: generated scenes with the demo's network, or a data set with pretrained weights.
 
-use super::setup::Begin;
+use super::begin::Begin;
 use crate::boxes::InputSize;
 use crate::data::{Pack, Record, SceneOptions, scene};
 use crate::interchange::{ExportOptions, export};

@@ -1,5 +1,6 @@
 //! The setup of one run of the bench, and the run itself.
 
+use super::begin::Begin;
 use super::label_noise::LabelNoise;
 use super::photo_set::PhotoSet;
 use crate::boxes::InputSize;
@@ -13,14 +14,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// The weights that a run begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Begin {
-    Good,
-    /// Weights that know nothing of photos like these.
-    Weak,
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {

@@ -1,0 +1,9 @@
+//! The weights that a run of the bench begins with.
+
+/// The knowledge of photos like these in the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Begin {
+    Good,
+    /// Weights that know nothing of photos like these.
+    Weak,
+}
