@@ -1,10 +1,12 @@
 //! `fieldtune bench`: the cost of things on this machine.
 
 mod accuracy;
+mod bench_job;
 mod kernels;
 mod loader;
 mod natural;
 mod network;
+mod spread_photos;
 mod stagnation;
 mod step;
 

@@ -62,8 +62,13 @@ impl ObjectSides {
     /// Shorter side of the next input to try: the one that is enough, and at least half as many pixels more, in
     /// multiples of 32.
     pub fn larger_input(&self) -> u32 {
-        self.enough.max((self.input + self.input / 2).next_multiple_of(32))
+        self.enough.max(larger_side(self.input as usize) as u32)
     }
+}
+
+/// Side of the next larger input to try, in pixels: half as much again, in multiples of 32.
+pub fn larger_side(side: usize) -> usize {
+    (side + side / 2).next_multiple_of(32)
 }
 
 /// Everything that holds for the whole run. Unknown fields stay at their default.

@@ -53,7 +53,7 @@ pub use cause::{Cause, Effect, Priority, ShownBy, Traits};
 pub use course::Course;
 pub use diagnosis::Diagnosis;
 pub use digest::{Digest, Share, Shock};
-pub use facts::{ObjectSides, RunFacts, StageFacts, StageKind};
+pub use facts::{ObjectSides, RunFacts, StageFacts, StageKind, larger_side};
 pub use finding::{CauseEvidence, CauseFound};
 pub use journal::{BadLine, Cure, CureOutcome, CureVerdict, JournalEntry, parse};
 pub use ledger::Ledger;

@@ -2,7 +2,7 @@
 
 use super::begin::Begin;
 use super::setup::Setup;
-use crate::watchdog::Remedy;
+use crate::watchdog::{Remedy, larger_side};
 
 /// A run beside the one that is judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ impl Alternative {
     /// All alternatives to a run on a set of `all` training photos.
     pub fn of(base: &Setup, all: usize) -> Vec<Self> {
         let one = |remedy: Remedy, setup: Setup| Self { remedy, setup, is_reversed: false };
-        let larger = (base.side * 3 / 2).next_multiple_of(32);
+        let larger = larger_side(base.side);
         let mut found = vec![
             one(Remedy::Longer, Setup { epochs: 3 * base.epochs, ..base.clone() }),
             one(Remedy::LargerInput, Setup { side: larger, ..base.clone() }),

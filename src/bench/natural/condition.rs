@@ -75,7 +75,7 @@ impl Condition {
             Shortage::Pixels(side) => setup.side = side,
             Shortage::Photos(photos) => {
                 setup.photos = photos.min(usual.photos / 2);
-                // As many steps as the usual run has, or half as many: photos are what is missing.
+                // As many steps as the usual run has, or half as many: photos alone are short.
                 setup.epochs *= (usual.photos / (2 * setup.photos).max(1)).clamp(1, 4) as u64;
             }
             Shortage::Start => setup.begin = Begin::Weak,

@@ -3,7 +3,7 @@
 use crate::watchdog::{Limit, Remedy};
 
 /// Gain in AP below which nothing is to be had, and by which two gains differ at all.
-pub const TOLD: f64 = 0.02;
+const TOLD: f64 = 0.02;
 
 /// Limits that are looked through.
 const FIRST: usize = 3;

@@ -23,6 +23,7 @@ use photo_set::PhotoSet;
 use serde_json::json;
 use setup::{Setup, SetupResult};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Side of the usual run's input in pixels: the size that the demo's network was made at.
 const SIDE: usize = 224;
@@ -46,15 +47,15 @@ pub struct NaturalOptions {
 
 /// Runs that were made already: conditions share alternatives.
 #[derive(Default)]
-struct KnownResults(Vec<(Setup, u64, SetupResult)>);
+struct KnownResults(Vec<(Setup, u64, Rc<SetupResult>)>);
 
 impl KnownResults {
-    fn result(&mut self, setup: &Setup, set: &PhotoSet, seed: u64) -> Result<SetupResult> {
+    fn result(&mut self, setup: &Setup, set: &PhotoSet, seed: u64) -> Result<Rc<SetupResult>> {
         if let Some((_, _, known)) = self.0.iter().find(|(s, of, _)| s == setup && *of == seed) {
-            return Ok(known.clone());
+            return Ok(Rc::clone(known));
         }
-        let result = setup.run(set, seed)?;
-        self.0.push((setup.clone(), seed, result.clone()));
+        let result = Rc::new(setup.run(set, seed)?);
+        self.0.push((setup.clone(), seed, Rc::clone(&result)));
         Ok(result)
     }
 }
@@ -64,22 +65,30 @@ impl KnownResults {
 pub fn run(options: &NaturalOptions) -> Result<u8> {
     set_threads(options.threads)?;
     let (mut counts, mut all, mut known) = (JudgedCounts::default(), 0, KnownResults::default());
+    let photos = match (&options.data, &options.weights) {
+        (Some(data), Some(weights)) => Some(PhotoSet::photos(data, weights, options.photos)?),
+        (None, None) => None,
+        _ => bail!("photos need a pretrained network\nhelp: give DATA and --weights FILE, or neither"),
+    };
     for seed in options.seeds.clone() {
-        let set = match (&options.data, &options.weights) {
-            (Some(data), Some(weights)) => PhotoSet::photos(data, weights, options.photos)?,
-            (None, None) => PhotoSet::scenes(seed)?,
-            _ => bail!("photos need a pretrained network\nhelp: give DATA and --weights FILE, or neither"),
+        let scenes;
+        let set = match &photos {
+            Some(set) => set,
+            None => {
+                scenes = PhotoSet::scenes(seed)?;
+                &scenes
+            }
         };
         let usual = Setup { side: SIDE, epochs: options.epochs, photos: set.len(), begin: Begin::Good, noise: None };
         for condition in Condition::ALL.iter().filter(|c| c.is_in(options.half)) {
             let Some(base) = condition.applied(&usual, set.class_names.len()) else { continue };
-            let result = known.result(&base, &set, seed)?;
+            let result = known.result(&base, set, seed)?;
             if let Some(folder) = &options.keep {
                 keep(folder, &format!("{}-{}-{seed}.jsonl", set.name, condition.name), &result.journal)?;
             }
             let mut measured = Vec::new();
             for alternative in Alternative::of(&base, set.len()) {
-                let ap = known.result(&alternative.setup, &set, seed)?.ap;
+                let ap = known.result(&alternative.setup, set, seed)?.ap;
                 measured.push((alternative.remedy, alternative.gain(ap, result.ap)));
             }
             let judgement = Judgement::of(&result.limits, &measured);
@@ -101,9 +110,9 @@ pub fn run(options: &NaturalOptions) -> Result<u8> {
 /// Writes a journal, an entry a line, as `fieldtune advise` and `diagnose` read it.
 fn keep(folder: &Path, name: &str, journal: &[JournalEntry]) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot make the folder", folder.display()))?;
-    let lines: Vec<String> = journal.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    let text: String = journal.iter().map(|entry| entry.to_line() + "\n").collect();
     let path = folder.join(name);
-    std::fs::write(&path, lines.join("\n") + "\n").with_context(|| format!("{}: cannot write", path.display()))
+    std::fs::write(&path, text).with_context(|| format!("{}: cannot write", path.display()))
 }
 
 #[derive(Debug, Default)]

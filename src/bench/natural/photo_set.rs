@@ -1,8 +1,9 @@
 //! The photos and weights of the bench: generated scenes with the demo's network, or a data set with pretrained weights.
 
 use super::begin::Begin;
+use crate::bench::spread_photos::spread_photos;
 use crate::boxes::InputSize;
-use crate::data::{Pack, Record, SceneOptions, scene};
+use crate::data::{Record, SceneOptions, scene};
 use crate::interchange::{ExportOptions, export};
 use crate::model::{initialise_network, ssdlite_mobilenet_v2};
 use crate::session::{PRETRAINED, open_source};
@@ -77,8 +78,8 @@ impl PhotoSet {
         Ok(Self {
             name: data.file_stem().and_then(|n| n.to_str()).unwrap_or("photos").into(),
             class_names: pack.classes().to_vec(),
-            training: spread(&pack, &roles.train, photos)?,
-            validation: spread(&pack, &val, JUDGED)?,
+            training: spread_photos(&pack.split(&roles.train)?, photos)?,
+            validation: spread_photos(&pack.split(&val)?, JUDGED)?,
             good: weights.into(),
             weak,
             _files: files,
@@ -103,11 +104,4 @@ impl PhotoSet {
             Begin::Weak => &self.weak,
         }
     }
-}
-
-/// At most so many photos of a split, spread over it: neighbours in a folder are often neighbours in time.
-fn spread(pack: &Pack, split: &str, most: usize) -> Result<Vec<Record>> {
-    let split = pack.split(split)?;
-    let count = most.min(split.len());
-    (0..count).map(|i| Ok(split.record(i * split.len() / count)?)).collect()
 }

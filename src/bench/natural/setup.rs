@@ -3,17 +3,14 @@
 use super::begin::Begin;
 use super::label_noise::LabelNoise;
 use super::photo_set::PhotoSet;
+use crate::bench::bench_job::bench_job;
 use crate::boxes::InputSize;
 use crate::interchange::import;
-use crate::model::SsdModel;
-use crate::session::wanted_classes;
+use crate::session::{LoadedDetector, wanted_classes};
 use crate::train::{Job, Recipe, Records, TrainState, evaluate, read_journal, start, train};
 use crate::watchdog::{JournalEntry, Limit, Mode, limits};
 use anyhow::{Context, Result};
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
@@ -45,7 +42,6 @@ impl Setup {
     /// If data or disk fail, or the loss becomes NaN or infinite.
     pub fn run(&self, set: &PhotoSet, seed: u64) -> Result<SetupResult> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
-        std::fs::create_dir_all(folder.path().join("weights")).context("a run folder")?;
         let size = InputSize::square(self.side);
         let (mut training, mut validation) = (set.training(self.photos, seed), set.validation.clone());
         let judged = Records::in_memory(validation.clone());
@@ -59,7 +55,7 @@ impl Setup {
         let wanted = wanted_classes(weights, &imported, None, &set.class_names)?;
         let recipe = Recipe { epochs: self.epochs, seed, ..Recipe::default() };
         let network = start(imported.network, &wanted, &recipe, &training, size)?.network;
-        let job = job(recipe, size, &set.class_names, folder.path());
+        let job = bench_job(recipe, folder.path(), Mode::Cure, size, &set.class_names)?;
         let mut state = TrainState::new(&network, &job.recipe);
         drop(network);
         train(&job, &mut state, &training, &validation, &AtomicBool::new(false), &mut |_| {})?;
@@ -70,23 +66,7 @@ impl Setup {
 
 /// AP of the best weights on these photos.
 fn ap_of_best(job: &Job, judged: &Records) -> Result<f64> {
-    let model = SsdModel::into_inference(import(&job.best_path())?.network);
-    let found = evaluate(&model, judged, job.size, &job.detector(&model)?, &job.class_names)?;
+    let best = LoadedDetector::open(&job.best_path(), None)?;
+    let found = evaluate(&best.model, judged, best.size, &best.detector, &best.class_names)?;
     Ok(found.metrics.ap.unwrap_or(0.0))
-}
-
-fn job(recipe: Recipe, size: InputSize, class_names: &[String], folder: &Path) -> Job {
-    Job {
-        recipe,
-        size,
-        class_names: class_names.to_vec(),
-        folder: folder.into(),
-        checkpoint_every: Duration::from_secs(3600),
-        loader_threads: 0,
-        watchdog: Mode::Cure,
-        schedule: None,
-        requests: Arc::default(),
-        trained_on: None,
-        mishap: None,
-    }
 }

@@ -3,6 +3,8 @@
 
 use super::fault::Fault;
 use super::{SIZE, StagnationArguments, VALIDATION};
+use crate::bench::bench_job::bench_job;
+use crate::bench::spread_photos::spread_photos;
 use crate::boxes::{BoxCoder, CornerBox, Matcher};
 use crate::data::{AugmentOptions, Pack, Record, SceneOptions, scene};
 use crate::loss::TargetEncoder;
@@ -14,8 +16,6 @@ use anyhow::{Context, Result, anyhow};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// The common ground of all runs.
 pub struct Setting {
@@ -56,9 +56,7 @@ fn scene_recipe(epochs: u64, seed: u64) -> Recipe {
 fn split(pack: &Pack, names: [&str; 2], most: usize) -> Result<Vec<Record>> {
     let known = names.iter().find(|n| pack.split_names().iter().any(|s| s == *n));
     let split = pack.split(known.ok_or_else(|| anyhow!("no split {}", names.join(" or ")))?)?;
-    let count = most.min(split.len());
-    // Spread over the split: neighbours in a folder are often neighbours in time.
-    (0..count).map(|i| Ok(split.record(i * split.len() / count)?)).collect()
+    spread_photos(&split, most)
 }
 
 impl Setting {
@@ -163,28 +161,11 @@ impl Setting {
     }
 
     pub fn job(&self, seed: u64, folder: &Path, watchdog: Mode) -> Result<Job> {
-        job(self.recipe(seed), folder, watchdog, self.size, &self.class_names)
+        bench_job(self.recipe(seed), folder, watchdog, self.size.into(), &self.class_names)
     }
 
     /// True if a fault can be shown here.
     pub fn suits(&self, fault: Fault) -> bool {
         self.class_names.len() > 2 || !matches!(fault, Fault::LabelsSwapped | Fault::RareClass)
     }
-}
-
-fn job(recipe: Recipe, folder: &Path, watchdog: Mode, size: usize, class_names: &[String]) -> Result<Job> {
-    std::fs::create_dir_all(folder.join("weights")).context("a run folder")?;
-    Ok(Job {
-        recipe,
-        size: size.into(),
-        class_names: class_names.to_vec(),
-        folder: folder.into(),
-        checkpoint_every: Duration::from_secs(3600),
-        loader_threads: 0,
-        watchdog,
-        schedule: None,
-        requests: Arc::default(),
-        trained_on: None,
-        mishap: None,
-    })
 }

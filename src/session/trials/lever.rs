@@ -3,11 +3,8 @@
 use crate::boxes::InputSize;
 use crate::config::JobFile;
 use crate::data::AugmentOptions;
-use crate::watchdog::Change;
+use crate::watchdog::{Change, larger_side};
 use std::path::PathBuf;
-
-/// Larger inputs are tried at one and a half times their sides, in multiples of this many pixels.
-const STEP: usize = 32;
 
 /// Longest side of an input that is tried, in pixels: beyond, the finest feature map is not what is short.
 const LONGEST_SIDE: usize = 640;
@@ -27,8 +24,7 @@ pub enum Lever {
 impl Lever {
     /// The next larger input, if there is one worth a trial.
     pub fn larger_input(size: InputSize) -> Option<Self> {
-        let larger = |side: usize| (side + side / 2).next_multiple_of(STEP);
-        let size = InputSize::new(larger(size.height), larger(size.width));
+        let size = InputSize::new(larger_side(size.height), larger_side(size.width));
         (size.longer() <= LONGEST_SIDE).then_some(Self::LargerInput(size))
     }
 
